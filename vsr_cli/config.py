@@ -1,0 +1,102 @@
+"""Every choice a user can make, with its default and its limits, in one place."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vsr_cli.errors import ConfigError
+
+MAX_STEPS = 1000  # the training horizon of the noise schedule
+
+ColorFix = Literal["wavelet", "adain", "none"]
+DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
+FlowChoice = Literal["dis", "raft"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How a video is cut along time. All counts are in frames."""
+
+    length: int = 8  # sampled together; memory grows with it, the picture does not change
+    overlap: int = 1  # shared with the next clip
+
+    def __post_init__(self) -> None:
+        if self.length < 2 or not 0 <= self.overlap <= self.length // 2:
+            raise ConfigError(
+                f"an overlap of {self.overlap} does not fit clips of {self.length} frames",
+                hint="raise `--clip-length`, 2 is the least",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Frames each clip adds to the one before it."""
+        return self.length - self.overlap
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How latents are drawn."""
+
+    steps: int | None = None  # None: the model's own default
+    seed: int = 0
+    motion_scale: float = 1.0  # >= 0, 0 is off
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise ConfigError(
+                f"`--steps {self.steps}` is out of range", hint=f"use 1 to {MAX_STEPS}"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"`--seed {self.seed}` is out of range", hint="use 0 to 2^63 - 1")
+        if not 0 <= self.motion_scale <= 10:
+            raise ConfigError(
+                f"`--motion-scale {self.motion_scale}` is out of range", hint="use 0 (off) to 10"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """How the target is written; None leaves the choice to container and source."""
+
+    video_codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    overwrite: bool = False
+    audio: Literal["copy", "none"] = "copy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleConfig:
+    """One job."""
+
+    scale: Fraction = Fraction(4)  # per side, 1 to 4
+    model: Path | None = None  # a weights file; None: the shipped one
+    fidelity: float = 1.0  # CFW weight: 0 invents detail, 1 stays with the input
+    color: ColorFix = "wavelet"
+    flow: FlowChoice = "dis"
+    flow_weights: Path | None = None
+    scene_cut: bool = True
+    tile: int | None = None  # output pixels; None: only when memory demands; 0: never
+    device: str = "auto"
+    dtype: DtypeChoice = "auto"
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.scale <= 4:
+            raise ConfigError(f"`--scale {self.scale}` is out of range", hint="use 1 to 4")
+        if not 0 <= self.fidelity <= 1:
+            raise ConfigError(f"`--fidelity {self.fidelity}` is out of range", hint="use 0 to 1")
+        if self.tile is not None and self.tile != 0 and self.tile < 128:
+            raise ConfigError(
+                f"`--tile {self.tile}` is too small", hint="use 128 output pixels or more, or 0"
+            )
+        if (self.flow == "raft") != (self.flow_weights is not None):
+            raise ConfigError(
+                "`--flow raft` and `--flow-weights FILE` go together",
+                why="no RAFT weights are shipped",
+                hint="give both, or neither for the built-in DIS flow",
+            )

@@ -1,0 +1,49 @@
+"""What can go wrong and be mended by the user: one class per exit code."""
+
+from typing import ClassVar
+
+
+class VsrError(Exception):
+    """A failure the user can mend; the command line prints it without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.why, self.hint = why, hint
+
+
+class ConfigError(VsrError):
+    """A bad option, value or combination."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class InputError(VsrError):
+    """The source is missing, unreadable, has no video or is not supported."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class OutputError(VsrError):
+    """The target exists, cannot be written, or its encoder or container refuses."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class WeightsError(VsrError):
+    """Weights are missing, damaged, or do not fit the model."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class DeviceError(VsrError):
+    """The device asked for is absent or has too little memory."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class VerificationError(VsrError):
+    """The finished file is not what was planned; it is kept beside the target as `.failed`."""
+
+    exit_code: ClassVar[int] = 7

@@ -1,0 +1,68 @@
+"""What a running job tells the outside; layers below `cli` report and never print."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that was chosen, said once before the first frame."""
+
+    source: str
+    target: str
+    model: str
+    device: str
+    dtype: str
+    steps: int
+    seed: int
+    motion_scale: float
+    fidelity: float
+    color: str
+    flow: str
+    clip_length: int  # frames
+    tile: str  # "off", or the size in output pixels and the reason
+    source_size: tuple[int, int]  # (height, width)
+    target_size: tuple[int, int]  # (height, width)
+    num_frames: int | None  # None where the container does not say
+    codec: str
+    pix_fmt: str
+    reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the job is."""
+
+    stage: str  # "read", "sample", "decode", "write", "copy streams", "verify"
+    frame: int  # frames written so far
+    num_frames: int | None
+    seconds: float  # since the first frame was read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something the user should know; `code` is stable (`W_...`)."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The job is complete and verified."""
+
+    target: Path
+    frames_in: int
+    frames_out: int
+    width: int
+    height: int
+    seconds: float
+
+
+Event = Plan | Progress | Notice | Done
+Report = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A `Report` for callers who do not listen."""
