@@ -1,0 +1,83 @@
+"""Colour of the low-resolution input, carried over to the super-resolved frames."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_BLUR_SIGMA = 3.25  # LR pixels: at x4 as wide as five levels of the 1-2-1 wavelet at full size
+_BLUR_RADIUS = 10
+
+
+def match_wavelet(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
+    """Low frequencies from the input, everything finer from the super-resolved frames.
+
+    result = sr + up(blur(lr - down(sr)))
+
+    The wavelet colour fix of StableSR (arXiv 2305.07015, appendix) in the form that is cheap: both
+    pictures are compared at LR size, where one fixed Gaussian replaces the pyramid. Purely
+    local (no statistics over the frame), hence the same for tiles and clips of any size except
+    within the blur's reach of a cut. May leave [-1, 1] slightly; the caller clamps.
+
+    Args:
+        sr_frames: (..., 3, H, W) in [-1, 1].
+        lr_frames: (..., 3, h, w) in [-1, 1], the same leading dimensions.
+
+    Returns:
+        (..., 3, H, W) in the type of `sr_frames`.
+    """
+    sr, lr = _fold(sr_frames, lr_frames)
+    gap = _blur(lr - F.interpolate(sr, size=lr.shape[-2:], mode="area"))
+    correction = F.interpolate(gap, size=sr.shape[-2:], mode="bilinear", align_corners=False)
+    return (sr + correction).reshape(sr_frames.shape).to(sr_frames.dtype)
+
+
+def match_mean_std(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
+    """Give every frame and channel the mean and contrast of the input (AdaIN, arXiv 1703.06868).
+
+    result = (sr - mean(down(sr))) std(lr) / std(down(sr)) + mean(lr)
+
+    Statistics are taken at LR size, so that detail the network added is not mistaken for contrast,
+    and per frame, so that no clip boundary shows. They span the frame: give it whole frames,
+    not tiles. May leave [-1, 1]; the caller clamps.
+
+    Args:
+        sr_frames: (..., 3, H, W) in [-1, 1].
+        lr_frames: (..., 3, h, w) in [-1, 1], the same leading dimensions.
+
+    Returns:
+        (..., 3, H, W) in the type of `sr_frames`.
+    """
+    sr, lr = _fold(sr_frames, lr_frames)
+    small = F.interpolate(sr, size=lr.shape[-2:], mode="area")
+    have_std, have_mean = torch.std_mean(small, dim=(2, 3), correction=0, keepdim=True)
+    want_std, want_mean = torch.std_mean(lr, dim=(2, 3), correction=0, keepdim=True)
+    # A flat frame has no contrast to match; one grey level (2 / 255) keeps the ratio finite.
+    gain = (want_std + 2 / 255) / (have_std + 2 / 255)
+    matched = torch.addcmul(want_mean - have_mean * gain, sr, gain)
+    return matched.reshape(sr_frames.shape).to(sr_frames.dtype)
+
+
+def _fold(sr_frames: Tensor, lr_frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as float32 (N, C, height, width)."""
+    if sr_frames.shape[:-2] != lr_frames.shape[:-2]:
+        raise ValueError(
+            f"expected equal leading dimensions, got {tuple(sr_frames.shape)} and "
+            f"{tuple(lr_frames.shape)}"
+        )
+    return (
+        sr_frames.float().reshape(-1, *sr_frames.shape[-3:]),
+        lr_frames.float().reshape(-1, *lr_frames.shape[-3:]),
+    )
+
+
+def _blur(x: Tensor) -> Tensor:
+    """Separable Gaussian over (N, C, h, w), the border repeated."""
+    n, c, height, width = x.shape
+    taps = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.exp(-0.5 * (taps / _BLUR_SIGMA) ** 2)
+    kernel = (kernel / kernel.sum())[None, None]
+    planes = x.reshape(n * c, 1, height, width)
+    pad = _BLUR_RADIUS
+    planes = F.conv2d(F.pad(planes, (pad, pad, 0, 0), mode="replicate"), kernel[:, :, None])
+    planes = F.conv2d(F.pad(planes, (0, 0, pad, pad), mode="replicate"), kernel[..., None])
+    return planes.reshape(n, c, height, width)

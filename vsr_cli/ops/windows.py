@@ -1,0 +1,115 @@
+"""Covering an axis with overlapping windows and merging them again: one axis at a time."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """Positions `start` to `stop`, half-open, of one axis."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"expected 0 <= start < stop, got {self.start} and {self.stop}")
+
+    @property
+    def size(self) -> int:
+        """Number of positions."""
+        return self.stop - self.start
+
+    def cut(self, x: Tensor, *, dim: int) -> Tensor:
+        """This window of `x` along `dim`; a view."""
+        return x.narrow(dim, self.start, self.size)
+
+
+def plan_windows(length: int, size: int, overlap: int) -> list[Window]:
+    """Cover 0 to `length` with the fewest windows of `size` that share at least `overlap`.
+
+    All windows are equally long, so that a network sees one shape; they are spread evenly, so that
+    the last is no sliver. An axis no longer than `size` is one window.
+
+    Args:
+        length: positions on the axis, at least 1.
+        size: positions in a window, at least 1.
+        overlap: positions neighbours share, 0 to `size` - 1.
+    """
+    if length < 1 or not 0 <= overlap < size:
+        raise ValueError(
+            f"expected length >= 1 and 0 <= overlap < size, got {length}, {overlap} and {size}"
+        )
+    if length <= size:
+        return [Window(0, length)]
+    count = math.ceil((length - overlap) / (size - overlap))
+    # Floors of an even spread: a step is never longer than size - overlap.
+    starts = [(length - size) * index // (count - 1) for index in range(count)]
+    return [Window(start, start + size) for start in starts]
+
+
+def fade_weights(windows: Sequence[Window]) -> list[Tensor]:
+    """A trapezoid for each window; at every position of the axis they sum to one.
+
+    Ramps run over what neighbours share; the axis' own ends keep full weight. Where more than two
+    windows meet, the sum is divided out.
+
+    Returns:
+        One float32 (size,) per window, all above 0.
+    """
+    length = max(window.stop for window in windows)
+    total = torch.zeros(length, dtype=torch.float64)
+    trapezoids = []
+    for index, window in enumerate(windows):
+        weight = torch.ones(window.size, dtype=torch.float64)
+        if index and (shared := windows[index - 1].stop - window.start) > 0:
+            weight[:shared] *= _ramp(shared)
+        if index + 1 < len(windows) and (shared := window.stop - windows[index + 1].start) > 0:
+            weight[-shared:] *= _ramp(shared).flip(0)
+        total[window.start : window.stop] += weight
+        trapezoids.append(weight)
+    return [
+        (weight / total[window.start : window.stop]).float()
+        for weight, window in zip(trapezoids, windows, strict=True)
+    ]
+
+
+def overlap_add(pieces: Iterable[Tensor], windows: Sequence[Window], *, dim: int) -> Tensor:
+    """Merge what was computed per window into the whole axis.
+
+    Pieces are taken one by one, so a generator holds one at a time. Sums are float32.
+
+    Args:
+        pieces: one tensor per window, `window.size` long along `dim`, otherwise of one shape.
+        windows: as planned, in order.
+        dim: the axis the windows cover, negative counts from the end.
+
+    Returns:
+        The pieces' shape with the axis' full length along `dim`, in their type.
+    """
+    length = max(window.stop for window in windows)
+    total: Tensor | None = None
+    dtype = torch.float32
+    for piece, window, weight in zip(pieces, windows, fade_weights(windows), strict=True):
+        if piece.shape[dim] != window.size:
+            raise ValueError(f"expected {window.size} along axis {dim}, got {tuple(piece.shape)}")
+        if total is None:
+            shape = list(piece.shape)
+            shape[dim] = length
+            dtype = piece.dtype
+            total = torch.zeros(shape, device=piece.device)
+        along = [1] * piece.ndim
+        along[dim] = window.size
+        window.cut(total, dim=dim).add_(piece.float() * weight.to(piece.device).reshape(along))
+    if total is None:
+        raise ValueError("expected at least one window")
+    return total.to(dtype)
+
+
+def _ramp(length: int) -> Tensor:
+    """From just above 0 to just below 1; with its mirror image it sums to one."""
+    return (torch.arange(length, dtype=torch.float64) + 0.5) / length
