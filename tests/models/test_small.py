@@ -1,0 +1,161 @@
+import pytest
+import torch
+from torch import Tensor
+
+from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
+from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.denoiser import Denoiser
+from vsr_cli.models.small.model import SmallConfig, SmallModel, upsample
+
+TINY = SmallConfig(
+    latent_channels=4,
+    lr_channels=8,
+    trunk_blocks=1,
+    decoder_blocks=1,
+    denoiser_channels=8,
+    condition_channels=8,
+)
+
+
+def shaken(seed: int = 0) -> SmallModel:
+    """A tiny model whose zero-initialised parts are random too, so that nothing hides."""
+    torch.manual_seed(seed)
+    model = SmallModel(TINY).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def frames(num_frames: int, height: int = 12, width: int = 16, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(1, num_frames, 3, height, width, generator=generator) * 2 - 1
+
+
+@torch.no_grad()
+def test_denoising_in_two_clips_with_the_past_equals_one_long_clip() -> None:
+    model, lr = shaken(), frames(7)
+    noisy = torch.randn(1, 7, 4, 6, 8, generator=torch.Generator().manual_seed(2))
+    log_snr = torch.tensor([0.3])
+    whole, _ = model.denoise(noisy, log_snr, model.condition(lr), None)
+    first, past = model.denoise(noisy[:, :3], log_snr, model.condition(lr[:, :3]), None)
+    second, _ = model.denoise(noisy[:, 3:], log_snr, model.condition(lr[:, 3:]), past)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-5, rtol=1e-4)
+    forgetful, _ = model.denoise(noisy[:, 3:], log_snr, model.condition(lr[:, 3:]), None)
+    assert (forgetful - second).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_a_frame_depends_on_no_later_frame() -> None:
+    model, lr = shaken(), frames(5)
+    noisy = torch.randn(1, 5, 4, 6, 8, generator=torch.Generator().manual_seed(2))
+    other = noisy.clone()
+    other[:, 3:] += 1
+    log_snr, condition = torch.zeros(1), model.condition(lr)
+    a, _ = model.denoise(noisy, log_snr, condition, None)
+    b, _ = model.denoise(other, log_snr, condition, None)
+    torch.testing.assert_close(a[:, :3], b[:, :3])
+    assert (a[:, 3:] - b[:, 3:]).abs().min(dim=1).values.max() > 0
+
+
+@torch.no_grad()
+def test_temporal_mixer_starts_as_the_identity() -> None:
+    x = torch.randn(2, 4, 8, 3, 5)
+    mixed, past = TemporalMixer(8)(x, None)
+    torch.testing.assert_close(mixed, x)
+    assert past.shape == (2, 2, 8, 3, 5)
+
+
+@torch.no_grad()
+def test_norms_look_at_one_pixel_only() -> None:
+    x = torch.randn(1, 8, 6, 6)
+    changed = x.clone()
+    changed[..., 0, 0] += 5
+    for norm in (ChannelNorm(8), Modulation(8, 4, 4)):
+        extra = () if isinstance(norm, ChannelNorm) else (torch.randn(1, 4, 6, 6), torch.zeros(1, 4))
+        a, b = norm(x, *extra), norm(changed, *extra)
+        torch.testing.assert_close(a[..., 1:, 1:], b[..., 1:, 1:])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 10), (6, 4), (10, 14)])
+def test_any_even_size_decodes_to_exactly_four_times_it(height: int, width: int) -> None:
+    model, lr = shaken(), frames(2, height, width)
+    latents = torch.zeros(1, 2, 4, height // 2, width // 2)
+    condition = model.condition(lr)
+    v, _ = model.denoise(latents, torch.zeros(1), condition, None)
+    assert v.shape == latents.shape
+    sr, _ = model.decode(
+        latents, lr, condition.lr_features, fidelity=1.0, remembered=None, recalls=[None, None]
+    )
+    assert sr.shape == (1, 2, 3, 4 * height, 4 * width)
+
+
+@torch.no_grad()
+def test_encoder_latents_have_an_eighth_of_the_output_size() -> None:
+    model, lr = shaken(), frames(2)
+    mean, log_variance = model.encode(upsample(lr[0])[None], lr, model.features(lr))
+    assert mean.shape == log_variance.shape == (1, 2, 4, 6, 8)
+
+
+@torch.no_grad()
+def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
+    model, lr = shaken(), frames(4)
+    latents = torch.randn(1, 4, 4, 6, 8, generator=torch.Generator().manual_seed(3))
+    features = model.features(lr)
+    recall = Recall(torch.full((1, 2, 12, 16), 0.7), torch.ones(1, 1, 12, 16))
+
+    def decode(part: slice, remembered: Tensor | None, recalls: list[Recall | None]):  # type: ignore[no-untyped-def]
+        return model.decode(
+            latents[:, part],
+            lr[:, part],
+            features[:, part],
+            fidelity=1.0,
+            remembered=remembered,
+            recalls=recalls,
+        )
+
+    whole, _ = decode(slice(0, 4), None, [None, recall, recall, recall])
+    first, state = decode(slice(0, 2), None, [None, recall])
+    second, _ = decode(slice(2, 4), state, [recall, recall])
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_memory_is_read_only_where_the_flow_can_be_trusted() -> None:
+    model, lr = shaken(), frames(1)
+    features, latents = model.features(lr), torch.zeros(1, 1, 4, 6, 8)
+
+    def decode(remembered: Tensor, visible: float) -> Tensor:
+        recall = Recall(torch.zeros(1, 2, 12, 16), torch.full((1, 1, 12, 16), visible))
+        return model.decode(
+            latents, lr, features, fidelity=1.0, remembered=remembered, recalls=[recall]
+        )[0]
+
+    one, two = torch.randn(1, 8, 12, 16), torch.randn(1, 8, 12, 16)
+    torch.testing.assert_close(decode(one, 0.0), decode(two, 0.0))
+    assert (decode(one, 1.0) - decode(two, 1.0)).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_fidelity_zero_takes_nothing_from_the_lr_features_in_the_decoder() -> None:
+    model, lr = shaken(), frames(1)
+    latents = torch.randn(1, 1, 4, 6, 8)
+
+    def decode(features: Tensor, fidelity: float) -> Tensor:
+        return model.decode(
+            latents, lr, features, fidelity=fidelity, remembered=None, recalls=[None]
+        )[0]
+
+    one, two = torch.randn(1, 1, 8, 12, 16), torch.randn(1, 1, 8, 12, 16)
+    torch.testing.assert_close(decode(one, 0.0), decode(two, 0.0))
+    assert (decode(one, 1.0) - decode(two, 1.0)).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_denoiser_keeps_odd_sizes() -> None:
+    torch.manual_seed(0)
+    denoiser = Denoiser(4, 8, 8)
+    condition = [torch.randn(1, 8, *size) for size in [(7, 5), (4, 3), (2, 2)]]
+    v, _ = denoiser(torch.randn(1, 1, 4, 7, 5), torch.zeros(1), condition, None)
+    assert v.shape == (1, 1, 4, 7, 5)

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import Tensor
+
+from vsr_cli.config import ClipConfig
+from vsr_cli.errors import ConfigError
+from vsr_cli.pipeline.clips import Clip, cut_clips, join_clips
+
+
+def numbered(count: int) -> list[Tensor]:
+    """Frames whose pixels are their own index."""
+    return [torch.full((3, 2, 2), float(index)) for index in range(count)]
+
+
+def no_cut(previous: Tensor, current: Tensor) -> bool:
+    return False
+
+
+def cut_clips_at(
+    cuts: set[int], count: int, length: int, overlap: int
+) -> list[Clip]:
+    def is_cut(previous: Tensor, current: Tensor) -> bool:
+        return int(current[0, 0, 0]) in cuts
+
+    config = ClipConfig(length=length, overlap=overlap)
+    return list(cut_clips(numbered(count), config, is_cut))
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 4])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 15, 30])
+def test_cutting_then_joining_gives_back_every_frame_once(count: int, overlap: int) -> None:
+    clips = cut_clips(numbered(count), ClipConfig(length=8, overlap=overlap), no_cut)
+    joined = [int(frame[0, 0, 0]) for frame in join_clips(clips)]
+    assert joined == list(range(count))
+
+
+@pytest.mark.parametrize("length", [2, 3, 5, 8])
+@pytest.mark.parametrize("cuts", [{1}, {4}, {5}, {3, 4}, {1, 7, 11}, {12}])
+def test_no_clip_spans_a_cut_and_the_first_of_a_shot_shares_nothing(
+    cuts: set[int], length: int
+) -> None:
+    clips = cut_clips_at(cuts, 13, length, 1)
+    for clip in clips:
+        held = [int(frame[0, 0, 0]) for frame in clip.frames]
+        assert held[0] == clip.start
+        assert not any(index in cuts for index in held[1:])
+        assert (clip.num_shared == 0) == (clip.fresh.start in cuts | {0})
+    assert [index for clip in clips for index in clip.fresh] == list(range(13))
+
+
+def test_a_clip_never_holds_more_frames_than_asked() -> None:
+    assert max(len(clip.frames) for clip in cut_clips_at(set(), 50, 6, 2)) == 6
+
+
+def test_an_overlap_that_leaves_nothing_new_is_refused() -> None:
+    with pytest.raises(ConfigError, match="overlap of 5 does not fit"):
+        ClipConfig(length=8, overlap=5)

@@ -1,0 +1,178 @@
+"""Building blocks of the small family; every one is local, so a tile gives what the whole gives."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def zero_init(module: nn.Conv2d) -> nn.Conv2d:
+    """Set a convolution to zero, so that what it is added to starts unchanged."""
+    nn.init.zeros_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    return module
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel.
+
+    Statistics over space would make the result depend on the size of the picture or tile.
+
+    Shape: (N, C, H, W) -> (N, C, H, W), channels last in memory.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias)
+        return y.permute(0, 3, 1, 2)
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions and a skip, without normalisation: it keeps brightness and contrast.
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():  # a deep stack starts close to the identity
+            self.conv2.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.silu(self.conv1(x)))
+
+
+class FeatureWrapping(nn.Module):
+    """Controllable feature wrapping: h + w (gamma h + beta), gamma and beta from LR features.
+
+    The formula is that of arXiv 2312.00853, section 3.3; w is `fidelity`.
+
+    Shape: decoder features h and LR features, both (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.affine = nn.Conv2d(channels, 2 * channels, 1)
+
+    def forward(self, h: Tensor, lr_features: Tensor, fidelity: float | Tensor) -> Tensor:
+        mixed = F.silu(self.mix(torch.cat([h, lr_features], dim=1)))
+        gamma, beta = self.affine(mixed).chunk(2, dim=1)
+        return h + fidelity * (gamma * h + beta)
+
+
+class Modulation(nn.Module):
+    """Normalise, then scale and shift each pixel by the LR condition at time t (SFT).
+
+    norm(h) (1 + gamma) + beta, with gamma and beta read from the condition features after
+    these were themselves scaled and shifted by the embedding of t (FiLM): the condition is
+    encoded once a clip, only this light head is run at every step.
+
+    Shape: h (N, C, H, W), condition (N, K, H, W), time (N, E) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int, condition_channels: int, time_channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.film = nn.Linear(time_channels, 2 * condition_channels)
+        self.affine = zero_init(nn.Conv2d(condition_channels, 2 * channels, 1))
+
+    def forward(self, h: Tensor, condition: Tensor, time: Tensor) -> Tensor:
+        scale, shift = self.film(time)[..., None, None].chunk(2, dim=1)
+        seen = F.silu(torch.addcmul(condition + shift, condition, scale))
+        gamma, beta = self.affine(seen).chunk(2, dim=1)
+        y = self.norm(h)
+        return torch.addcmul(y + beta, y, gamma)
+
+
+class ModulatedBlock(nn.Module):
+    """Residual block whose two norms are modulated by the LR condition and t.
+
+    Shape: (N, C_in, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(
+        self, channels_in: int, channels: int, condition_channels: int, time_channels: int
+    ) -> None:
+        super().__init__()
+        self.modulate1 = Modulation(channels_in, condition_channels, time_channels)
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.modulate2 = Modulation(channels, condition_channels, time_channels)
+        self.conv2 = zero_init(nn.Conv2d(channels, channels, 3, padding=1))
+        same = channels_in == channels
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels, 1)
+
+    def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.modulate1(x, condition, time)))
+        h = self.conv2(F.silu(self.modulate2(h, condition, time)))
+        return self.skip(x) + h
+
+
+class TemporalMixer(nn.Module):
+    """Residual convolution along time: each frame sees its two predecessors at the same pixel.
+
+    It is causal. The published 1-D convolutions look both ways (arXiv 2312.00853, section
+    3.2); looking back only lets a clip continue from the `past` of the one before it and give
+    exactly what one long clip would give, so clip length never shows. At the start of a shot
+    the first frame stands in for its missing predecessors. Starts as the identity.
+
+    Shape: (B, T, C, H, W) -> the same, and the new past (B, 2, C, H, W).
+    """
+
+    reach = 2  # frames looked back
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        # A temporal convolution written as 1x1 over stacked frames: fast in channels-last memory.
+        self.conv = zero_init(nn.Conv2d((self.reach + 1) * channels, channels, 1))
+
+    def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        b, num_frames = x.shape[:2]
+        y = F.silu(self.norm(x.flatten(0, 1))).unflatten(0, (b, num_frames))
+        if past is None:
+            past = y[:, :1].expand(-1, self.reach, -1, -1, -1)
+        seen = torch.cat([past.to(y.dtype), y], dim=1)  # (B, reach+T, C, H, W)
+        taps = [seen[:, k : k + num_frames] for k in range(self.reach + 1)]
+        stacked = torch.cat(taps, dim=2).flatten(0, 1)  # (B*T, (reach+1)*C, H, W)
+        stacked = stacked.contiguous(memory_format=torch.channels_last)
+        mixed = self.conv(stacked).unflatten(0, (b, num_frames))
+        return x + mixed, seen[:, -self.reach :].detach()
+
+
+class TimeEmbedding(nn.Module):
+    """Embedding of the log signal-to-noise ratio, which means the same under any schedule.
+
+    Shape: log-SNR (N,) -> (N, E).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = 16
+        frequencies = torch.exp(torch.linspace(math.log(0.02), math.log(2.0), half))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.hidden = nn.Linear(2 * half, channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, log_snr: Tensor) -> Tensor:
+        # Clamped: zero terminal SNR would be minus infinity.
+        phase = log_snr.float().clamp(-15, 15)[:, None] * self.frequencies.float() * math.pi
+        waves = torch.cat([phase.sin(), phase.cos()], dim=1).to(self.hidden.weight.dtype)
+        return F.silu(self.out(F.silu(self.hidden(waves))))
+
+
+def res_blocks(channels: int, count: int) -> nn.Sequential:
+    """A stack of residual blocks."""
+    return nn.Sequential(*(ResBlock(channels) for _ in range(count)))
+
+
+def count_parameters(modules: Sequence[nn.Module]) -> int:
+    """Number of trainable values in some modules."""
+    return sum(p.numel() for module in modules for p in module.parameters())

@@ -1,0 +1,89 @@
+"""The sequence decoder: latents and LR features -> frames, remembering along the flow."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, zero_init
+from vsr_cli.ops.warp import backward_warp
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What the decoder may remember for one frame: the way back to the frame before it.
+
+    flow: (B, 2, H, W), LR pixels, on the grid of the current frame (`flow_backward`).
+    visible: (B, 1, H, W), 1 where the flow can be trusted.
+    """
+
+    flow: Tensor
+    visible: Tensor
+
+
+class Memory(nn.Module):
+    """Adds the previous frame's features, warped onto the current frame by the flow.
+
+    Published ablations find that memory without the warp gains nothing. Where the flow
+    cannot be trusted the memory is blank. Starts as the identity.
+
+    Shape: (B, C, H, W) -> (B, C, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * channels + 1, channels, 3, padding=1)
+        self.out = zero_init(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, h: Tensor, remembered: Tensor, recall: Recall) -> Tensor:
+        visible = recall.visible.to(h.dtype)
+        warped = backward_warp(remembered, recall.flow).to(h.dtype) * visible
+        return h + self.out(F.silu(self.mix(torch.cat([h, warped, visible], dim=1))))
+
+
+class SequenceDecoder(nn.Module):
+    """One frame after the other: latents (grid H/2), LR features (grid H) -> residual (grid 4H).
+
+    Feature wrapping at three scales; a memory at LR resolution, where the flow was estimated.
+
+    Shape: latents (B, L, H/2, W/2), LR features (B, C, H, W) -> residual to the up-sampled LR
+    (B, 3, 4H, 4W), and the features to remember (B, C, H, W).
+    """
+
+    def __init__(self, channels: int, latent_channels: int, num_blocks: int) -> None:
+        super().__init__()
+        wide, narrow = 2 * channels, channels // 2
+        self.stem = nn.Conv2d(latent_channels, wide, 3, padding=1)
+        self.lr_coarse = nn.Conv2d(4 * channels, wide, 1)
+        self.wrap_coarse = FeatureWrapping(wide)
+        self.coarse = res_blocks(wide, 2)
+        self.up_middle = nn.Conv2d(wide, 4 * channels, 3, padding=1)
+        self.wrap_middle = FeatureWrapping(channels)
+        self.memory = Memory(channels)
+        self.middle = res_blocks(channels, num_blocks)
+        self.up_fine = nn.Conv2d(channels, 4 * narrow, 3, padding=1)
+        self.lr_fine = nn.Conv2d(channels, 4 * narrow, 1)
+        self.wrap_fine = FeatureWrapping(narrow)
+        self.fine = res_blocks(narrow, 2)
+        self.out = nn.Conv2d(narrow, 12, 3, padding=1)
+
+    def forward(
+        self,
+        latents: Tensor,
+        lr_features: Tensor,
+        fidelity: float | Tensor,
+        remembered: Tensor | None,
+        recall: Recall | None,
+    ) -> tuple[Tensor, Tensor]:
+        lr_coarse = self.lr_coarse(F.pixel_unshuffle(lr_features, 2))
+        h = self.coarse(self.wrap_coarse(self.stem(latents), lr_coarse, fidelity))
+        h = F.pixel_shuffle(self.up_middle(h), 2)
+        h = self.wrap_middle(h, lr_features, fidelity)
+        if remembered is not None and recall is not None:
+            h = self.memory(h, remembered, recall)
+        middle = self.middle(h)
+        h = F.pixel_shuffle(self.up_fine(middle), 2)
+        lr_fine = F.pixel_shuffle(self.lr_fine(lr_features), 2)
+        h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
+        return F.pixel_shuffle(self.out(F.silu(h)), 2), middle

@@ -1,0 +1,132 @@
+"""Weights on disk: tensors and the network's config in one safetensors file."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Set
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vsr_cli.errors import WeightsError
+from vsr_cli.models.small.model import SmallConfig, SmallModel
+
+SHIPPED = "small.safetensors"
+SUMS = "SHA256SUMS"
+
+
+def weights_dir() -> Path:
+    """Where the shipped weights are: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "_weights"
+    return inside if inside.is_dir() else package.parent / "weights"
+
+
+def shipped_weights() -> Path:
+    """The default model's file."""
+    return weights_dir() / SHIPPED
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path) -> str:
+    """Check a file against the SHA256SUMS beside it and return its digest.
+
+    Raises:
+        WeightsError: the file is missing, or listed with another digest.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights at `{path}`",
+            hint="check `--model`, or reinstall: the default weights come with the package",
+        )
+    digest = sha256(path)
+    sums = path.parent / SUMS
+    if sums.is_file():
+        for line in sums.read_text().splitlines():
+            expected, _, name = line.partition("  ")
+            if name == path.name and expected != digest:
+                raise WeightsError(
+                    f"`{path}` is damaged",
+                    why=f"its sha256 starts with {digest[:12]}, `{SUMS}` says {expected[:12]}",
+                    hint="reinstall vsr, or fetch the file again",
+                )
+    return digest
+
+
+def require_match(path: Path, found: Set[str], expected: Set[str]) -> None:
+    """Refuse weights whose tensor names are not exactly those of the model."""
+    if wrong := found ^ expected:
+        raise WeightsError(
+            f"`{path.name}` does not fit this model",
+            why=f"{len(wrong)} tensor names differ, the first is `{min(wrong)}`",
+            hint="use weights made for this version of vsr, or run `vsr weights verify`",
+        )
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], config: SmallConfig) -> None:
+    """Write tensors in half precision with the config in the header."""
+    half = {name: tensor.detach().to("cpu", torch.float16) for name, tensor in tensors.items()}
+    half = {name: tensor.contiguous() for name, tensor in half.items()}
+    save_file(half, path, metadata={"family": "small", "config": json.dumps(asdict(config))})
+
+
+def load_weights(path: Path) -> SmallModel:
+    """Build the model that a file describes and fill it, strictly.
+
+    Returns the model in float32, in evaluation mode.
+
+    Raises:
+        WeightsError: missing, damaged, of another family, or not exactly this model.
+    """
+    verify(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise WeightsError(
+            f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
+        ) from error
+    config = _read_config(path, metadata)
+    with torch.device("meta"):
+        expected = {name: t.shape for name, t in SmallModel(config).state_dict().items()}
+    require_match(path, set(tensors), set(expected))
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise WeightsError(
+                f"`{path.name}` does not fit this model",
+                why=f"`{name}` is {tuple(tensors[name].shape)}, not {tuple(shape)}",
+                hint="use weights made for this version of vsr",
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise WeightsError(f"`{path.name}` is damaged", why=f"`{name}` is not finite")
+    model = SmallModel(config)
+    model.load_state_dict(tensors)
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
+    """The config in a header, refused if it has keys this version does not know."""
+    if metadata.get("family") != "small" or "config" not in metadata:
+        raise WeightsError(
+            f"`{path.name}` holds no vsr model",
+            why="its header names no family and config",
+            hint="use a file written by vsr",
+        )
+    values = json.loads(metadata["config"])
+    known = {field.name for field in fields(SmallConfig)}
+    if set(values) != known or not all(isinstance(v, int) for v in values.values()):
+        raise WeightsError(
+            f"`{path.name}` was written by another version of vsr",
+            why="its config has other entries",
+            hint="update vsr or the weights",
+        )
+    return SmallConfig(**values)

@@ -1,0 +1,59 @@
+"""Frames <-> clips: where a video is cut along time. No model here."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vsr_cli.config import ClipConfig
+
+IsCut = Callable[[Tensor, Tensor], bool]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Neighbouring frames of one shot, worked on together.
+
+    start: index in the video of the first frame held.
+    frames: (T, 3, H, W) in [-1, 1].
+    num_shared: how many of them, at the front, the clip before already held; 0 starts a shot.
+    """
+
+    start: int
+    frames: Tensor
+    num_shared: int
+
+    @property
+    def fresh(self) -> range:
+        """Indices in the video of the frames that no earlier clip held."""
+        return range(self.start + self.num_shared, self.start + len(self.frames))
+
+
+def cut_clips(frames: Iterable[Tensor], config: ClipConfig, is_cut: IsCut) -> Iterator[Clip]:
+    """Group frames (3, H, W) into clips that share `config.overlap` frames within a shot.
+
+    Holds at most `config.length` frames. A clip never spans a cut and may be short at the end
+    of a shot, but every clip has a frame that no earlier clip had.
+    """
+    held: list[Tensor] = []
+    start = shared = 0
+    for frame in frames:
+        if held and is_cut(held[-1], frame):
+            if len(held) > shared:
+                yield Clip(start, torch.stack(held), shared)
+            start, shared, held = start + len(held), 0, []
+        held.append(frame)
+        if len(held) == config.length:
+            yield Clip(start, torch.stack(held), shared)
+            start += config.stride
+            shared = config.overlap
+            del held[: config.stride]
+    if len(held) > shared:
+        yield Clip(start, torch.stack(held), shared)
+
+
+def join_clips(clips: Iterable[Clip]) -> Iterator[Tensor]:
+    """The frames of clips in order, each once: the inverse of `cut_clips`."""
+    for clip in clips:
+        yield from clip.frames[clip.num_shared :]

@@ -1,0 +1,114 @@
+"""Where and in what precision a job runs: chosen once, with the reasons."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from vsr_cli.config import DtypeChoice, UpscaleConfig
+from vsr_cli.errors import ConfigError, DeviceError
+
+# Bytes at the peak for each LR pixel in half precision, measured: once for the frame being
+# decoded, and for every frame of the clip.
+BYTES_PER_PIXEL = 6000
+BYTES_PER_PIXEL_AND_FRAME = 2500
+SHARE_OF_FREE_MEMORY = 0.6
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Device, dtype and clip length of a job, and why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    clip_length: int
+    reasons: tuple[str, ...]
+
+
+def plan_runtime(config: UpscaleConfig, lr_size: tuple[int, int]) -> Runtime:
+    """Choose device, dtype and a clip length that fits the free memory.
+
+    Args:
+        config: what the user asked for.
+        lr_size: (height, width) of the source.
+
+    Raises:
+        ConfigError: no such device name.
+        DeviceError: the device is absent, or too small for two frames.
+    """
+    device, why_device = choose_device(config.device)
+    dtype, why_dtype = choose_dtype(config.dtype, device)
+    length, why_length = _fit_clip_length(config.clip.length, lr_size, device, dtype)
+    reasons = tuple(why for why in (why_device, why_dtype, why_length) if why)
+    return Runtime(device, dtype, length, reasons)
+
+
+def choose_device(name: str) -> tuple[torch.device, str]:
+    """`auto` takes CUDA if there is one, else the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda"), f"device cuda: {torch.cuda.get_device_name()} found"
+        return torch.device("cpu"), "device cpu: no CUDA device found"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"`--device {name}` is not a device", hint="use auto, cpu, cuda or cuda:0"
+        ) from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"no device `{name}` here",
+                why=f"{count} CUDA devices found",
+                hint="use `--device auto` or `--device cpu`",
+            )
+    elif device.type != "cpu":
+        raise ConfigError(f"`--device {name}` is not supported", hint="use auto, cpu or cuda")
+    return device, ""
+
+
+def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype, str]:
+    """`auto` takes bfloat16 where the hardware computes in it, else what is exact and fast."""
+    if choice == "float16" and device.type == "cpu":
+        raise ConfigError(
+            "`--dtype float16` needs a CUDA device", hint="use auto, bfloat16 or float32"
+        )
+    if choice != "auto":
+        return {
+            "float32": torch.float32,
+            "bfloat16": torch.bfloat16,
+            "float16": torch.float16,
+        }[choice], ""
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16, "dtype bfloat16: the GPU computes in it"
+        return torch.float16, "dtype float16: the GPU has no bfloat16"
+    if torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16, "dtype bfloat16: the CPU computes in it"
+    return torch.float32, "dtype float32: the CPU has no bfloat16 instructions"
+
+
+def _fit_clip_length(
+    length: int, lr_size: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> tuple[int, str]:
+    """The longest clip up to `length` that fits; its length does not change the picture."""
+    pixels = lr_size[0] * lr_size[1] * (2 if dtype == torch.float32 else 1)
+    budget = SHARE_OF_FREE_MEMORY * free_memory(device)
+    fits = int((budget - pixels * BYTES_PER_PIXEL) // (pixels * BYTES_PER_PIXEL_AND_FRAME))
+    if fits >= length:
+        return length, ""
+    if fits < 2:
+        raise DeviceError(
+            f"a {lr_size[1]}x{lr_size[0]} video does not fit into memory",
+            why=f"two frames need more than the {budget / 1e9:.1f} GB that may be used",
+            hint="free memory, or use another `--device`",
+        )
+    return fits, f"clip length {fits}: what fits into free memory"
+
+
+def free_memory(device: torch.device) -> int:
+    """Free bytes of a device now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,158 @@
+"""The whole program on one screen: a video in, the same video four times larger out."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.events import Done, Plan, Progress, Report, ignore
+from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.reader import probe, read_frames
+from vsr_cli.media.writer import VideoWriter, check_target
+from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.models.weights import load_weights, shipped_weights
+from vsr_cli.ops.resize import resize
+from vsr_cli.ops.shots import is_cut
+from vsr_cli.ops.yuv import to_planes, to_rgb
+from vsr_cli.pipeline.clips import Clip, cut_clips
+from vsr_cli.pipeline.runtime import Runtime, plan_runtime
+from vsr_cli.pipeline.stages import decode_clips, estimate_motion, match_color, sample_clips
+
+
+def upscale_video(
+    source: Path, target: Path, config: UpscaleConfig, *, report: Report = ignore
+) -> Done:
+    """Upscale `source` and write it to `target`, every audio track copied.
+
+    Everything that can be refused is refused before the model loads. The target appears only
+    when it is complete and verified; until then nothing of its name is touched.
+
+    Raises:
+        VsrError: the class names what to mend: input, output, weights, device or options.
+    """
+    started = time.monotonic()
+    info = probe(source)
+    check_target(target, source, config.output)
+    size = target_size(info, config)
+    with VideoWriter(target, info, size, config.output, source=source, report=report) as writer:
+        model_path = config.model or shipped_weights()
+        model = load_weights(model_path)
+        runtime = plan_runtime(config, (info.height, info.width))
+        model.to(runtime.device, runtime.dtype).to(memory_format=torch.channels_last)
+        report(_plan(source, target, config, model_path, model, runtime, info, writer))
+
+        headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
+        rgb = _read_rgb(read_frames(source, info, report=report), headers)
+        done = 0
+        for clip in upscale_frames(rgb, model, config, runtime):
+            for sr_frame in clip.frames:
+                header = headers.popleft()
+                planes = to_planes(resize(sr_frame, size), writer.layout, writer.color)
+                arrays = tuple(plane.cpu().numpy() for plane in planes)
+                writer.write(writer.frame_like(header, arrays))
+                done += 1
+                seconds = time.monotonic() - started
+                report(
+                    Progress(
+                        stage="upscale", frame=done, num_frames=info.num_frames, seconds=seconds
+                    )
+                )
+        writer.finish()
+    return Done(
+        target=target,
+        frames_in=done + len(headers),
+        frames_out=done,
+        height=size[0],
+        width=size[1],
+        seconds=time.monotonic() - started,
+    )
+
+
+def upscale_frames(
+    frames: Iterator[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime
+) -> Iterator[Clip]:
+    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once."""
+    clip_config = replace(config.clip, length=runtime.clip_length)
+    cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
+    held: deque[Clip] = deque()
+    clips = _remember(cut_clips(frames, clip_config, cuts), held)
+    prepared = estimate_motion(
+        clips, make_flow(config), multiple=model.lr_multiple, device=runtime.device
+    )
+    sampled = sample_clips(prepared, model, config, runtime)
+    for clip in decode_clips(sampled, model, config.fidelity):
+        lr_clip = held.popleft()
+        lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
+        yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
+
+
+def target_size(info: VideoInfo, config: UpscaleConfig) -> tuple[int, int]:
+    """(height, width) of the target: exactly `scale` times the source, halves rounded up."""
+    height, width = (int(side * config.scale + 0.5) for side in (info.height, info.width))
+    return height, width
+
+
+def make_flow(config: UpscaleConfig) -> FlowEstimator:
+    """The flow estimator that was asked for."""
+    if config.flow_weights is not None:
+        return RaftFlow(config.flow_weights)
+    return DisFlow()
+
+
+def _read_rgb(frames: Iterator[Frame], headers: deque[Frame]) -> Iterator[Tensor]:
+    """Frames as RGB (3, H, W); what the writer must know of each goes to `headers`."""
+    for frame in frames:
+        headers.append(replace(frame, planes=()))
+        planes = [torch.from_numpy(plane) for plane in frame.planes]
+        yield to_rgb(planes, frame.layout, frame.color)
+
+
+def _remember(clips: Iterator[Clip], held: deque[Clip]) -> Iterator[Clip]:
+    """Pass clips on and keep those not yet decoded (one at a time: every stage is a generator)."""
+    for clip in clips:
+        held.append(clip)
+        yield clip
+
+
+def _never(previous: Tensor, current: Tensor) -> bool:
+    return False
+
+
+def _plan(
+    source: Path,
+    target: Path,
+    config: UpscaleConfig,
+    model_path: Path,
+    model: SmallModel,
+    runtime: Runtime,
+    info: VideoInfo,
+    writer: VideoWriter,
+) -> Plan:
+    """What was chosen, in one record."""
+    return Plan(
+        source=str(source),
+        target=str(target),
+        model=model_path.name,
+        device=str(runtime.device),
+        dtype=str(runtime.dtype).removeprefix("torch."),
+        steps=config.sampler.steps or model.default_steps,
+        seed=config.sampler.seed,
+        motion_scale=config.sampler.motion_scale,
+        fidelity=config.fidelity,
+        color=config.color,
+        flow=config.flow,
+        clip_length=runtime.clip_length,
+        tile="off",
+        source_size=(info.height, info.width),
+        target_size=target_size(info, config),
+        num_frames=info.num_frames,
+        codec=writer.codec,
+        pix_fmt=writer.pix_fmt,
+        reasons=runtime.reasons,
+    )

@@ -1,0 +1,286 @@
+"""The stages that make the shipped weights: autoencoder, denoiser, sequence decoder."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vsr_cli.diffusion.motion import Motion
+from vsr_cli.diffusion.sampler import sample_latents
+from vsr_cli.diffusion.schedule import make_scheduler
+from vsr_cli.models.flow import DisFlow
+from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.model import Condition, SmallModel
+from vsr_cli.ops.warp import backward_warp, resize_flow, visibility
+from vsr_cli.training import losses as L  # noqa: N812
+from vsr_cli.training.dataset import Sample
+
+KL_WEIGHT = 5e-4  # per latent value; keeps latents to what the decoder can use
+EQUIVARIANCE_WEIGHT = 0.02
+PERCEPTUAL_WEIGHT = 0.05
+ADVERSARIAL_WEIGHT = 0.025  # arXiv 2312.00853, section 3.3
+PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
+
+
+class AutoencoderRecipe:
+    """Stage A: trunk, encoder and decoder on single frames.
+
+    Half of each batch is decoded from zero latents: the decoder alone must then be a plain
+    super-resolution network, which is the floor of everything built on it.
+    """
+
+    def __init__(self, vgg: L.VggFeatures | None) -> None:
+        self.vgg = vgg
+        self.extra = nn.Identity()
+        self.count = 0
+
+    def trained(self, model: SmallModel) -> list[nn.Module]:
+        return [model.trunk, model.encoder, model.decoder]
+
+    def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
+        hr, lr = batch.hr, batch.lr
+        features = model.features(lr)
+        mean, log_variance = model.encode(hr, lr, features)
+        mean, log_variance = mean.float(), log_variance.float()
+        used = hr.shape[0] - hr.shape[0] // 2  # the rest is decoded from zero latents
+        latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        latents = torch.cat([latents[:used], torch.zeros_like(latents[used:])])
+        frames, _ = model.decode(
+            latents,
+            lr,
+            features,
+            fidelity=random_fidelity(used, hr),
+            remembered=None,
+            recalls=[None],
+        )
+        terms = {
+            "latent": L.charbonnier(frames[:used], hr[:used]),
+            "floor": L.charbonnier(frames[used:], hr[used:]),
+            "gradient": 0.25 * L.gradient_loss(frames, hr),
+            "frequency": 0.1 * L.focal_frequency_loss(frames.float(), hr),
+            "kl": KL_WEIGHT * L.kl_loss(mean[:used], log_variance[:used]),
+        }
+        self.count += 1
+        if self.count % 4 == 0:
+            terms["equivariance"] = EQUIVARIANCE_WEIGHT * equivariance(model, batch, mean)
+        if self.vgg is not None and progress > 0.5:
+            terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
+        return terms
+
+    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
+        model.latent_std.copy_(measure_latent_std(model, batches))
+
+
+class DenoiserRecipe:
+    """Stages B1 (single frames) and B2 (clips): condition encoder and U-Net, v-prediction."""
+
+    def __init__(self) -> None:
+        self.extra = nn.Identity()
+        # Only its table of cumulative alphas is used, the same at run time.
+        self.alphas = make_scheduler(1).alphas_cumprod
+
+    def trained(self, model: SmallModel) -> list[nn.Module]:
+        return [model.condition_encoder, model.denoiser]
+
+    def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
+        target, condition = encode_batch(model, batch)
+        b = target.shape[0]
+        alpha = self.alphas.to(target.device)[random_timesteps(b, target.device)]
+        log_snr = alpha.clamp_min(1e-9).logit()
+        signal = alpha.sqrt()[:, None, None, None, None]
+        sigma = (1 - alpha).sqrt()[:, None, None, None, None]
+        noise = torch.randn_like(target)
+        noisy = signal * target + sigma * noise
+        v, _ = model.denoise(noisy, log_snr, condition, None)
+        v = v.float()
+        # One more than min-SNR: zero terminal SNR, where sampling starts, must be learnt too.
+        weight = L.min_snr_weight(log_snr) + 1 / (1 + log_snr.exp())
+        error = (v - (signal * noise - sigma * target)).square().mean(dim=(1, 2, 3, 4))
+        latents = signal * noisy - sigma * v
+        sure = alpha > 0.5
+        close = (latents - target).abs().mean(dim=(1, 2, 3, 4)) * sure
+        terms = {"v": (weight * error).mean(), "close": 0.2 * close.mean()}
+        if target.shape[1] > 1:
+            terms["difference"] = 0.5 * L.difference_loss(latents, target)
+            if batch.has_motion.any():
+                terms["warp"] = 0.5 * warp_consistency(latents, target, batch)
+        return terms
+
+    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
+        return None
+
+
+class DecoderRecipe:
+    """Stage D: the decoder with its memory, on latents drawn by the four-step sampler.
+
+    L = L_recon + 0.5 L_diff + 0.5 L_swc + 0.025 L_GAN (arXiv 2312.00853, eq. 4 to 6).
+    """
+
+    def __init__(self, vgg: L.VggFeatures | None, steps: int, learning_rate: float) -> None:
+        self.vgg = vgg
+        self.steps = steps
+        self.flow = DisFlow()
+        self.discriminator = L.PatchDiscriminator()
+        self.extra = self.discriminator
+        self.optimizer = torch.optim.AdamW(
+            self.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.99)
+        )
+
+    def trained(self, model: SmallModel) -> list[nn.Module]:
+        return [model.decoder]
+
+    def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
+        hr, lr = batch.hr, batch.lr
+        motion = estimate(self.flow, lr)
+        with torch.no_grad():
+            condition = model.condition(lr)
+            latents = self.latents(model, batch)
+        recalls: list[Recall | None] = [None]
+        for t in range(lr.shape[1] - 1):
+            recalls.append(Recall(motion.flow_backward[:, t], motion.visible_backward[:, t]))
+        used = hr.shape[0] - hr.shape[0] // 4
+        latents[used:] = 0
+        frames, _ = model.decode(
+            latents,
+            lr,
+            condition.lr_features,
+            fidelity=random_fidelity(used, hr),
+            remembered=None,
+            recalls=recalls,
+        )
+        true_motion = estimate(self.flow, hr)
+        terms = {
+            "recon": L.charbonnier(frames, hr),
+            "gradient": 0.25 * L.gradient_loss(frames, hr),
+            "difference": 0.5 * L.difference_loss(frames, hr),
+            "structure": 0.5
+            * L.structure_warp_loss(
+                frames,
+                hr,
+                true_motion.flow_forward,
+                true_motion.flow_backward,
+                true_motion.visible_forward,
+                true_motion.visible_backward,
+            ),
+        }
+        if self.vgg is not None:
+            terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
+        if progress > 0.2:
+            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversarial(frames, hr)
+        return terms
+
+    def latents(self, model: SmallModel, batch: Sample) -> Tensor:
+        """Latents as the sampler draws them, (B, T, L, h, w)."""
+        condition = model.condition(batch.lr)
+        b, t, _, h, w = batch.lr.shape
+        shape = (b, t, model.latent_channels, h // 2, w // 2)
+        latents, _ = sample_latents(
+            lambda x, log_snr, past: model.denoise(x, log_snr, condition, past),
+            shape=shape,
+            scheduler=make_scheduler(self.steps),
+            noise=lambda step: torch.randn(shape, device=batch.lr.device),
+            motion=None,
+            motion_scale=0.0,
+            history=None,
+        )
+        return latents.clone()
+
+    def adversarial(self, frames: Tensor, hr: Tensor) -> Tensor:
+        """Train the discriminator one step, then return the generator's hinge term."""
+        fake, real = frames.flatten(0, 1), hr.flatten(0, 1)
+        self.discriminator.requires_grad_(True)
+        loss = L.hinge_discriminator_loss(
+            self.discriminator(real).float(), self.discriminator(fake.detach()).float()
+        )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.discriminator.requires_grad_(False)
+        return -self.discriminator(fake).float().mean()
+
+    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
+        return None
+
+
+def random_fidelity(used: int, hr: Tensor) -> Tensor:
+    """1 for most samples and for all decoded from zero latents, else uniform; (B, 1, 1, 1)."""
+    fidelity = torch.ones(hr.shape[0], 1, 1, 1, device=hr.device)
+    some = used // 4
+    fidelity[:some] = torch.rand(some, 1, 1, 1, device=hr.device)
+    return fidelity
+
+
+def random_timesteps(count: int, device: torch.device) -> Tensor:
+    """Logit-normal timesteps, one in eight replaced by the last, where every chain starts."""
+    t = (torch.randn(count, device=device).sigmoid() * 1000).long().clamp(0, 999)
+    uniform = torch.randint(0, 1000, (count,), device=device)
+    draw = torch.rand(count, device=device)
+    t = torch.where(draw < 0.4, uniform, t)
+    return torch.where(draw > 0.875, torch.full_like(t, 999), t)
+
+
+@torch.no_grad()
+def measure_latent_std(model: SmallModel, batches: Iterator[Sample], count: int = 32) -> Tensor:
+    """Standard deviation of each latent channel over some batches, (L,)."""
+    squares = torch.zeros_like(model.latent_std)
+    for _ in range(count):
+        batch = next(batches)
+        hr, lr = batch.hr.to(squares.device), batch.lr.to(squares.device)
+        mean, log_variance = model.encode(hr, lr, model.features(lr))
+        squares += (mean.square() + log_variance.exp()).mean(dim=(0, 1, 3, 4)) / count
+    return squares.sqrt()
+
+
+def encode_batch(model: SmallModel, batch: Sample) -> tuple[Tensor, Condition]:
+    """Drawn latents of the truth, normalised float32, and the condition (with gradients)."""
+    condition = model.condition(batch.lr)
+    with torch.no_grad():
+        mean, log_variance = model.encode(batch.hr, batch.lr, condition.lr_features)
+        mean, log_variance = mean.float(), log_variance.float()
+        drawn = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+    return model.normalise(drawn), condition
+
+
+def equivariance(model: SmallModel, batch: Sample, mean: Tensor) -> Tensor:
+    """Moving the picture by half a latent pixel must move the latents by as much.
+
+    Guidance warps latents along sub-pixel flow, which is only right if they are equivariant.
+    """
+    hr, lr = batch.hr[..., 4:-4, 4:-4], batch.lr[..., 1:-1, 1:-1]
+    moved, _ = model.encode(hr, lr, model.features(lr))
+    expected = F.avg_pool2d(mean.flatten(0, 1), 2, stride=1)
+    difference = (moved.flatten(0, 1).float() - expected)[..., 2:-2, 2:-2]
+    return difference.abs().mean()
+
+
+def perceptual(vgg: L.VggFeatures, frames: Tensor, hr: Tensor) -> Tensor:
+    """VGG distance of one random square of every second frame."""
+    fake, real = frames.flatten(0, 1)[::2], hr.flatten(0, 1)[::2]
+    room = fake.shape[-1] - PERCEPTUAL_CROP
+    top, left = (int(torch.randint(0, room + 1, ())) for _ in range(2))
+    rows, columns = slice(top, top + PERCEPTUAL_CROP), slice(left, left + PERCEPTUAL_CROP)
+    return vgg.distance(fake[..., rows, columns], real[..., rows, columns])
+
+
+def warp_consistency(latents: Tensor, target: Tensor, batch: Sample) -> Tensor:
+    """Excess warp error of predicted latents over the truth's own, along exact flow."""
+    size = (latents.shape[-2], latents.shape[-1])
+    flow = resize_flow(batch.flow_backward.flatten(0, 1), size)
+    visible = F.interpolate(batch.visible_backward.flatten(0, 1), size=size, mode="area")
+    visible = (visible > 0.99).float() * batch.has_motion.float().repeat_interleave(
+        latents.shape[1] - 1
+    ).view(-1, 1, 1, 1)
+
+    def residual(z: Tensor) -> Tensor:
+        return backward_warp(z[:, :-1].flatten(0, 1), flow) - z[:, 1:].flatten(0, 1)
+
+    return (visible * (residual(latents) - residual(target))).abs().mean()
+
+
+@torch.no_grad()
+def estimate(flow: DisFlow, frames: Tensor) -> Motion:
+    """DIS flow and visibility on the frames' own grid."""
+    forward, backward = flow(frames)
+    visible_forward, visible_backward = visibility(forward, backward)
+    return Motion(forward, backward, visible_forward, visible_backward)
