@@ -62,7 +62,7 @@ def warp_adjoint(y: Tensor, flow: Tensor) -> Tensor:
             indices.append((row * width + column).flatten(1))  # (N, h*w), as the weights
             weights.append((row_weight * column_weight).flatten(1))
     splat = _splat_fixed if y.is_cuda else _splat_float
-    return splat(wide.flatten(2), indices, weights).unflatten(2, (height, width)).to(y.dtype)
+    return splat(wide.flatten(2), indices, weights).reshape(y.shape).to(y.dtype)
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
