@@ -1,0 +1,232 @@
+"""From a sharp clip to the kind of clip users bring (after RealBasicVSR, arXiv 2111.12704)."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsr_cli.errors import ConfigError
+from vsr_cli.media.codec import Codec, code_clip
+from vsr_cli.quality.distortions import (
+    KernelShape,
+    Noise,
+    add_noise,
+    bell_kernels,
+    blur,
+    jpeg,
+    sinc_kernels,
+)
+
+Level = Literal["clean", "mild", "heavy", "mixed"]
+
+SCALE = 4
+_SMALLEST = 0.15  # of the side of the original; two rounds would otherwise leave a few pixels
+_DRIFT = 0.03  # per frame, of a parameter's range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """The limits of one round of blur, resize, noise and JPEG."""
+
+    sigma: tuple[float, float]  # pixels
+    resize: tuple[float, float]  # per side, of the frames as they arrive
+    noise: tuple[float, float]  # codes of 255
+    shot: tuple[float, float]  # times the Poisson noise of 255 photons at white
+    quality: tuple[float, float]  # JPEG
+    blur_share: float = 1.0  # how often there is a blur at all
+
+
+_MILD = Round(
+    sigma=(0.2, 1.5), resize=(0.25, 0.5), noise=(1, 15), shot=(0.05, 1.5), quality=(60, 95)
+)
+_HEAVY = (
+    Round(sigma=(0.2, 3), resize=(0.15, 1.5), noise=(1, 30), shot=(0.05, 3), quality=(30, 95)),
+    Round(
+        sigma=(0.2, 1.5),
+        resize=(0.3, 1.2),
+        noise=(1, 25),
+        shot=(0.05, 2.5),
+        quality=(30, 95),
+        blur_share=0.8,
+    ),
+)
+_GREY_SHARE = 0.4
+_SINC_SHARE = 0.8  # of clips that end with a sinc filter
+_CODEC_SHARE = 0.3  # per round, of clips
+_STILL_CODEC_SHARE = 0.1  # the same for a single frame, where a codec costs most and means least
+_BITS_PER_PIXEL = {"mild": (0.05, 0.5), "heavy": (0.015, 0.3)}
+
+# How often each kind of kernel is drawn (arXiv 2107.10833, section 4.1): elongated or not, shape.
+_KERNELS: tuple[tuple[float, KernelShape | Literal["sinc"], bool], ...] = (
+    (0.405, "gaussian", False),
+    (0.225, "gaussian", True),
+    (0.108, "generalised", False),
+    (0.027, "generalised", True),
+    (0.108, "plateau", False),
+    (0.027, "plateau", True),
+    (0.1, "sinc", False),
+)
+
+
+class Degradation:
+    """Makes the low-resolution clip a quarter of the size; the same seed gives the same clip.
+
+    `clean` is an anti-aliased resize. `mild` adds one round of blur, noise, JPEG and codec near
+    the final size. `heavy` is the two-round chain of RealBasicVSR. `mixed` draws one of the
+    three for each clip, 25 %, 50 % and 25 %. Kinds and sizes are drawn once per clip; strengths
+    drift slowly from frame to frame.
+    """
+
+    def __init__(self, level: Level) -> None:
+        if level not in get_args(Level):
+            raise ConfigError(
+                f"`{level}` is no level of degradation",
+                hint=f"use one of {', '.join(get_args(Level))}",
+            )
+        self.level = level
+
+    def __call__(self, hr_frames: Tensor, seed: int | torch.Generator) -> Tensor:
+        """Degrade one clip.
+
+        Args:
+            hr_frames: (T, 3, H, W) in [-1, 1], H and W multiples of 4.
+            seed: of everything that is drawn; a generator is read once.
+
+        Returns:
+            (T, 3, H / 4, W / 4) in [-1, 1], on the 256 codes of 8-bit video.
+
+        Raises:
+            ValueError: if the shape is another.
+        """
+        if hr_frames.ndim != 4 or hr_frames.shape[1] != 3:
+            raise ValueError(f"expected (T, 3, H, W), got {tuple(hr_frames.shape)}")
+        if hr_frames.shape[2] % SCALE or hr_frames.shape[3] % SCALE:
+            raise ValueError(f"expected sides in multiples of 4, got {tuple(hr_frames.shape)}")
+        if isinstance(seed, torch.Generator):
+            seed = int(torch.randint(2**62, (), generator=seed))
+        draw = _Draw(seed, num_frames=len(hr_frames))
+        level = draw.random.choices(("clean", "mild", "heavy"), (1, 2, 1))[0]
+        if self.level != "mixed":
+            level = self.level
+        frames = (hr_frames.float() + 1) / 2
+        if level == "clean":
+            lr_frames = _resize(frames, _quarter(frames), draw.random.choice(("area", "bicubic")))
+        elif level == "mild":
+            lr_frames = _degrade_mildly(frames, draw)
+        else:
+            lr_frames = _degrade_heavily(frames, draw)
+        return (lr_frames.clamp(0, 1) * 255).round() * (2 / 255) - 1
+
+
+class _Draw:
+    """Everything random about one clip."""
+
+    def __init__(self, seed: int, *, num_frames: int) -> None:
+        self.num_frames = num_frames
+        self.random = random.Random(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def drifting(self, limits: tuple[float, float]) -> Tensor:
+        """A value for each frame, (T,): a random walk that turns round at the limits."""
+        low, high = limits
+        place = self.random.random()
+        walk = []
+        for _ in range(self.num_frames):
+            walk.append(low + (high - low) * place)
+            place = abs(place + self.random.gauss(0, _DRIFT))
+            place = 1 - abs(1 - place)
+        return torch.tensor(walk)
+
+
+def _degrade_mildly(frames: Tensor, draw: _Draw) -> Tensor:
+    size = _quarter(frames)
+    frames = _play_round(frames, _MILD, draw, size=tuple(frames.shape[-2:]))
+    frames = _send_through_codec(frames, "mild", draw)
+    return _resize(frames, size, _any_mode(draw))
+
+
+def _degrade_heavily(frames: Tensor, draw: _Draw) -> Tensor:
+    full, size = tuple(frames.shape[-2:]), _quarter(frames)
+    for limits in _HEAVY:
+        frames = _play_round(frames, limits, draw, size=full)
+        frames = _send_through_codec(frames, "heavy", draw)
+    frames = _resize(frames, size, _any_mode(draw))
+    if draw.chance(_SINC_SHARE):
+        cutoff = draw.drifting((math.pi / 3, math.pi))
+        frames = blur(frames, sinc_kernels(_odd_size(draw), cutoff))
+    return frames
+
+
+def _play_round(frames: Tensor, limits: Round, draw: _Draw, *, size: tuple[int, ...]) -> Tensor:
+    """Blur, resize, noise and JPEG; `size` is that of the original."""
+    if draw.chance(limits.blur_share):
+        frames = blur(frames, _any_kernels(limits.sigma, draw))
+    factor = draw.random.uniform(*limits.resize)
+    height, width = (
+        max(round(side * factor), round(whole * _SMALLEST), 2)
+        for side, whole in zip(frames.shape[-2:], size, strict=True)
+    )
+    frames = _resize(frames, (height, width), _any_mode(draw)).clamp(0, 1)
+    is_poisson = draw.chance(0.5)
+    noise = Noise(
+        strength=draw.drifting(limits.shot if is_poisson else limits.noise),
+        is_poisson=is_poisson,
+        is_grey=draw.chance(_GREY_SHARE),
+    )
+    frames = add_noise(frames, noise, draw.generator)
+    return jpeg(frames, draw.drifting(limits.quality))
+
+
+def _any_kernels(sigma: tuple[float, float], draw: _Draw) -> Tensor:
+    """Kernels of one random kind and size, (T, k, k)."""
+    _, shape, is_elongated = draw.random.choices(_KERNELS, [share for share, _, _ in _KERNELS])[0]
+    size = _odd_size(draw)
+    if shape == "sinc":
+        # A small kernel cannot hold the rings of a low cutoff.
+        lowest = math.pi / 3 if size < 13 else math.pi / 5
+        return sinc_kernels(size, draw.drifting((lowest, math.pi)))
+    sigma_x = draw.drifting(sigma)
+    sigma_y = draw.drifting(sigma) if is_elongated else sigma_x
+    angle = draw.drifting((-math.pi / 2, math.pi / 2))
+    beta = draw.random.uniform(0.5, 4) if shape == "generalised" else draw.random.uniform(1, 2)
+    return bell_kernels(size, sigma_x, sigma_y, angle, shape=shape, beta=beta)
+
+
+def _odd_size(draw: _Draw) -> int:
+    return 2 * draw.random.randint(3, 10) + 1
+
+
+def _any_mode(draw: _Draw) -> str:
+    return draw.random.choice(("area", "bilinear", "bicubic"))
+
+
+def _resize(frames: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Resize to (height, width), anti-aliased."""
+    if mode == "area":
+        return F.interpolate(frames, size=size, mode="area")
+    return F.interpolate(frames, size=size, mode=mode, antialias=True, align_corners=False)
+
+
+def _quarter(frames: Tensor) -> tuple[int, int]:
+    return frames.shape[-2] // SCALE, frames.shape[-1] // SCALE
+
+
+def _send_through_codec(frames: Tensor, level: Literal["mild", "heavy"], draw: _Draw) -> Tensor:
+    """Encode and decode some of the clips, at bits per pixel drawn evenly on a log scale."""
+    share = _CODEC_SHARE if draw.num_frames > 1 else _STILL_CODEC_SHARE
+    codec: Codec = "h264" if draw.chance(0.5) else "mpeg4"
+    low, high = _BITS_PER_PIXEL[level]
+    bits = low * (high / low) ** draw.random.random()
+    if not draw.chance(share):
+        return frames
+    bit_rate = max(round(bits * frames.shape[-2] * frames.shape[-1] * 25), 1000)
+    pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    coded = code_clip(pictures.contiguous().numpy(), codec, bit_rate)
+    return torch.from_numpy(coded).permute(0, 3, 1, 2).float() / 255

@@ -1,0 +1,279 @@
+"""Training samples: footage decoded once to memory-mapped arrays, then cropped and degraded."""
+
+import argparse
+import csv
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from vsr_cli.errors import InputError
+from vsr_cli.media.codec import decode_rgb
+from vsr_cli.quality.degrade import SCALE, Degradation, Level
+from vsr_cli.training.camera import camera_flow, look, random_camera, shrink_flow, stays_inside
+
+_VIDEOS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
+_IMAGES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_INDEX = "index.csv"
+_SPEED = 8.0  # greatest synthetic pan, pixels of HR per frame
+
+
+class Sample(NamedTuple):
+    """One training sample; a batch of them has B in front of every shape."""
+
+    hr: Tensor  # (T, 3, S, S) in [-1, 1]
+    lr: Tensor  # (T, 3, S / 4, S / 4) in [-1, 1]
+    flow_forward: Tensor  # (T-1, 2, S / 4, S / 4) pixels of LR; zeros where nobody knows it
+    flow_backward: Tensor  # the same shape
+    visible_forward: Tensor  # (T-1, 1, S / 4, S / 4) 0 or 1
+    visible_backward: Tensor  # the same shape
+    has_motion: Tensor  # () bool: flow and visibility are the truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One decoded clip or photograph on disk."""
+
+    path: Path  # .npy, (T, H, W, 3) uint8
+    source: str  # clips of one source look alike
+    num_frames: int
+    height: int
+    width: int
+
+
+def write_shards(sources: Iterable[Path], out: Path) -> list[Shard]:
+    """Decode videos and images once, one array each, with an index beside them.
+
+    Videos named `name_1`, `name_2`, ... count as clips of one source, `name`.
+
+    Args:
+        sources: files, or folders that are searched for videos and images.
+        out: a folder, made if need be; arrays already there are not decoded again.
+
+    Raises:
+        InputError: if there is nothing to decode, or a file cannot be.
+    """
+    files = [path for source in sources for path in _find(source)]
+    if not files:
+        raise InputError("no videos or images found", hint="give a folder that holds some")
+    out.mkdir(parents=True, exist_ok=True)
+    shards = [_write_shard(path, out) for path in files]
+    with (out / _INDEX).open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("file", "source", "frames", "height", "width"))
+        writer.writerows((s.path.name, s.source, s.num_frames, s.height, s.width) for s in shards)
+    return shards
+
+
+def _find(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    return sorted(path for path in source.rglob("*") if path.suffix.lower() in _VIDEOS + _IMAGES)
+
+
+def _write_shard(path: Path, out: Path) -> Shard:
+    target = out / f"{path.parent.name}-{path.name}.npy"
+    if not target.exists():
+        partial = target.with_suffix(".partial")
+        with partial.open("wb") as stream:
+            np.save(stream, np.stack(list(decode_rgb(path))))
+        partial.rename(target)
+    num_frames, height, width, _ = np.load(target, mmap_mode="r").shape
+    source = re.sub(r"_\d+$", "", path.stem) if num_frames > 1 else path.stem
+    return Shard(path=target, source=source, num_frames=num_frames, height=height, width=width)
+
+
+def read_shards(folder: Path) -> list[Shard]:
+    """Read the index that `write_shards` left.
+
+    Raises:
+        InputError: if there is none.
+    """
+    index = folder / _INDEX
+    if not index.exists():
+        raise InputError(
+            f"`{folder}` holds no training data",
+            why=f"there is no `{_INDEX}`",
+            hint="make it with `python -m vsr_cli.training.dataset SOURCE --out DIR`",
+        )
+    with index.open(newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    return [
+        Shard(path=folder / name, source=source, num_frames=int(t), height=int(h), width=int(w))
+        for name, source, t, h, w in rows
+    ]
+
+
+class ClipDataset(IterableDataset[Sample]):
+    """Endless samples; number `i` is the same whatever the number of workers.
+
+    Sources are drawn evenly, whatever the number of their clips. Photographs give clips too,
+    with a camera that moves over them, and then flow and visibility are exact.
+
+    Args:
+        shards: the folder `write_shards` filled.
+        num_frames: T; 1 for images.
+        crop_size: S, a multiple of 16.
+        level: of the degradation.
+        still_share: how many of the samples come from photographs.
+        seed: of everything.
+        start: number of the first sample, to go on where another run ended.
+    """
+
+    def __init__(
+        self,
+        shards: Path,
+        *,
+        num_frames: int,
+        crop_size: int,
+        level: Level = "mixed",
+        still_share: float = 0.5,
+        seed: int = 0,
+        start: int = 0,
+    ) -> None:
+        if crop_size % 16 or crop_size < 16:
+            raise ValueError(f"expected a crop of a multiple of 16, got {crop_size}")
+        self.num_frames, self.crop_size = num_frames, crop_size
+        self.degradation = Degradation(level)
+        self.still_share = still_share
+        self.seed, self.start = seed, start
+        usable = [s for s in read_shards(shards) if min(s.height, s.width) >= crop_size]
+        self.stills = _by_source(s for s in usable if s.num_frames == 1)
+        self.clips = _by_source(s for s in usable if s.num_frames >= max(num_frames, 2))
+        if not self.stills and not self.clips:
+            raise InputError(
+                f"no training data holds {num_frames} frames of {crop_size}x{crop_size}",
+                hint="use a smaller crop, or add larger footage",
+            )
+
+    def __iter__(self) -> Iterator[Sample]:
+        worker = get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        index = self.start + offset
+        while True:
+            yield self.sample(index)
+            index += stride
+
+    def sample(self, index: int) -> Sample:
+        """Sample number `index`."""
+        draw = random.Random(f"{self.seed}/{index}")
+        is_still = draw.random() < self.still_share
+        if self.stills and (is_still or not self.clips):
+            return self._from_still(draw)
+        return self._from_clip(draw)
+
+    def _from_still(self, draw: random.Random) -> Sample:
+        shard = draw.choice(draw.choice(self.stills))
+        pixels = np.load(shard.path, mmap_mode="r")
+        if self.num_frames == 1:
+            return self._unknown_motion(_turn(_crop(pixels, self.crop_size, draw), draw), draw)
+        room = min(shard.height, shard.width) // 16 * 16
+        side = min(self.crop_size + 2 * int(_SPEED) * self.num_frames, room)
+        world = _turn(_crop(pixels, side, draw), draw)[0]
+        size = (self.crop_size, self.crop_size)
+        camera = random_camera(draw, self.num_frames, speed=_SPEED)
+        forward, backward = camera_flow(camera, size)
+        return self._finish(look(world, camera, size).clamp(-1, 1), forward, backward, draw)
+
+    def _from_clip(self, draw: random.Random) -> Sample:
+        shard = draw.choice(draw.choice(self.clips))
+        pixels = np.load(shard.path, mmap_mode="r")
+        fits_twice = shard.num_frames >= 2 * self.num_frames
+        step = draw.choice((1, 1, 2)) if fits_twice else 1  # twice as fast, now and then
+        reach = (self.num_frames - 1) * step + 1
+        first = draw.randrange(shard.num_frames - reach + 1)
+        frames = _turn(_crop(pixels[first : first + reach : step], self.crop_size, draw), draw)
+        if draw.random() < 0.5:
+            frames = frames.flip(0)
+        return self._unknown_motion(frames, draw)
+
+    def _unknown_motion(self, frames: Tensor, draw: random.Random) -> Sample:
+        side = self.crop_size // SCALE
+        flow = torch.zeros(self.num_frames - 1, 2, side, side)
+        visible = flow[:, :1]
+        lr_frames = self.degradation(frames, draw.getrandbits(62))
+        unknown = torch.tensor(False)
+        return Sample(frames, lr_frames, flow, flow, visible, visible, unknown)
+
+    def _finish(
+        self, frames: Tensor, forward: Tensor, backward: Tensor, draw: random.Random
+    ) -> Sample:
+        """A sample whose flow at HR is exact."""
+        flow_forward, visible_forward = shrink_flow(forward, stays_inside(forward))
+        flow_backward, visible_backward = shrink_flow(backward, stays_inside(backward))
+        return Sample(
+            hr=frames,
+            lr=self.degradation(frames, draw.getrandbits(62)),
+            flow_forward=flow_forward,
+            flow_backward=flow_backward,
+            visible_forward=visible_forward,
+            visible_backward=visible_backward,
+            has_motion=torch.tensor(True),
+        )
+
+
+def _by_source(shards: Iterable[Shard]) -> list[list[Shard]]:
+    groups: dict[str, list[Shard]] = defaultdict(list)
+    for shard in shards:
+        groups[shard.source].append(shard)
+    return list(groups.values())
+
+
+def _crop(pixels: NDArray[np.uint8], size: int, draw: random.Random) -> Tensor:
+    """A random square of (T, H, W, 3), seen from up to twice as far: (T, 3, size, size).
+
+    Shrinking hides what compression or the lens did to the finest detail. Half of the crops are
+    the livelier of two, because flat areas teach little.
+    """
+    height, width = pixels.shape[1:3]
+    farthest = min(2.0, min(height, width) / size)
+    side = round(size * draw.uniform(1, farthest)) if draw.random() < 0.6 else size
+    places = [(draw.randrange(height - side + 1), draw.randrange(width - side + 1))]
+    if draw.random() < 0.5:
+        places.append((draw.randrange(height - side + 1), draw.randrange(width - side + 1)))
+        places.sort(key=lambda place: _detail(pixels[0], place, side))
+    y, x = places[-1]
+    square = np.ascontiguousarray(pixels[:, y : y + side, x : x + side].transpose(0, 3, 1, 2))
+    frames = torch.from_numpy(square).float() / 127.5 - 1
+    if side == size:
+        return frames
+    shrunk = F.interpolate(
+        frames, size=(size, size), mode="bicubic", align_corners=False, antialias=True
+    )
+    return shrunk.clamp(-1, 1)
+
+
+def _detail(picture: NDArray[np.uint8], place: tuple[int, int], side: int) -> float:
+    """Mean difference of neighbouring pixels in green, on every second row."""
+    y, x = place
+    green = picture[y : y + side : 2, x : x + side, 1].astype(np.int16)
+    return float(np.abs(np.diff(green, axis=1)).mean())
+
+
+def _turn(frames: Tensor, draw: random.Random) -> Tensor:
+    """One of the eight ways to lay a square down."""
+    if draw.random() < 0.5:
+        frames = frames.flip(-1)
+    return torch.rot90(frames, draw.randrange(4), dims=(-2, -1)).contiguous()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Decode videos and images for training.")
+    parser.add_argument("sources", nargs="+", type=Path, help="files or folders")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the arrays")
+    options = parser.parse_args()
+    write_shards(options.sources, options.out)
+
+
+if __name__ == "__main__":
+    main()
