@@ -117,11 +117,16 @@ def _returns_home(there: Tensor, back: Tensor) -> Tensor:
     """Forward-backward and border check of `there`, (N, 2, h, w) -> (N, 1, h, w)."""
     height, width = there.shape[-2:]
     back = backward_warp(back, there)
-    gap = (there + back).norm(dim=1, keepdim=True)
-    length = there.norm(dim=1, keepdim=True) + back.norm(dim=1, keepdim=True)
+    gap = _length(there + back)
+    length = _length(there) + _length(back)
     columns, rows = _positions(there)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return ((gap <= 0.01 * length + 0.5) & inside[:, None]).float()
+    return ((gap <= 0.01 * length + 0.5) & inside).float()[:, None]
+
+
+def _length(flow: Tensor) -> Tensor:
+    """Length of every vector, (N, 2, h, w) -> (N, h, w)."""
+    return torch.hypot(flow[:, 0], flow[:, 1])
 
 
 def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,184 @@
+"""Schedule and noise: the chain is DDPM's, the noise belongs to its place."""
+
+import math
+
+import pytest
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from torch import Tensor
+
+from vsr_cli.diffusion.schedule import _mix_int, keyed_noise, make_scheduler
+
+
+def ddpm(steps: int) -> DDPMScheduler:
+    scheduler = DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        prediction_type="sample",
+        variance_type="fixed_small",
+        clip_sample=False,
+    )
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def noise(
+    seed: int = 0,
+    *,
+    frames: range = range(4),
+    step: int = 0,
+    channels: int = 4,
+    rows: range = range(40),
+    columns: range = range(50),
+) -> Tensor:
+    return keyed_noise(
+        seed, frames=frames, step=step, channels=channels, rows=rows, columns=columns
+    )
+
+
+def normal(seed: int) -> Tensor:
+    return torch.randn(1, 64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7, 50, 600, 1000])
+def test_ancestral_step_is_ddpm_with_the_small_variance(steps: int) -> None:
+    ours, reference = make_scheduler(steps), ddpm(steps)
+    assert ours.timesteps.tolist() == reference.timesteps.tolist()
+    x0, x_t, silence = normal(0), normal(1), torch.zeros(1, 64)
+    for t in ours.timesteps[:: max(1, steps // 5)].tolist():
+        mean = ours.step(x0, t, x_t, eta=1.0, variance_noise=silence).prev_sample
+        expected = reference.step(x0, t, x_t, generator=torch.manual_seed(0), return_dict=False)[0]
+        drawn = torch.randn(1, 64, generator=torch.manual_seed(0))
+        moved = ours.step(x0, t, x_t, eta=1.0, variance_noise=drawn).prev_sample
+        is_last = t == ours.timesteps[-1]
+        torch.testing.assert_close(mean if is_last else moved, expected, atol=2e-4, rtol=1e-4)
+        assert math.sqrt(ours.variance(t)) == pytest.approx(
+            reference._get_variance(t).sqrt().item(), abs=2e-4
+        )
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 4, 50])
+def test_chain_is_that_of_diffusers_where_steps_divide_the_horizon(steps: int, eta: float) -> None:
+    ours, reference = (
+        make_scheduler(steps),
+        DDIMScheduler(
+            beta_schedule="squaredcos_cap_v2",
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+            prediction_type="sample",
+            clip_sample=False,
+        ),
+    )
+    reference.set_timesteps(steps)
+    x = y = normal(0)
+    for t in ours.timesteps.tolist():
+        x0, drawn = normal(t), normal(1000 + t)
+        x = ours.step(x0, t, x, eta=eta, variance_noise=drawn).prev_sample
+        y = reference.step(x0, t, y, eta=eta, variance_noise=drawn).prev_sample
+    torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(ours.alphas_cumprod, reference.alphas_cumprod, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [*range(1, 60), 333, 512, 600, 999, 1000])
+def test_any_number_of_steps_runs_from_noise_to_the_clean_prediction(steps: int) -> None:
+    scheduler = make_scheduler(steps)
+    times = scheduler.timesteps
+    assert len(times) == steps
+    assert times[0] == 999
+    assert times[-1] >= 0
+    assert (times.diff() < 0).all()
+    assert scheduler.alphas_cumprod[999] == 0
+    last = scheduler.step(normal(0), int(times[-1]), normal(1), variance_noise=normal(2))
+    torch.testing.assert_close(last.prev_sample, normal(0))
+
+
+def test_ancestral_chain_keeps_the_spread_of_noised_data() -> None:
+    scheduler = make_scheduler(10)
+    x0 = torch.zeros(20_000)
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(20_000, generator=generator)
+    for t, after in zip(scheduler.timesteps, scheduler.timesteps[1:], strict=False):
+        drawn = torch.randn(20_000, generator=generator)
+        latents = scheduler.step(x0, int(t), latents, variance_noise=drawn).prev_sample
+        expected = (1 - scheduler.alphas_cumprod[after]).sqrt()
+        assert latents.std() == pytest.approx(expected.item(), rel=0.03)
+
+
+def test_added_noise_follows_the_time_of_each_sample() -> None:
+    scheduler = make_scheduler(4)
+    clean, drawn = normal(0).reshape(2, 32), normal(1).reshape(2, 32)
+    noisy = scheduler.add_noise(clean, drawn, torch.tensor([0, 999]))
+    torch.testing.assert_close(noisy[1], drawn[1])
+    torch.testing.assert_close(noisy[0], clean[0], atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_impossible_numbers_of_steps_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"got {steps}"):
+        make_scheduler(steps)
+
+
+def test_noise_of_a_window_is_the_crop_of_the_noise_of_the_whole() -> None:
+    whole = noise(frames=range(6), rows=range(30), columns=range(40))
+    window = noise(frames=range(2, 5), rows=range(7, 21), columns=range(11, 40))
+    assert torch.equal(window, whole[2:5, :, 7:21, 11:40])
+    assert torch.equal(noise(channels=3), noise(channels=4)[:, :3])
+
+
+def test_noise_is_standard_normal() -> None:
+    sample = noise(frames=range(25), rows=range(50), columns=range(80), channels=3).flatten()
+    tolerance = 5 / math.sqrt(len(sample))
+    assert abs(sample.mean()) < tolerance
+    assert abs(sample.var() - 1) < 2 * tolerance
+    assert abs(sample.pow(3).mean()) < 4 * tolerance
+    assert abs(sample.pow(4).mean() - 3) < 10 * tolerance
+    for bound in (0.5, 1.0, 2.0, 3.0):
+        share = (sample.abs() > bound).double().mean().item()
+        assert share == pytest.approx(math.erfc(bound / math.sqrt(2)), abs=tolerance)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"seed": 2**63 - 1}, {"step": 1}])
+def test_other_seeds_and_steps_give_unrelated_noise(other: dict[str, int]) -> None:
+    base, changed = noise(), noise(other.get("seed", 0), step=other.get("step", 0))
+    correlation = (base * changed).mean()
+    assert abs(correlation) < 5 / math.sqrt(base.numel())
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, 3])
+@pytest.mark.parametrize("distance", [1, 2])
+def test_neighbours_along_every_axis_are_unrelated(dim: int, distance: int) -> None:
+    sample = noise()
+    length = sample.shape[dim] - distance
+    here, there = sample.narrow(dim, 0, length), sample.narrow(dim, distance, length)
+    tolerance = 5 / math.sqrt(here.numel())
+    assert abs((here * there).mean()) < tolerance
+    assert abs(((here.square() - 1) * (there.square() - 1)).mean()) < 2 * tolerance
+
+
+def test_seed_frame_and_step_are_not_interchangeable() -> None:
+    assert not torch.equal(noise(1, frames=range(1)), noise(0, frames=range(1, 2)))
+    assert not torch.equal(noise(0, frames=range(1), step=1), noise(0, frames=range(1, 2)))
+
+
+def test_noise_is_the_same_every_time_and_on_every_machine() -> None:
+    assert torch.equal(noise(7), noise(7))
+    # The first output of SplitMix64 from state 0 is published; it fixes the integer part.
+    assert _mix_int(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF
+
+
+@pytest.mark.gpu
+def test_noise_on_the_gpu_is_that_of_the_cpu() -> None:
+    gpu = keyed_noise(
+        5,
+        frames=range(4),
+        step=2,
+        channels=4,
+        rows=range(40),
+        columns=range(50),
+        device=torch.device("cuda"),
+    )
+    torch.testing.assert_close(gpu.cpu(), noise(5, step=2), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,90 @@
+"""Windows of one axis: they cover it, and merging them loses nothing."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsr_cli.ops.windows import Window, fade_weights, overlap_add, plan_windows
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[int, int, int]:
+    """(length, size, overlap), all that `plan_windows` accepts."""
+    size = draw(st.integers(1, 40))
+    return draw(st.integers(1, 200)), size, draw(st.integers(0, size - 1))
+
+
+@given(plans())
+def test_windows_cover_the_axis_with_the_overlap_asked_for(plan: tuple[int, int, int]) -> None:
+    length, size, overlap = plan
+    windows = plan_windows(length, size, overlap)
+    assert windows[0].start == 0
+    assert windows[-1].stop == length
+    assert all(window.size == min(size, length) for window in windows)
+    assert all(left.stop - right.start >= overlap for left, right in pairwise(windows))
+    assert all(left.start < right.start for left, right in pairwise(windows))
+
+
+@given(plans())
+def test_weights_are_positive_and_sum_to_one_everywhere(plan: tuple[int, int, int]) -> None:
+    windows = plan_windows(*plan)
+    total = torch.zeros(plan[0])
+    for window, weight in zip(windows, fade_weights(windows), strict=True):
+        assert weight.dtype == torch.float32
+        assert (weight > 0).all()
+        total[window.start : window.stop] += weight
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+@given(plans())
+def test_cutting_then_merging_is_the_identity(plan: tuple[int, int, int]) -> None:
+    x = torch.rand(2, plan[0], 3, generator=torch.Generator().manual_seed(0))
+    windows = plan_windows(*plan)
+    pieces = (window.cut(x, dim=1) for window in windows)
+    torch.testing.assert_close(overlap_add(pieces, windows, dim=1), x)
+
+
+def test_tiles_are_windows_in_y_times_windows_in_x() -> None:
+    x = torch.rand(1, 4, 30, 50, generator=torch.Generator().manual_seed(0))
+    rows, columns = plan_windows(30, 12, 4), plan_windows(50, 16, 5)
+    strips = (
+        overlap_add((column.cut(row.cut(x, dim=-2), dim=-1) for column in columns), columns, dim=-1)
+        for row in rows
+    )
+    torch.testing.assert_close(overlap_add(strips, rows, dim=-2), x)
+
+
+def test_pieces_that_disagree_fade_into_each_other() -> None:
+    windows = plan_windows(14, 8, 2)
+    merged = overlap_add([torch.zeros(8), torch.ones(8)], windows, dim=0)
+    assert merged.tolist() == [0] * 6 + [0.25, 0.75] + [1] * 6
+
+
+def test_a_short_axis_is_one_window() -> None:
+    assert plan_windows(5, 8, 3) == [Window(0, 5)]
+
+
+def test_half_precision_is_merged_in_full_precision() -> None:
+    windows = plan_windows(100, 10, 9)
+    merged = overlap_add([torch.full((10,), 0.3).half()] * len(windows), windows, dim=0)
+    assert merged.dtype == torch.float16
+    torch.testing.assert_close(merged, torch.full((100,), 0.3).half(), atol=0, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("length", "size", "overlap"), [(0, 4, 1), (9, 4, 4), (9, 4, -1)])
+def test_impossible_plans_are_refused(length: int, size: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match=f"got {length}, {overlap} and {size}"):
+        plan_windows(length, size, overlap)
+
+
+def test_pieces_that_do_not_fit_their_window_are_refused() -> None:
+    windows = plan_windows(10, 6, 2)
+    with pytest.raises(ValueError, match="expected 6 along axis 0"):
+        overlap_add([torch.zeros(5), torch.zeros(6)], windows, dim=0)
+    with pytest.raises(ValueError, match="longer"):
+        overlap_add([torch.zeros(6)], windows, dim=0)
+    with pytest.raises(ValueError, match="start < stop"):
+        Window(3, 3)
