@@ -1,0 +1,405 @@
+"""Videos in: what a file holds, and its frames one by one, with the times they have."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.sidedata.sidedata import SideData
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from vsr_cli.errors import InputError
+from vsr_cli.events import Notice, Report
+from vsr_cli.media.frame import (
+    AudioTrack,
+    Frame,
+    VideoInfo,
+    copy_planes,
+    has_alpha,
+    layout_of,
+    plain_format,
+    resolve_color,
+)
+from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
+
+TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
+MAX_RATE = 240  # frames per second; containers that claim more mean their clock
+LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
+CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_source(source: Path) -> Iterator[InputContainer]:
+    """Open a local file for reading; nothing on a network is ever reached from it.
+
+    Raises:
+        InputError: there is no such file, or it is not one that can hold a video.
+    """
+    hint = "give a video file such as `.mp4`, `.mkv`, `.mov`, `.avi`, `.ts` or `.webm`"
+    if not source.exists():
+        raise InputError(f"`{source}` does not exist", hint="check the path")
+    if source.is_dir():
+        raise InputError(f"`{source}` is a folder", hint=hint)
+    if source.is_file() and source.stat().st_size == 0:
+        raise InputError(f"`{source}` is empty", why="it has 0 bytes", hint="copy it again")
+    try:
+        # `file:` because FFmpeg takes a name with a colon for an address.
+        container = av.open(
+            f"file:{source}", "r", options={"protocol_whitelist": "file,crypto,data"}
+        )
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(
+            f"`{source}` cannot be read as a video", why=_reason(error), hint=hint
+        ) from error
+    with container:
+        if container.format.name == "tty":  # FFmpeg would paint plain text
+            raise InputError(f"`{source}` cannot be read as a video", why="it is text", hint=hint)
+        yield container
+
+
+def probe(source: Path) -> VideoInfo:
+    """Find out what `source` holds, from its header and its first frame.
+
+    Raises:
+        InputError: it is missing, unreadable, has no picture, or one of an unknown kind.
+    """
+    with open_source(source) as container:
+        stream = _find_picture(container, source)
+        first = next(_decode(container, stream, _Tally(_time_base(stream))), None)
+        if first is None:
+            raise InputError(
+                f"`{source}` has no picture that can be decoded",
+                why=f"its `{stream.codec_context.name}` stream gave no frame",
+                hint="the file may be cut off or encrypted; try another copy",
+            )
+        return _describe(container, stream, first, source)
+
+
+def read_frames(source: Path, info: VideoInfo, *, report: Report) -> Iterator[Frame]:
+    """Decode `source` frame by frame, in order of presentation.
+
+    Holds one frame at a time. Times strictly increase; a time that is missing, or not later than
+    the one before, is moved and said. What is damaged or missing is said after the last frame.
+
+    Args:
+        source: a local file.
+        info: what `probe` found in it.
+        report: hears `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMES_MENDED` and
+            `W_ALPHA_DROPPED`.
+
+    Raises:
+        InputError: the file cannot be opened, or its picture changes size.
+    """
+    unpack = _Unpacker(source, info)
+    tally = _Tally(info.time_base)
+    with open_source(source) as container:
+        stream = container.streams[info.stream_index]
+        if not isinstance(stream, VideoStream):
+            raise InputError(f"`{source}` has changed since it was probed", hint="start again")
+        if has_alpha(info.pix_fmt) or stream.metadata.get("alpha_mode") == "1":
+            report(Notice(code="W_ALPHA_DROPPED", text="the transparency of the source is dropped"))
+        step = max(1, round(1 / (info.rate * info.time_base)))
+        last_pts: int | None = None
+        for picture in _decode(container, stream, tally):
+            if (picture.height, picture.width) != (info.height, info.width):
+                raise InputError(
+                    f"the picture of `{source}` changes size",
+                    why=f"{info.width}x{info.height} until frame {tally.num_frames - 1}, then "
+                    f"{picture.width}x{picture.height}",
+                    hint="cut the file there and upscale the parts",
+                )
+            pts = picture.pts
+            if pts is None or (last_pts is not None and pts <= last_pts):
+                tally.num_mended += 1
+                pts = 0 if last_pts is None else last_pts + (step if picture.pts is None else 1)
+            last_pts = pts
+            yield unpack(picture, pts)
+        _report_losses(container, stream, tally, report)
+
+
+@dataclass
+class _Tally:
+    """What came out of a file, counted while it is read."""
+
+    time_base: Fraction  # of the picture, seconds
+    num_packets: int = 0  # of the picture
+    num_damaged: int = 0  # packets that do not decode, or decode with holes
+    num_frames: int = 0
+    num_mended: int = 0  # times that had to be moved
+    picture_end: Fraction | None = None  # seconds, latest end of a packet of the picture
+    end: Fraction | None = None  # seconds, latest end of any packet
+    is_broken: bool = False  # reading stopped at an error
+
+    def see(self, packet: "Packet[Stream]", *, is_picture: bool) -> None:
+        if packet.size == 0:
+            return
+        self.num_packets += is_picture
+        if packet.pts is None:
+            return
+        end = (packet.pts + (packet.duration or 0)) * packet.time_base
+        self.end = end if self.end is None else max(self.end, end)
+        if is_picture:
+            self.picture_end = end if self.picture_end is None else max(self.picture_end, end)
+
+
+def _find_picture(container: InputContainer, source: Path) -> VideoStream:
+    stream = container.streams.best("video")
+    hint = "give a file that has a picture"
+    if not isinstance(stream, VideoStream):
+        kinds = sorted({stream.type for stream in container.streams})
+        raise InputError(
+            f"`{source}` has no video",
+            why=f"it holds {' and '.join(kinds)} only" if kinds else "it holds no stream",
+            hint=hint,
+        )
+    if stream.disposition & Disposition.attached_pic:
+        raise InputError(f"`{source}` has no video", why="its picture is a cover", hint=hint)
+    if stream.codec_context is None:
+        raise InputError(
+            f"the video in `{source}` cannot be decoded",
+            why="its codec is not known here",
+            hint="convert it to H.264 or FFV1 first",
+        )
+    return stream
+
+
+def _decode(container: InputContainer, stream: VideoStream, tally: _Tally) -> Iterator[VideoFrame]:
+    """Frames of `stream`; packets that do not decode are counted and left out."""
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            _log.debug("reading stopped: %s", error)
+            tally.is_broken = True
+            return
+        is_picture = packet.stream_index == stream.index
+        tally.see(packet, is_picture=is_picture)
+        if not is_picture:
+            continue
+        try:
+            pictures = stream.decode(packet if packet.size else None)
+        except (av.FFmpegError, EOFError) as error:
+            if packet.size:
+                _log.debug("packet %d: %s", tally.num_packets, error)
+                tally.num_damaged += 1
+            continue
+        for picture in pictures:
+            tally.num_frames += 1
+            tally.num_damaged += picture.is_corrupt
+            yield picture
+
+
+def _describe(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, source: Path
+) -> VideoInfo:
+    size = (first.height, first.width)
+    tags = _read_tags(first, source)
+    color, reason = resolve_color(tags, first.format.name, size)
+    matrix = first.side_data.get("DISPLAYMATRIX")
+    codec = stream.codec_context.codec.canonical_name
+    time_base = _time_base(stream)
+    if stream.duration:
+        duration: Fraction | None = stream.duration * time_base
+    else:
+        duration = Fraction(container.duration, av.time_base) if container.duration else None
+    return VideoInfo(
+        container=container.format.name,
+        stream_index=stream.index,
+        codec=codec,
+        width=first.width,
+        height=first.height,
+        rate=_plausible_rate(stream),
+        time_base=time_base,
+        num_frames=stream.frames or None,
+        duration=duration,
+        origin=_clock_origin(container, stream, first),
+        pix_fmt=first.format.name,
+        layout=_layout(first.format.name, codec),
+        tags=tags,
+        color=color,
+        color_reason=reason,
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        rotation=first.rotation,
+        display_matrix=_read_matrix(matrix) if isinstance(matrix, SideData) else None,
+        interlaced=first.interlaced_frame,
+        audio=tuple(
+            AudioTrack(
+                index=track.index,
+                codec=track.codec_context.name if track.codec_context else "unknown",
+                sample_rate=track.codec_context.sample_rate if track.codec_context else 0,
+                language=track.metadata.get("language"),
+            )
+            for track in container.streams.audio
+        ),
+    )
+
+
+def _read_tags(picture: VideoFrame, source: Path) -> ColorTags:
+    code = 9 if picture.colorspace == 10 else picture.colorspace  # 10: BT.2020, constant luminance
+    if code not in set(Matrix) and code != 3:  # 3 is reserved
+        raise InputError(
+            f"the colours of `{source}` are coded in a way that is not supported",
+            why=f"its matrix has the H.273 code {code}",
+            hint="convert it to BT.709 first",
+        )
+    return ColorTags(
+        matrix=Matrix.UNSPECIFIED if code == 3 else Matrix(code),
+        range=Range(picture.color_range),
+        primaries=picture.color_primaries,
+        transfer=picture.color_trc,
+    )
+
+
+def _layout(pix_fmt: str, codec: str) -> PixelLayout:
+    layout = layout_of(plain_format(pix_fmt))
+    if layout is None:
+        raise ValueError(f"{plain_format(pix_fmt)} is not planar")
+    return replace(layout, siting="center") if codec in CENTERED_CODECS else layout
+
+
+def _read_matrix(data: SideData) -> tuple[int, ...]:
+    """A display matrix of 16.16 fixed-point numbers, without its scale.
+
+    FFmpeg has put a scale that stretches pixels into the aspect ratio already, and Matroska holds
+    no other matrix than a rotation.
+    """
+    matrix = np.frombuffer(bytes(data), np.int32).astype(np.float64).reshape(3, 3)
+    lengths = np.hypot(matrix[:2, 0], matrix[:2, 1])
+    if (np.abs(lengths / 65536 - 1) > 1e-3).any() and lengths.all():
+        matrix[:2, :2] *= 65536 / lengths[:, None]
+        matrix[2, :2] = 0
+    return tuple(int(n) for n in matrix.round().ravel())
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+def _plausible_rate(stream: VideoStream) -> Fraction:
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    return next((rate for rate in rates if rate and rate <= MAX_RATE), Fraction(25))
+
+
+def _clock_origin(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
+    """The time that the output shall call 0.
+
+    In a broadcast, whose clock started long before, that is where picture or sound starts. In
+    other files it is 0, unless pictures come earlier: those would be lost in MP4, where nothing
+    before 0 is shown.
+    """
+    start = (first.pts or 0) * _time_base(stream)
+    if not container.format.flags & TS_DISCONT:
+        return min(Fraction(0), start)
+    sound = (
+        track.start_time * track.time_base
+        for track in container.streams.audio
+        if track.start_time is not None and track.time_base
+    )
+    return min((start, *sound))
+
+
+class _Unpacker:
+    """Turns decoded pictures into frames that own their samples."""
+
+    def __init__(self, source: Path, info: VideoInfo) -> None:
+        self._source, self._info = source, info
+        self._reformatter = VideoReformatter()  # one for all: each holds megabytes
+
+    def __call__(self, picture: VideoFrame, pts: int) -> Frame:
+        name = picture.format.name
+        tags = _read_tags(picture, self._source)
+        if (tags, name) == (self._info.tags, self._info.pix_fmt):
+            color = self._info.color
+        else:
+            color, _ = resolve_color(tags, name, (picture.height, picture.width))
+        target = plain_format(name)
+        if any(plane.line_size < 0 for plane in picture.planes) and target == name:
+            raise InputError(
+                f"the picture of `{self._source}` is stored upside down",
+                hint="convert it to H.264 or FFV1 first",
+            )
+        duration, time_base = picture.duration or 0, picture.time_base or self._info.time_base
+        if target != name:
+            picture = self._reformatter.reformat(picture, format=target)
+        layout = _layout(target, self._info.codec)
+        return Frame(
+            planes=copy_planes(picture, layout),
+            layout=layout,
+            color=color,
+            pts=pts,
+            duration=duration,
+            time_base=time_base,
+            interlaced=picture.interlaced_frame,
+        )
+
+
+def _report_losses(
+    container: InputContainer, stream: VideoStream, tally: _Tally, report: Report
+) -> None:
+    if tally.num_mended:
+        text = f"{tally.num_mended} frames had no time of their own and were given one"
+        report(Notice(code="W_TIMES_MENDED", text=text))
+    if tally.num_damaged:
+        text = f"{tally.num_damaged} of {tally.num_packets} packets are damaged"
+        report(Notice(code="W_INPUT_DAMAGED", text=f"{text}; the frames they held are the worse"))
+    missing = _missing_seconds(container, stream, tally)
+    if missing is not None or tally.is_broken:
+        text = f"the source ends after {tally.num_frames} frames"
+        if missing:
+            text += f", {float(missing):.2f} s before its header says"
+        report(Notice(code="W_INPUT_TRUNCATED", text=text))
+
+
+def _missing_seconds(
+    container: InputContainer, stream: VideoStream, tally: _Tally
+) -> Fraction | None:
+    """How much earlier a file ended than its header says; None if it did not."""
+    if tally.end is None or tally.picture_end is None:
+        return None
+    if stream.frames and "mov" in container.format.name:
+        # An edit list may show less than the header counts, so only missing bytes tell.
+        if all(entry.pos + entry.size <= container.size for entry in stream.index_entries):
+            return None
+        promised = ((stream.duration or 0) + (stream.start_time or 0)) * tally.time_base
+        return max(Fraction(0), promised - tally.picture_end)
+    # Matroska counts from 0 instead of from where the file starts.
+    start = Fraction(0 if "matroska" in container.format.name else container.start_time or 0)
+    start /= av.time_base
+    own = _tagged_duration(stream)
+    if own is not None and own - tally.picture_end > LOST_SECONDS:
+        return own - tally.picture_end
+    if container.duration:
+        promised = start + Fraction(container.duration, av.time_base)
+        if promised - tally.end > LOST_SECONDS:
+            return promised - tally.end
+    return None
+
+
+def _tagged_duration(stream: VideoStream) -> Fraction | None:
+    """Seconds at which the picture of a Matroska file ends, if written there."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, av.FFmpegError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return str(error)
