@@ -21,10 +21,12 @@ from vsr_cli.errors import InputError
 from vsr_cli.media.codec import decode_rgb
 from vsr_cli.quality.degrade import SCALE, Degradation, Level
 from vsr_cli.training.camera import camera_flow, look, random_camera, shrink_flow, stays_inside
+from vsr_cli.training.scenes import Scene, render_scene
 
 _VIDEOS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 _IMAGES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _INDEX = "index.csv"
+_SAMPLES_PER_POOL = 8192  # then scenes are made of new pictures
 _SPEED = 8.0  # greatest synthetic pan, pixels of HR per frame
 
 
@@ -125,7 +127,8 @@ class ClipDataset(IterableDataset[Sample]):
         num_frames: T; 1 for images.
         crop_size: S, a multiple of 16.
         level: of the degradation.
-        still_share: how many of the samples come from photographs.
+        scene_share: how many of the samples are procedural scenes.
+        still_share: how many of the others come from photographs.
         seed: of everything.
         start: number of the first sample, to go on where another run ended.
     """
@@ -137,6 +140,7 @@ class ClipDataset(IterableDataset[Sample]):
         num_frames: int,
         crop_size: int,
         level: Level = "mixed",
+        scene_share: float = 0.3,
         still_share: float = 0.5,
         seed: int = 0,
         start: int = 0,
@@ -145,7 +149,7 @@ class ClipDataset(IterableDataset[Sample]):
             raise ValueError(f"expected a crop of a multiple of 16, got {crop_size}")
         self.num_frames, self.crop_size = num_frames, crop_size
         self.degradation = Degradation(level)
-        self.still_share = still_share
+        self.scene_share, self.still_share = scene_share, still_share
         self.seed, self.start = seed, start
         usable = [s for s in read_shards(shards) if min(s.height, s.width) >= crop_size]
         self.stills = _by_source(s for s in usable if s.num_frames == 1)
@@ -167,10 +171,19 @@ class ClipDataset(IterableDataset[Sample]):
     def sample(self, index: int) -> Sample:
         """Sample number `index`."""
         draw = random.Random(f"{self.seed}/{index}")
+        if draw.random() < self.scene_share:
+            return self._from_scene(draw, pool_seed=self.seed + index // _SAMPLES_PER_POOL)
         is_still = draw.random() < self.still_share
         if self.stills and (is_still or not self.clips):
             return self._from_still(draw)
         return self._from_clip(draw)
+
+    def _from_scene(self, draw: random.Random, *, pool_seed: int) -> Sample:
+        size = (self.crop_size, self.crop_size)
+        seed = draw.getrandbits(62)
+        return self._known_motion(
+            render_scene(seed, self.num_frames, size, pool_seed=pool_seed), draw
+        )
 
     def _from_still(self, draw: random.Random) -> Sample:
         shard = draw.choice(draw.choice(self.stills))
@@ -183,7 +196,14 @@ class ClipDataset(IterableDataset[Sample]):
         size = (self.crop_size, self.crop_size)
         camera = random_camera(draw, self.num_frames, speed=_SPEED)
         forward, backward = camera_flow(camera, size)
-        return self._finish(look(world, camera, size).clamp(-1, 1), forward, backward, draw)
+        scene = Scene(
+            frames=look(world, camera, size).clamp(-1, 1),
+            flow_forward=forward,
+            flow_backward=backward,
+            visible_forward=stays_inside(forward),
+            visible_backward=stays_inside(backward),
+        )
+        return self._known_motion(scene, draw)
 
     def _from_clip(self, draw: random.Random) -> Sample:
         shard = draw.choice(draw.choice(self.clips))
@@ -205,15 +225,12 @@ class ClipDataset(IterableDataset[Sample]):
         unknown = torch.tensor(False)
         return Sample(frames, lr_frames, flow, flow, visible, visible, unknown)
 
-    def _finish(
-        self, frames: Tensor, forward: Tensor, backward: Tensor, draw: random.Random
-    ) -> Sample:
-        """A sample whose flow at HR is exact."""
-        flow_forward, visible_forward = shrink_flow(forward, stays_inside(forward))
-        flow_backward, visible_backward = shrink_flow(backward, stays_inside(backward))
+    def _known_motion(self, scene: Scene, draw: random.Random) -> Sample:
+        flow_forward, visible_forward = shrink_flow(scene.flow_forward, scene.visible_forward)
+        flow_backward, visible_backward = shrink_flow(scene.flow_backward, scene.visible_backward)
         return Sample(
-            hr=frames,
-            lr=self.degradation(frames, draw.getrandbits(62)),
+            hr=scene.frames,
+            lr=self.degradation(scene.frames, draw.getrandbits(62)),
             flow_forward=flow_forward,
             flow_backward=flow_backward,
             visible_forward=visible_forward,
