@@ -100,3 +100,7 @@ class UpscaleConfig:
                 why="no RAFT weights are shipped",
                 hint="give both, or neither for the built-in DIS flow",
             )
+
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the target: exactly `scale` times the source, halves rounded up."""
+        return int(height * self.scale + Fraction(1, 2)), int(width * self.scale + Fraction(1, 2))

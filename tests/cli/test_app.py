@@ -1,0 +1,130 @@
+"""The command as a shell sees it: a process with signals, pipes and an exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vsr_cli import __version__
+from vsr_cli.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A `vsr` whose pipeline waits in the middle of a job, holding a file as the real one does.
+WAITING_VSR = """
+import signal, sys, time
+from pathlib import Path
+from tests.cli.fakes import FakePipeline
+from types import ModuleType
+
+# A test run in the background of a script hands down an ignored SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def wait():
+    part = Path("out.mp4.part")
+    part.write_text("")
+    try:
+        print("waiting", file=sys.stderr, flush=True)
+        time.sleep(60)
+    finally:
+        part.unlink()
+        {cleanup}
+
+module = ModuleType("vsr_cli.pipeline.upscale")
+module.upscale_video = FakePipeline(fail=wait).upscale_video
+sys.modules[module.__name__] = module
+from vsr_cli.cli.app import main
+main()
+"""
+
+
+def start(tmp_path: Path, code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "upscale", "in.mp4", "out.mp4", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until_working(process: subprocess.Popen[str], word: str = "waiting") -> None:
+    assert process.stderr is not None
+    while line := process.stderr.readline():
+        if word in line:
+            return
+    pytest.fail(f"it never said `{word}`")
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["upscale", "-h"], ["weights", "-h"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    statement = (
+        "from typer.testing import CliRunner; from vsr_cli.cli.app import app\n"
+        f"assert CliRunner().invoke(app, {arguments}).exit_code == 0"
+    )
+    assert modules_after(statement) & {"torch", "numpy", "av", "cv2", "diffusers", "click"} == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
+def test_help_names_every_command(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert all(word in result.stdout for word in ("upscale", "demo", "weights", "--version"))
+
+
+def test_it_runs_as_a_module_and_tells_its_version() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vsr_cli", "--version"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"vsr {__version__}\n", "")
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    result = CliRunner().invoke(app, ["upsacle"])
+    assert result.exit_code == 2
+    assert "upsacle" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_job_cleanly(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with start(tmp_path, WAITING_VSR.format(cleanup="")) as process:
+        wait_until_working(process)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert error.splitlines()[-1] == "error: stopped before the end"
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
+    slow = 'print("cleaning", file=sys.stderr, flush=True); time.sleep(60)'
+    with start(tmp_path, WAITING_VSR.format(cleanup=slow)) as process:
+        wait_until_working(process)
+        process.send_signal(signal.SIGINT)
+        wait_until_working(process, "cleaning")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT  # a shell shows 130
+
+
+def test_a_reader_that_leaves_ends_the_job_quietly(tmp_path: Path) -> None:
+    with start(tmp_path, WAITING_VSR.format(cleanup=""), "--json", "-q") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 141

@@ -1,0 +1,239 @@
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.cli.fakes import FakePipeline
+from vsr_cli.cli.app import app
+from vsr_cli.cli.upscale import parse_scale, parse_tile
+from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.errors import (
+    ConfigError,
+    DeviceError,
+    InputError,
+    OutputError,
+    VerificationError,
+    VsrError,
+    WeightsError,
+)
+
+
+def vsr(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["upscale", *map(str, arguments)])
+
+
+def events(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def raiser(error: BaseException) -> None:
+    raise error
+
+
+def test_without_options_the_defaults_of_the_config_hold(pipeline: FakePipeline) -> None:
+    result = vsr("in.mp4", "out.mp4")
+    assert result.exit_code == 0
+    assert pipeline.jobs == [(Path("in.mp4"), Path("out.mp4"), UpscaleConfig())]
+
+
+def test_every_option_reaches_the_config(pipeline: FakePipeline) -> None:
+    options = (
+        "-s 1.5 --steps 50 --seed 7 --fidelity 0.25 --motion-scale 2.5 --color adain "
+        "--model other.safetensors --flow raft --flow-weights raft.pth --no-scene-cut "
+        "--device cuda:0 --dtype bfloat16 --clip-length 6 --tile 512 -c:v libx265 -crf 18.5 "
+        "--preset slow --pix-fmt yuv444p --audio none -y"
+    )
+    assert vsr("in.mp4", "out.mp4", *options.split()).exit_code == 0
+    [(_, _, config)] = pipeline.jobs
+    assert config == UpscaleConfig(
+        scale=Fraction(3, 2),
+        model=Path("other.safetensors"),
+        fidelity=0.25,
+        color="adain",
+        flow="raft",
+        flow_weights=Path("raft.pth"),
+        scene_cut=False,
+        tile=512,
+        device="cuda:0",
+        dtype="bfloat16",
+        clip=ClipConfig(length=6),
+        sampler=SamplerConfig(steps=50, seed=7, motion_scale=2.5),
+        output=OutputConfig(
+            video_codec="libx265",
+            crf=18.5,
+            preset="slow",
+            pix_fmt="yuv444p",
+            overwrite=True,
+            audio="none",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("--vcodec libx265", "-c:v libx265"),
+        ("--crf 18", "-crf 18"),
+        ("--dtype float16", "--precision float16"),
+        ("--scale 3/2", "-s 1.5"),
+        ("--overwrite", "-y"),
+    ],
+)
+def test_two_spellings_mean_the_same(pipeline: FakePipeline, one: str, other: str) -> None:
+    for options in (one, other):
+        assert vsr("in.mp4", "out.mp4", *options.split()).exit_code == 0
+    first, second = pipeline.jobs
+    assert first == second
+    assert first[2] != UpscaleConfig()
+
+
+@pytest.mark.parametrize(
+    "name", ["-dash.mp4", "a:b.mp4", "http:x.mp4", "two words.mp4", "100%d.mp4", "видео.mp4"]
+)
+def test_odd_file_names_arrive_as_they_are(pipeline: FakePipeline, name: str) -> None:
+    result = vsr("--steps", "2", "--", name, f"out {name}")
+    assert result.exit_code == 0
+    assert pipeline.jobs[0][:2] == (Path(name), Path(f"out {name}"))
+    assert f"wrote `out {name}`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "what", "hint"),
+    [
+        ("--steps 0", "`--steps 0` is out of range", "use 1 to 1000"),
+        ("--scale 5", "`--scale 5` is out of range", "use 1 to 4"),
+        ("--scale big", "`--scale big` is not a number", "use 1 to 4, such as 2, 1.5 or 3/2"),
+        ("--scale 1/0", "`--scale 1/0` is not a number", "use 1 to 4, such as 2, 1.5 or 3/2"),
+        ("--tile tiny", "`--tile tiny` is not a size", "use auto, off, or output pixels"),
+        ("--tile 64", "`--tile 64` is too small", "use 128 output pixels or more, or 0"),
+        ("--fidelity 2", "`--fidelity 2.0` is out of range", "use 0 to 1"),
+        ("--clip-length 1", "does not fit clips of 1 frames", "raise `--clip-length`"),
+        ("--flow raft", "`--flow raft` and `--flow-weights FILE` go together", "give both"),
+        ("-y -n", "`-n` and `-y` contradict each other", "give one of them"),
+    ],
+)
+def test_a_bad_value_is_refused_with_a_hint(
+    pipeline: FakePipeline, options: str, what: str, hint: str
+) -> None:
+    result = vsr("in.mp4", "out.mp4", *options.split())
+    assert (result.exit_code, result.stdout, pipeline.jobs) == (2, "", [])
+    assert what in result.stderr
+    assert f"hint: {hint}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--stesp 4", "No such option: --stesp"),
+        ("--steps many", "Invalid value for '--steps'"),
+        ("--color purple", "Invalid value for '--color'"),
+        ("--audio mp3", "Invalid value for '--audio'"),
+    ],
+)
+def test_what_is_no_option_is_a_usage_error(
+    pipeline: FakePipeline, options: str, message: str
+) -> None:
+    result = vsr("in.mp4", "out.mp4", *options.split())
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(("source", "target"), [("-", "out.mp4"), ("in.mp4", "-")])
+def test_pipes_are_refused_for_now(pipeline: FakePipeline, source: str, target: str) -> None:
+    result = vsr(source, target)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert "cannot be a pipe" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (ConfigError, 2),
+        (InputError, 3),
+        (OutputError, 4),
+        (WeightsError, 5),
+        (DeviceError, 6),
+        (VerificationError, 7),
+    ],
+)
+def test_an_error_is_three_lines_and_its_exit_code(
+    pipeline: FakePipeline, kind: type[VsrError], code: int
+) -> None:
+    pipeline.fail = lambda: raiser(kind("it broke", why="it was old", hint="mend it"))
+    result = vsr("in.mp4", "out.mp4", "-q")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.splitlines()[-3:] == [
+        "error: it broke",
+        "why: it was old",
+        "hint: mend it",
+    ]
+
+
+def test_an_existing_target_is_skipped_before_anything_is_read(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_text("mine")
+    result = vsr(tmp_path / "missing.mp4", target, "-n", "--json")
+    assert (result.exit_code, pipeline.jobs, target.read_text()) == (0, [], "mine")
+    assert events(result) == [{"type": "skipped", "v": 1, "out": str(target)}]
+
+
+def test_skipping_does_not_stop_a_new_target(pipeline: FakePipeline, tmp_path: Path) -> None:
+    assert vsr("in.mp4", tmp_path / "new.mp4", "-n").exit_code == 0
+    assert len(pipeline.jobs) == 1
+
+
+def test_json_goes_to_stdout_one_event_per_line(pipeline: FakePipeline) -> None:
+    result = vsr("in.mp4", "out.mp4", "--json")
+    plan, warning, first, last, done = events(result)
+    assert {event["v"] for event in events(result)} == {1}
+    assert (plan["type"], plan["target_size"]) == ("plan", [192, 256])
+    assert warning == {"type": "warning", "v": 1, "code": "W_TEST", "text": "something to know"}
+    assert first == {
+        **{"type": "progress", "v": 1, "stage": "upscale", "frame": 1, "frames": 3},
+        **{"fps": 0.5, "eta_s": 4.0},
+    }
+    assert (last["frame"], last["eta_s"]) == (3, 0.0)
+    assert (done["type"], done["out"], done["frames_out"]) == ("done", "out.mp4", 3)
+
+
+def test_json_ends_with_the_error(pipeline: FakePipeline) -> None:
+    pipeline.fail = lambda: raiser(InputError("it broke", hint="mend it"))
+    result = vsr("in.mp4", "out.mp4", "--json")
+    assert result.exit_code == 3
+    assert events(result)[-1] == {
+        **{"type": "error", "v": 1, "exit": 3, "code": "E_INPUT"},
+        **{"what": "it broke", "why": None, "hint": "mend it"},
+    }
+
+
+def test_people_read_stderr_and_programs_an_empty_stdout(pipeline: FakePipeline) -> None:
+    result = vsr("in.mp4", "out.mp4")
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0] == "`in.mp4` 64x48, 3 frames -> `out.mp4` 256x192, libx264 yuv420p"
+    assert "model tiny, 4 steps, seed 0, on cpu in float32" in lines
+    assert "note: something to know (W_TEST)" in lines
+    assert lines[-1] == "wrote `out.mp4`: 3 frames, 256x192, in 6 s"
+
+
+def test_quiet_leaves_notes_and_errors(pipeline: FakePipeline) -> None:
+    assert vsr("in.mp4", "out.mp4", "-q").stderr == "note: something to know (W_TEST)\n"
+
+
+@pytest.mark.parametrize("text", ["2", "2.0", "4/2"])
+def test_a_scale_is_exact(text: str) -> None:
+    assert parse_scale(text) == Fraction(2)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "", "2x"])
+def test_a_scale_is_a_finite_number(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a number"):
+        parse_scale(text)
+
+
+def test_tiles_are_automatic_off_or_a_size() -> None:
+    assert [parse_tile(text) for text in ("auto", "off", "512")] == [None, 0, 512]

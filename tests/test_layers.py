@@ -1,0 +1,123 @@
+"""Each layer can be read, tested and thrown away without the layers above it."""
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "vsr_cli"
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+MAX_LINES = 400
+
+BASE = {"config", "errors", "events", "pixels"}
+
+# Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
+MAY_IMPORT = {
+    "": BASE | {"cli"},  # __init__, __main__
+    "config": {"errors"},
+    "events": {"errors"},
+    "errors": set[str](),
+    "pixels": {"errors"},
+    "media": BASE,
+    "ops": BASE,
+    "models": BASE | {"ops"},
+    "diffusion": BASE | {"ops"},
+    "quality": BASE | {"ops", "media", "models.flow"},
+    "pipeline": BASE | {"ops", "media", "models", "diffusion"},
+    "training": BASE | {"ops", "media", "models", "diffusion", "quality"},
+    "cli": BASE | {"ops", "media", "models", "diffusion", "quality", "pipeline"},
+}
+
+# Which packages from outside a layer may import beside the standard library.
+MAY_USE = {
+    "media": {"av", "numpy"},
+    "ops": {"torch"},
+    "models": {"torch", "torchvision", "diffusers", "safetensors"},
+    "diffusion": {"torch", "diffusers"},
+    "quality": {"torch"},
+    "pipeline": {"torch", "numpy"},
+    "training": {"torch", "torchvision", "safetensors", "numpy", "typer"},
+    "cli": {"typer", "rich", "platformdirs"},
+}
+
+# Single modules that may use more, and what for.
+EXCEPTIONS = {
+    "models/flow.py": {"cv2", "numpy"},  # DIS flow
+    "cli/scene.py": {"av", "numpy"},  # the demo draws and writes its own clip
+}
+
+# What `vsr --help` loads: nothing of these may import a layer before a command runs.
+LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
+
+
+def layer_of(path: Path) -> str:
+    if len(path.parts) > 1:
+        return path.parts[0]
+    return "" if path.stem.startswith("__") else path.stem
+
+
+def imported_names(tree: ast.AST) -> set[str]:
+    """Every module a file imports anywhere, and the names taken from it, with dots."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module or ''}.{alias.name}" for alias in node.names}
+    return names
+
+
+def may_import(layer: str, name: str) -> bool:
+    """Whether a layer may import `name`, such as `vsr_cli.models.flow.DisFlow`."""
+    parts = name.split(".")[1:]
+    if parts in (["__version__"], []):
+        return True
+    allowed = MAY_IMPORT[layer] | {layer}
+    return parts[0] in allowed or ".".join(parts[:2]) in allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_follow_the_layers(path: Path) -> None:
+    layer = layer_of(path)
+    names = imported_names(ast.parse((PACKAGE / path).read_text()))
+    inside = {name for name in names if name.split(".")[0] == "vsr_cli"}
+    outside = {name.split(".")[0] for name in names - inside} - sys.stdlib_module_names
+
+    assert {name for name in inside if not may_import(layer, name)} == set()
+    assert outside - MAY_USE.get(layer, set()) - EXCEPTIONS.get(path.as_posix(), set()) == set()
+
+
+def test_the_guard_sees_forbidden_imports() -> None:
+    assert not may_import("models", "vsr_cli.diffusion.schedule.make_scheduler")
+    assert not may_import("diffusion", "vsr_cli.models.flow.DisFlow")
+    assert not may_import("quality", "vsr_cli.models.weights.load_weights")
+    assert may_import("quality", "vsr_cli.models.flow.DisFlow")
+    lazy = ast.parse("def f():\n    from vsr_cli.cli import app\n    import click.core")
+    assert imported_names(lazy) == {"vsr_cli.cli.app", "click.core"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_files_stay_short(path: Path) -> None:
+    assert (PACKAGE / path).read_text().count("\n") <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if layer_of(path) == "cli"], ids=str)
+def test_the_command_line_loads_other_layers_inside_commands_only(path: Path) -> None:
+    tree = ast.parse((PACKAGE / path).read_text())
+    at_import = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    names = imported_names(ast.Module(at_import, []))
+    assert {name for name in names if name.split(".")[:1] == ["vsr_cli"] and is_lazy(name)} == set()
+
+
+def is_lazy(name: str) -> bool:
+    return name.split(".")[1:2] != [] and name.split(".")[1] in LAZY
+
+
+def test_every_package_is_listed_for_installation() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent for path in PACKAGE.rglob("__init__.py")}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(listed) == found | {"vsr_cli._weights"}

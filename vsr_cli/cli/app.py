@@ -1,0 +1,44 @@
+"""The root command: puts the others together."""
+
+from typing import Annotated
+
+import typer
+
+from vsr_cli import __version__
+from vsr_cli.cli.demo import demo
+from vsr_cli.cli.upscale import EXAMPLES, upscale
+from vsr_cli.cli.weights import weights_app
+
+app = typer.Typer(
+    name="vsr",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,  # `user_errors` says what there is to say
+    rich_markup_mode=None,  # plain text
+)
+app.command(epilog=EXAMPLES)(upscale)
+app.command()(demo)
+app.add_typer(weights_app, name="weights")
+
+
+def main() -> None:
+    """Entry point of the `vsr` script."""
+    app(prog_name="vsr")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vsr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Upscale real-world video: sharp, faithful and steady, with sound and timing kept."""

@@ -1,0 +1,326 @@
+"""Every line that is printed: stderr is for people, stdout for programs."""
+
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import typer
+
+from vsr_cli import __version__
+from vsr_cli.errors import VsrError
+from vsr_cli.events import Done, Event, Notice, Plan, Progress, Report
+
+JSON_VERSION = 1
+SECONDS_BETWEEN_LINES = 10.0  # of progress, where no bar can be drawn
+
+INTERNAL_ERROR = 1  # exit codes that are no VsrError; 128 + number of the signal
+INTERRUPTED = 130
+TERMINATED = 143
+BROKEN_PIPE = 141
+
+SignalHandler = Callable[[int, FrameType | None], object] | int | None
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C would be, so that both clean up alike."""
+
+
+def say(line: str) -> None:
+    """Write one line for people."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def say_json(kind: str, values: Mapping[str, object]) -> None:
+    """Write one NDJSON event for programs; consumers ignore types and keys they do not know."""
+    line = json.dumps({"type": kind, "v": JSON_VERSION, **values}, default=str)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+class user_errors(AbstractContextManager[None]):  # noqa: N801  reads as the verb it is used as
+    """Turn whatever ends a command early into a message and an exit code.
+
+    Known errors print what, why and what to do; a bug prints one line and leaves a crash log.
+    The first Ctrl-C or SIGTERM lets the command clean up, a second Ctrl-C ends it at once.
+
+    Args:
+        verbose: a bug shows its traceback as well.
+        as_json: errors are also written to stdout as an `error` event.
+    """
+
+    def __init__(self, *, verbose: bool = False, as_json: bool = False) -> None:
+        self.verbose, self.as_json = verbose, as_json
+        self._handlers: dict[int, SignalHandler] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may set handlers
+        # A job started with `nohup` or `&` ignores SIGINT and must go on doing so.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt_once)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, _terminate)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if error is None or isinstance(error, (typer.Exit, SystemExit, GeneratorExit)):
+            return
+        raise typer.Exit(self._explain(error)) from error
+
+    def _explain(self, error: BaseException) -> int:
+        """Print what there is to say and return the exit code."""
+        if isinstance(error, BrokenPipeError):
+            _discard_output()
+            return BROKEN_PIPE
+        try:
+            return self._print(error)
+        except BrokenPipeError:  # the reader left before the message
+            _discard_output()
+            return BROKEN_PIPE
+
+    def _print(self, error: BaseException) -> int:
+        if isinstance(error, VsrError):
+            code, name = error.exit_code, type(error).__name__.removesuffix("Error").upper()
+            what, why, hint = str(error), error.why, error.hint
+        elif isinstance(error, KeyboardInterrupt):
+            terminated = isinstance(error, Terminated)
+            code, name = (TERMINATED, "TERMINATED") if terminated else (INTERRUPTED, "INTERRUPTED")
+            what, why, hint = "stopped before the end", None, None
+        else:
+            code, name = INTERNAL_ERROR, "INTERNAL"
+            what, why = "internal error", _summary(error)
+            hint = f"please report it with `{write_crash_log(error)}`"
+            if self.verbose:
+                say("".join(traceback.format_exception(error)).rstrip())
+        say(f"error: {what}")
+        if why:
+            say(f"why: {why}")
+        if hint:
+            say(f"hint: {hint}")
+        if self.as_json:
+            values = {"exit": code, "code": f"E_{name}", "what": what, "why": why, "hint": hint}
+            say_json("error", values)
+        return code
+
+
+def write_crash_log(error: BaseException) -> Path:
+    """Write the traceback, versions and command line to a file of its own; return its path."""
+    from platformdirs import user_log_path  # not needed unless something broke
+
+    text = "".join(
+        [
+            f"vsr {__version__}, Python {platform.python_version()}, {platform.platform()}\n",
+            f"command line: {sys.argv!r}\n\n",
+            *traceback.format_exception(error),
+        ]
+    )
+    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    folder = user_log_path("vsr", appauthor=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:  # no home, or a read-only one
+        path = Path(tempfile.gettempdir()) / name
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[Report]:
+    """Give a `Report` that shows events on stderr: a bar on a terminal, else a line now and then.
+
+    Args:
+        quiet: only notices are shown.
+    """
+    if quiet:
+        yield _show_notice
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from vsr_cli.cli.bar import Bar  # loads half of rich; `--help` does not need it
+
+        with Bar() as draw:
+            yield _show(draw)
+    else:
+        yield _show(ProgressLines())
+
+
+def json_lines(event: Event) -> None:
+    """A `Report` that writes NDJSON to stdout."""
+    match event:
+        case Plan():
+            say_json("plan", asdict(event))
+        case Progress():
+            values = {
+                "stage": event.stage,
+                "frame": event.frame,
+                "frames": event.num_frames,
+                "fps": round(event.frame / event.seconds, 4) if event.seconds > 0 else None,
+                "eta_s": seconds_left(event),
+            }
+            say_json("progress", values)
+        case Notice():
+            say_json("warning", {"code": event.code, "text": event.text})
+        case Done():
+            values = asdict(event)
+            say_json("done", {"out": values.pop("target"), **values})
+
+
+class DebugLog(logging.Handler):
+    """What the layers below log for developers, said like everything else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+def show_debug_log() -> None:
+    """Let debug messages of this package, and of no other, reach stderr."""
+    handler = DebugLog()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("vsr_cli")
+    logger.setLevel(logging.DEBUG)
+    logger.handlers = [handler]  # a second call in one process must not double the lines
+
+
+def both(first: Report, second: Report) -> Report:
+    """One `Report` for two listeners."""
+
+    def report(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return report
+
+
+class ProgressLines:
+    """One plain line per ten seconds, for logs and pipes."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.last = clock()
+
+    def __call__(self, event: Progress) -> None:
+        if self.clock() - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last = self.clock()
+        parts = [f"{event.stage}: {count(event)} frames", rate(event), time_left(event)]
+        say(", ".join(part for part in parts if part))
+
+
+def count(event: Progress) -> str:
+    """Frames done, and of how many."""
+    return f"{event.frame}/{event.num_frames}" if event.num_frames else f"{event.frame}"
+
+
+def rate(event: Progress) -> str:
+    """Frames per second, or seconds per frame where that is the larger number."""
+    if not event.frame or event.seconds <= 0:
+        return ""
+    fps = event.frame / event.seconds
+    return f"{fps:.1f} frames/s" if fps >= 1 else f"{1 / fps:.1f} s/frame"
+
+
+def seconds_left(event: Progress) -> float | None:
+    """Seconds to the end at the pace so far; None before the first frame or without a count."""
+    if not event.num_frames or not event.frame:
+        return None
+    left = max(event.num_frames - event.frame, 0)
+    return round(left * event.seconds / event.frame, 1)
+
+
+def time_left(event: Progress) -> str:
+    """The same for people."""
+    seconds = seconds_left(event)
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time as people write it: `8 s`, `3:05`, `1:03:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def _show(draw: Callable[[Progress], None]) -> Report:
+    """All events in words, but progress as `draw` has it."""
+
+    def report(event: Event) -> None:
+        match event:
+            case Plan():
+                for line in plan_lines(event):
+                    say(line)
+            case Progress():
+                draw(event)
+            case Notice():
+                _show_notice(event)
+            case Done():
+                say(
+                    f"wrote `{event.target}`: {event.frames_out} frames, "
+                    f"{event.width}x{event.height}, in {duration(event.seconds)}"
+                )
+
+    return report
+
+
+def _show_notice(event: Event) -> None:
+    if isinstance(event, Notice):
+        say(f"note: {event.text} ({event.code})")
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What was chosen, for people: the files, the model, and the reasons."""
+    (source_height, source_width), (height, width) = plan.source_size, plan.target_size
+    frames = "number of frames unknown" if plan.num_frames is None else f"{plan.num_frames} frames"
+    return [
+        f"`{plan.source}` {source_width}x{source_height}, {frames}"
+        f" -> `{plan.target}` {width}x{height}, {plan.codec} {plan.pix_fmt}",
+        f"model {plan.model}, {plan.steps} steps, seed {plan.seed}, on {plan.device}"
+        f" in {plan.dtype}",
+        f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
+        f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
+        *(f"  {reason}" for reason in plan.reasons),
+    ]
+
+
+def _summary(error: BaseException) -> str:
+    """Type and message on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _discard_output() -> None:
+    """Point stdout and stderr nowhere, so that the last flush of Python stays quiet too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a stream in memory has no descriptor
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    say("stopping; press Ctrl-C again to stop at once")
+    raise KeyboardInterrupt
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,67 @@
+"""`vsr demo`: a clip made by code, made small, upscaled, and shown beside the truth."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr_cli.cli.console import duration, say, show_debug_log, user_errors
+from vsr_cli.cli.upscale import run
+from vsr_cli.config import OutputConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.errors import OutputError
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder to write to; made if missing.")
+    ] = Path("demo"),
+    *,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Denoising steps.", show_default="the model's own"),
+    ] = SamplerConfig.steps,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+    ] = UpscaleConfig.device,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Make a small clip, upscale it, and put the result beside the original."""
+    with user_errors(verbose=verbose):
+        if verbose:
+            show_debug_log()
+        from vsr_cli.cli.scene import render_scene, write_comparison, write_small_clip
+
+        started = time.monotonic()
+        config = UpscaleConfig(
+            device=device,
+            sampler=SamplerConfig(steps=steps),
+            output=OutputConfig(overwrite=True),
+        )
+        make_folder(out)
+        lr_path, sr_path, picture_path = out / "lr.mp4", out / "sr.mp4", out / "side_by_side.png"
+        say(f"making `{lr_path}`")
+        hr_frames = list(render_scene())
+        write_small_clip(lr_path, hr_frames)
+        run(lr_path, sr_path, config, quiet=False)
+        write_comparison(picture_path, lr_path, sr_path, hr_frames)
+        say(f"took {duration(time.monotonic() - started)}")
+        typer.echo(f"small clip:    {lr_path}")
+        typer.echo(f"upscaled clip: {sr_path}")
+        typer.echo(f"side by side:  {picture_path}  (bicubic, vsr, truth)")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder `{path}`",
+            why=error.strerror,
+            hint="give another one with `--out`",
+        ) from error
