@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.optical_flow import raft_large, raft_small
 
 from vsr_cli.errors import WeightsError
 from vsr_cli.ops.resize import pad_to_multiple
@@ -134,6 +133,9 @@ def _dis(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.floa
 
 
 def _load_raft(path: Path) -> nn.Module:
+    # Two seconds of import that DIS, the default, should not pay.
+    from torchvision.models.optical_flow import raft_large, raft_small
+
     tensors = _read_tensors(path)
     wrong: set[str] = set()
     for build in (raft_large, raft_small):
