@@ -1,19 +1,17 @@
 """Videos in: what a file holds, and its frames one by one, with the times they have."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.packet import Packet
 from av.sidedata.sidedata import SideData
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -30,11 +28,11 @@ from vsr_cli.media.frame import (
     plain_format,
     resolve_color,
 )
+from vsr_cli.media.tally import Tally
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
 MAX_RATE = 240  # frames per second; containers that claim more mean their clock
-LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
 
 _log = logging.getLogger(__name__)
@@ -77,7 +75,7 @@ def probe(source: Path) -> VideoInfo:
     """
     with open_source(source) as container:
         stream = _find_picture(container, source)
-        first = next(_decode(container, stream, _Tally(_time_base(stream))), None)
+        first = next(_decode(container, stream, Tally(_time_base(stream))), None)
         if first is None:
             raise InputError(
                 f"`{source}` has no picture that can be decoded",
@@ -103,7 +101,7 @@ def read_frames(source: Path, info: VideoInfo, *, report: Report) -> Iterator[Fr
         InputError: the file cannot be opened, or its picture changes size.
     """
     unpack = _Unpacker(source, info)
-    tally = _Tally(info.time_base)
+    tally = Tally(info.time_base)
     with open_source(source) as container:
         stream = container.streams[info.stream_index]
         if not isinstance(stream, VideoStream):
@@ -126,32 +124,7 @@ def read_frames(source: Path, info: VideoInfo, *, report: Report) -> Iterator[Fr
                 pts = 0 if last_pts is None else last_pts + (step if picture.pts is None else 1)
             last_pts = pts
             yield unpack(picture, pts)
-        _report_losses(container, stream, tally, report)
-
-
-@dataclass
-class _Tally:
-    """What came out of a file, counted while it is read."""
-
-    time_base: Fraction  # of the picture, seconds
-    num_packets: int = 0  # of the picture
-    num_damaged: int = 0  # packets that do not decode, or decode with holes
-    num_frames: int = 0
-    num_mended: int = 0  # times that had to be moved
-    picture_end: Fraction | None = None  # seconds, latest end of a packet of the picture
-    end: Fraction | None = None  # seconds, latest end of any packet
-    is_broken: bool = False  # reading stopped at an error
-
-    def see(self, packet: "Packet[Stream]", *, is_picture: bool) -> None:
-        if packet.size == 0:
-            return
-        self.num_packets += is_picture
-        if packet.pts is None:
-            return
-        end = (packet.pts + (packet.duration or 0)) * packet.time_base
-        self.end = end if self.end is None else max(self.end, end)
-        if is_picture:
-            self.picture_end = end if self.picture_end is None else max(self.picture_end, end)
+        tally.report_losses(container, stream, report)
 
 
 def _find_picture(container: InputContainer, source: Path) -> VideoStream:
@@ -175,7 +148,7 @@ def _find_picture(container: InputContainer, source: Path) -> VideoStream:
     return stream
 
 
-def _decode(container: InputContainer, stream: VideoStream, tally: _Tally) -> Iterator[VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
     """Frames of `stream`; packets that do not decode are counted and left out."""
     packets = container.demux()
     while True:
@@ -346,57 +319,6 @@ class _Unpacker:
             time_base=time_base,
             interlaced=picture.interlaced_frame,
         )
-
-
-def _report_losses(
-    container: InputContainer, stream: VideoStream, tally: _Tally, report: Report
-) -> None:
-    if tally.num_mended:
-        text = f"{tally.num_mended} frames had no time of their own and were given one"
-        report(Notice(code="W_TIMES_MENDED", text=text))
-    if tally.num_damaged:
-        text = f"{tally.num_damaged} of {tally.num_packets} packets are damaged"
-        report(Notice(code="W_INPUT_DAMAGED", text=f"{text}; the frames they held are the worse"))
-    missing = _missing_seconds(container, stream, tally)
-    if missing is not None or tally.is_broken:
-        text = f"the source ends after {tally.num_frames} frames"
-        if missing:
-            text += f", {float(missing):.2f} s before its header says"
-        report(Notice(code="W_INPUT_TRUNCATED", text=text))
-
-
-def _missing_seconds(
-    container: InputContainer, stream: VideoStream, tally: _Tally
-) -> Fraction | None:
-    """How much earlier a file ended than its header says; None if it did not."""
-    if tally.end is None or tally.picture_end is None:
-        return None
-    if stream.frames and "mov" in container.format.name:
-        # An edit list may show less than the header counts, so only missing bytes tell.
-        if all(entry.pos + entry.size <= container.size for entry in stream.index_entries):
-            return None
-        promised = ((stream.duration or 0) + (stream.start_time or 0)) * tally.time_base
-        return max(Fraction(0), promised - tally.picture_end)
-    # Matroska counts from 0 instead of from where the file starts.
-    start = Fraction(0 if "matroska" in container.format.name else container.start_time or 0)
-    start /= av.time_base
-    own = _tagged_duration(stream)
-    if own is not None and own - tally.picture_end > LOST_SECONDS:
-        return own - tally.picture_end
-    if container.duration:
-        promised = start + Fraction(container.duration, av.time_base)
-        if promised - tally.end > LOST_SECONDS:
-            return promised - tally.end
-    return None
-
-
-def _tagged_duration(stream: VideoStream) -> Fraction | None:
-    """Seconds at which the picture of a Matroska file ends, if written there."""
-    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if match is None:
-        return None
-    hours, minutes, seconds = match.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,11 @@ _STALE_KEYS = frozenset(
         *("_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"),
     }
 )
+# QuickTime numbers its languages, and FFmpeg knows these by another of their names only.
+_MOV_LANGUAGES = {
+    **{"deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi"},
+    "fre": "fra",
+}
 _DROPPED = {
     "subtitle": ("W_SUBS_DROPPED", "subtitles are not copied"),
     "attachment": ("W_ATTACHMENTS_DROPPED", "attached files are not copied"),
@@ -73,6 +78,9 @@ class StreamCopier:
                     hint="write to `.mkv`, or leave the sound out with `--audio none`",
                 ) from error
             copy.metadata.update(live_metadata(track.metadata))
+            language = track.metadata.get("language", "")
+            if self._output.format.name == "mov" and language in _MOV_LANGUAGES:
+                copy.metadata["language"] = _MOV_LANGUAGES[language]
             copy.disposition = track.disposition
             self._copies[track.index] = copy
         if tracks:
