@@ -215,7 +215,7 @@ def test_people_read_stderr_and_programs_an_empty_stdout(pipeline: FakePipeline)
     assert result.stdout == ""
     lines = result.stderr.splitlines()
     assert lines[0] == "`in.mp4` 64x48, 3 frames -> `out.mp4` 256x192, libx264 yuv420p"
-    assert "model tiny, 4 steps, seed 0, on cpu in float32" in lines
+    assert "model tiny, steps 4, seed 0, on cpu in float32" in lines
     assert "note: something to know (W_TEST)" in lines
     assert lines[-1] == "wrote `out.mp4`: 3 frames, 256x192, in 6 s"
 

@@ -294,7 +294,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return [
         f"`{plan.source}` {source_width}x{source_height}, {frames}"
         f" -> `{plan.target}` {width}x{height}, {plan.codec} {plan.pix_fmt}",
-        f"model {plan.model}, {plan.steps} steps, seed {plan.seed}, on {plan.device}"
+        f"model {plan.model}, steps {plan.steps}, seed {plan.seed}, on {plan.device}"
         f" in {plan.dtype}",
         f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
         f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
