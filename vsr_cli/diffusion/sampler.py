@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from vsr_cli.diffusion.schedule import AncestralScheduler
 from torch import Tensor
 
 from vsr_cli.diffusion.motion import Motion, guide
@@ -32,7 +32,7 @@ def sample_latents(
     denoise: Denoise,
     *,
     shape: tuple[int, ...],
-    scheduler: DDIMScheduler,
+    scheduler: AncestralScheduler,
     noise: Noise,
     motion: Motion | None,
     motion_scale: float,
@@ -42,7 +42,7 @@ def sample_latents(
 
     Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`; the
     published method pulls x_{t-1} instead, arXiv 2312.00853, eq. 3) and takes the ancestral
-    step, which is DDIM with eta = 1 (arXiv 2010.02502, section 4.1).
+    step (arXiv 2006.11239, eq. 7).
 
     Args:
         denoise: predicts v; called once a step.
@@ -77,11 +77,6 @@ def sample_latents(
             elif predicted.shape[1] > 1:
                 predicted = guide(predicted, motion, strength=motion_scale)
         is_last = index == len(timesteps) - 1
-        latents = scheduler.step(
-            predicted,
-            t,
-            latents,
-            eta=1.0,
-            variance_noise=torch.zeros_like(latents) if is_last else noise(index + 1).float(),
-        ).prev_sample
+        drawn = torch.zeros_like(latents) if is_last else noise(index + 1).float()
+        latents = scheduler.advance(predicted, t, latents, drawn)
     return latents, Trajectory(states=states, predictions=predictions)

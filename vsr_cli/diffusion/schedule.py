@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 NUM_TRAIN_TIMESTEPS = 1000
@@ -17,92 +16,62 @@ _MIX_SECOND = 0x94D049BB133111EB
 _SIDE_BITS = 24  # of a row or column in the counter
 
 
-@dataclass(frozen=True)
-class Step:
-    """What `Scheduler.step` gives back."""
+class AncestralScheduler(DDPMScheduler):  # type: ignore[misc]  # diffusers is untyped
+    """Diffusers' DDPM chain, fed with predicted x0 and with noise that the caller draws.
 
-    prev_sample: Tensor  # the latents one step less noisy
-    pred_original_sample: Tensor  # x0 as it was given
+    DDPMScheduler draws its own noise from a generator, which depends on what else was drawn
+    before; here noise must belong to a frame and a place (`keyed_noise`).
+    """
+
+    def advance(self, x0: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
+        """From time `t` to the next one of the chain: posterior mean + sigma_t noise.
+
+        arXiv 2006.11239, eq. 6 and 7, with the small variance; at the last time no noise.
+
+        Args:
+            x0: predicted clean latents, any shape.
+            t: one of `timesteps`.
+            noisy_latents: x_t, the same shape.
+            noise: standard normal, the same shape.
+        """
+        mean = self.step(x0, t, noisy_latents).prev_sample
+        return mean + self.sigma(t) * noise
+
+    def sigma(self, t: int) -> float:
+        """Standard deviation of the noise that the step from `t` adds."""
+        is_last = t == int(self.timesteps[-1])
+        return 0.0 if is_last else math.sqrt(float(super()._get_variance(t)))
+
+    def _get_variance(
+        self, t: int, predicted_variance: Tensor | None = None, variance_type: str | None = None
+    ) -> Tensor:
+        """Nothing, so that `step` returns the mean."""
+        return torch.zeros(())
 
 
-class Scheduler:
-    """The ancestral chain on predicted x0 over any subset of the training times.
+def make_scheduler(steps: int) -> AncestralScheduler:
+    """The chain of `steps` steps, 1 to 1000.
 
     Cosine schedule (arXiv 2102.09672, eq. 17) shifted to no signal at the last time, so that
     sampling may start from pure noise, and times counted back from there (arXiv 2305.08891,
-    sections 3.1 and 3.3). `timesteps`, `alphas_cumprod`, `step` and `add_noise` are called as those
-    of diffusers' DDIMScheduler (cosine, zero terminal SNR, trailing, prediction type sample).
-    That one steps by floor(1000 / steps), so its chain misses its own times unless steps divides
-    1000, and ends noisy; this one steps to the next time. With 1000 divisible both agree.
+    sections 3.1 and 3.3).
 
-    Attributes:
-        timesteps: (steps,) int64, descending from 999.
-        alphas_cumprod: (1000,) float32, A at every training time, 0 at the last.
+    Raises:
+        ValueError: `steps` is out of range.
     """
-
-    def __init__(self, steps: int) -> None:
-        if not 1 <= steps <= NUM_TRAIN_TIMESTEPS:
-            raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
-        times = [
-            round(NUM_TRAIN_TIMESTEPS - index * NUM_TRAIN_TIMESTEPS / steps) - 1
-            for index in range(steps)
-        ]
-        alphas = _cosine_alphas()
-        self.timesteps = torch.tensor(times)
-        self.alphas_cumprod = torch.tensor(alphas, dtype=torch.float32)
-        # A at a time and at the one after it in the chain, which for the last is the clean end.
-        self._alphas = {
-            time: (alphas[time], alphas[after] if after >= 0 else 1.0)
-            for time, after in pairwise([*times, -1])
-        }
-
-    def variance(self, timestep: int) -> float:
-        """Variance sigma_t^2 of the noise that the step from `timestep` adds (posterior)."""
-        alpha, after = self._alphas[timestep]
-        return (1 - after) / (1 - alpha) * (1 - alpha / after)
-
-    def step(
-        self,
-        model_output: Tensor,
-        timestep: int,
-        sample: Tensor,
-        *,
-        eta: float = 1.0,
-        variance_noise: Tensor | None = None,
-    ) -> Step:
-        """Go from `timestep` to the next time of the chain (arXiv 2010.02502, eq. 12 and 16).
-
-        x_next = sqrt(A') x0 + sqrt(1 - A' - s^2) e + s noise, e = (x_t - sqrt(A) x0) / sqrt(1 - A),
-        s = eta sigma_t. With eta = 1 this is the DDPM posterior (arXiv 2006.11239, eq. 6 and 7).
-
-        Args:
-            model_output: predicted x0, any shape.
-            timestep: one of `timesteps`.
-            sample: x_t, the same shape.
-            eta: 1 is ancestral, 0 deterministic.
-            variance_noise: standard normal, the same shape; None where eta is 0.
-        """
-        alpha, after = self._alphas[timestep]
-        sigma = eta * math.sqrt(self.variance(timestep))
-        from_epsilon = math.sqrt(max(1 - after - sigma**2, 0.0) / (1 - alpha))
-        latents = from_epsilon * sample
-        latents = latents + (math.sqrt(after) - from_epsilon * math.sqrt(alpha)) * model_output
-        if sigma > 0:
-            if variance_noise is None:
-                raise ValueError("an ancestral step needs `variance_noise`")
-            latents = latents + sigma * variance_noise
-        return Step(latents, model_output)
-
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Noise clean samples (B, ...) to the times `timesteps` (B,)."""
-        alphas = self.alphas_cumprod.to(original_samples.device)[timesteps]
-        alphas = alphas.reshape(-1, *[1] * (original_samples.ndim - 1))
-        return alphas.sqrt() * original_samples + (1 - alphas).sqrt() * noise
-
-
-def make_scheduler(steps: int) -> Scheduler:
-    """The chain of `steps` steps, 1 to 1000."""
-    return Scheduler(steps)
+    if not 1 <= steps <= NUM_TRAIN_TIMESTEPS:
+        raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
+    scheduler = AncestralScheduler(
+        num_train_timesteps=NUM_TRAIN_TIMESTEPS,
+        beta_schedule="squaredcos_cap_v2",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        prediction_type="sample",
+        variance_type="fixed_small",
+        clip_sample=False,
+    )
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 def keyed_noise(
@@ -148,22 +117,6 @@ def keyed_noise(
     first, second = _box_muller(_mix(state))
     both = torch.stack((first, second), dim=2).flatten(1, 2)  # (T, 2 * pairs, h, w)
     return both[:, :channels]
-
-
-def _cosine_alphas() -> list[float]:
-    """A for every training time, in double precision."""
-
-    def signal(time: float) -> float:
-        return math.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
-
-    alpha = 1.0
-    roots = []
-    for time in range(NUM_TRAIN_TIMESTEPS):
-        kept = signal((time + 1) / NUM_TRAIN_TIMESTEPS) / signal(time / NUM_TRAIN_TIMESTEPS)
-        alpha *= max(kept, 1 - 0.999)
-        roots.append(math.sqrt(alpha))
-    first, last = roots[0], roots[-1]
-    return [((root - last) * first / (first - last)) ** 2 for root in roots]
 
 
 def _frame_key(seed: int, frame: int, step: int) -> int:

@@ -15,7 +15,6 @@ from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.model import Condition, SmallModel
 from vsr_cli.ops.color import match_mean_std, match_wavelet
 from vsr_cli.ops.resize import crop, pad_to_multiple
-from vsr_cli.ops.warp import visibility
 from vsr_cli.pipeline.clips import Clip
 from vsr_cli.pipeline.runtime import Runtime
 
@@ -51,7 +50,7 @@ def estimate_motion(
         motion = None
         if padded.shape[1] > 1:
             forward, backward = (f.to(device) for f in flow(padded))
-            motion = Motion(forward, backward, *visibility(forward, backward))
+            motion = Motion.from_flow(forward, backward)
         yield Prepared(clip, padded[:, clip.num_shared :].to(device), motion)
 
 

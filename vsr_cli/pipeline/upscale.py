@@ -39,7 +39,7 @@ def upscale_video(
     started = time.monotonic()
     info = probe(source)
     check_target(target, source, config.output)
-    size = target_size(info, config)
+    size = config.target_size(info.height, info.width)
     with VideoWriter(target, info, size, config.output, source=source, report=report) as writer:
         model_path = config.model or shipped_weights()
         model = load_weights(model_path)
@@ -90,12 +90,6 @@ def upscale_frames(
         lr_clip = held.popleft()
         lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
         yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
-
-
-def target_size(info: VideoInfo, config: UpscaleConfig) -> tuple[int, int]:
-    """(height, width) of the target: exactly `scale` times the source, halves rounded up."""
-    height, width = (int(side * config.scale + 0.5) for side in (info.height, info.width))
-    return height, width
 
 
 def make_flow(config: UpscaleConfig) -> FlowEstimator:
@@ -150,9 +144,9 @@ def _plan(
         clip_length=runtime.clip_length,
         tile="off",
         source_size=(info.height, info.width),
-        target_size=target_size(info, config),
+        target_size=config.target_size(info.height, info.width),
         num_frames=info.num_frames,
         codec=writer.codec,
         pix_fmt=writer.pix_fmt,
-        reasons=runtime.reasons,
+        reasons=runtime.reasons + writer.reasons,
     )

@@ -12,7 +12,7 @@ from vsr_cli.diffusion.schedule import make_scheduler
 from vsr_cli.models.flow import DisFlow
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.model import Condition, SmallModel
-from vsr_cli.ops.warp import backward_warp, resize_flow, visibility
+from vsr_cli.ops.warp import backward_warp, resize_flow
 from vsr_cli.training import losses as L  # noqa: N812
 from vsr_cli.training.dataset import Sample
 
@@ -281,6 +281,4 @@ def warp_consistency(latents: Tensor, target: Tensor, batch: Sample) -> Tensor:
 @torch.no_grad()
 def estimate(flow: DisFlow, frames: Tensor) -> Motion:
     """DIS flow and visibility on the frames' own grid."""
-    forward, backward = flow(frames)
-    visible_forward, visible_backward = visibility(forward, backward)
-    return Motion(forward, backward, visible_forward, visible_backward)
+    return Motion.from_flow(*flow(frames))

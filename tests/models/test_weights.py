@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vsr_cli.errors import WeightsError
+from vsr_cli.models.small.model import SmallConfig, SmallModel
+from vsr_cli.models.weights import load_weights, save_weights, sha256, shipped_weights, verify
+
+TINY = SmallConfig(
+    latent_channels=4,
+    lr_channels=8,
+    trunk_blocks=1,
+    decoder_blocks=1,
+    denoiser_channels=8,
+    condition_channels=8,
+    default_steps=3,
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, SmallModel(TINY).state_dict(), TINY)
+    return path
+
+
+def test_a_saved_model_comes_back_with_its_config_and_values(saved: Path) -> None:
+    model = load_weights(saved)
+    assert model.config == TINY
+    assert model.default_steps == 3
+    for name, tensor in load_file(saved).items():
+        torch.testing.assert_close(model.state_dict()[name], tensor.float())
+
+
+def test_a_missing_file_is_refused_with_exit_code_5(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no weights at") as refused:
+        load_weights(tmp_path / "nothing.safetensors")
+    assert refused.value.exit_code == 5
+    assert refused.value.hint
+
+
+def test_a_file_that_is_not_safetensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_text("these are not weights")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_weights(path)
+
+
+def test_a_truncated_file_is_refused(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_weights(saved)
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="holds no vsr model"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "shape", "nan"])
+def test_tensors_that_differ_from_the_model_are_named(tmp_path: Path, change: str) -> None:
+    tensors = dict(SmallModel(TINY).state_dict())
+    if change == "missing":
+        del tensors["trunk.stem.bias"]
+    elif change == "extra":
+        tensors["trunk.stem.extra"] = torch.zeros(1)
+    elif change == "shape":
+        tensors["trunk.stem.bias"] = torch.zeros(9)
+    else:
+        tensors["trunk.stem.bias"] = torch.full((8,), torch.nan)
+    path = tmp_path / "changed.safetensors"
+    save_weights(path, tensors, TINY)
+    with pytest.raises(WeightsError) as refused:
+        load_weights(path)
+    assert "trunk.stem." in str(refused.value.why)
+
+
+def test_a_digest_that_differs_from_the_list_is_refused(saved: Path) -> None:
+    sums = saved.parent / "SHA256SUMS"
+    sums.write_text(f"{sha256(saved)}  {saved.name}\n")
+    assert verify(saved) == sha256(saved)
+    sums.write_text(f"{'0' * 64}  {saved.name}\n")
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_weights(saved)
+
+
+@pytest.mark.weights
+def test_the_shipped_weights_are_listed_intact_and_under_60_mib() -> None:
+    path = shipped_weights()
+    assert f"  {path.name}" in (path.parent / "SHA256SUMS").read_text()
+    model = load_weights(path)
+    assert model.default_steps >= 1
+    assert path.stat().st_size < 60 * 2**20

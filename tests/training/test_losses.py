@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vsr_cli.training.losses import (
+    PatchDiscriminator,
+    charbonnier,
+    difference_loss,
+    focal_frequency_loss,
+    gradient_loss,
+    hinge_discriminator_loss,
+    kl_loss,
+    min_snr_weight,
+    sobel_weight,
+    structure_warp_loss,
+)
+
+
+def clip(*values: float, size: int = 8) -> Tensor:
+    """(1, T, 3, size, size) of flat frames."""
+    return torch.tensor(values).view(1, -1, 1, 1, 1).expand(1, len(values), 3, size, size).clone()
+
+
+def test_charbonnier_of_a_constant_error_is_that_error() -> None:
+    assert charbonnier(clip(0.5), clip(0.2)).item() == pytest.approx(0.3, abs=1e-4)
+
+
+def test_gradient_loss_ignores_brightness_and_sees_a_ramp() -> None:
+    assert gradient_loss(clip(0.9), clip(0.1)).item() == pytest.approx(0, abs=1e-6)
+    ramp = clip(0.0) + torch.arange(8) * 0.01
+    # 0.01 per pixel across, and twice that at half resolution; nothing down.
+    assert gradient_loss(ramp, clip(0.0)).item() == pytest.approx(0.03, rel=1e-4)
+
+
+def test_focal_frequency_loss_weighs_the_worst_frequency_most() -> None:
+    wave = torch.cos(torch.arange(8) * math.pi / 2).expand(1, 1, 3, 8, 8)
+    one = focal_frequency_loss(wave, torch.zeros_like(wave))
+    assert one > 0
+    assert focal_frequency_loss(wave, wave).item() == 0
+    # The weight is relative, so the loss is quadratic in the error.
+    assert focal_frequency_loss(2 * wave, torch.zeros_like(wave)).item() == pytest.approx(
+        4 * one.item(), rel=1e-4
+    )
+
+
+def test_kl_is_zero_for_the_standard_normal_and_half_the_square_of_a_shift() -> None:
+    zeros = torch.zeros(4)
+    assert kl_loss(zeros, zeros).item() == 0
+    assert kl_loss(zeros + 2, zeros).item() == pytest.approx(2)
+
+
+def test_min_snr_weight_at_known_points() -> None:
+    log_snr = torch.log(torch.tensor([1.0, 5.0, 99.0]))
+    expected = torch.tensor([0.5, 5 / 6, 0.05])
+    torch.testing.assert_close(min_snr_weight(log_snr), expected)
+
+
+def test_difference_loss_sees_change_over_time_and_not_a_constant_offset() -> None:
+    assert difference_loss(clip(0.1, 0.2, 0.3), clip(0.5, 0.6, 0.7)).item() < 1e-6
+    flicker = difference_loss(clip(0.0, 0.4, 0.0), clip(0.0, 0.0, 0.0))
+    assert flicker.item() == pytest.approx(0.4)
+
+
+def test_sobel_weight_is_one_on_flat_ground_and_four_at_a_full_step() -> None:
+    step = torch.full((1, 3, 8, 8), -1.0)
+    step[..., 4:] = 1
+    weight = sobel_weight(step)
+    assert weight[..., 0].unique().tolist() == [1.0]
+    assert weight.max().item() == pytest.approx(1 + 3 * 1.0)
+
+
+def test_structure_warp_loss_is_zero_along_the_true_motion_and_not_against_it() -> None:
+    scene = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    frames = torch.stack([scene[..., 4:20], scene[..., 3:19]], dim=1)  # one pixel to the right
+    flow = torch.zeros(1, 1, 2, 16, 16)
+    flow[:, :, 0] = 1
+    visible = torch.ones(1, 1, 1, 16, 16)
+    visible_forward, visible_backward = visible.clone(), visible.clone()
+    visible_forward[..., -1] = 0
+    visible_backward[..., 0] = 0
+    along = structure_warp_loss(frames, frames, flow, -flow, visible_forward, visible_backward)
+    against = structure_warp_loss(frames, frames, -flow, flow, visible_forward, visible_backward)
+    assert along.item() < 1e-6 < against.item()
+
+
+def test_hidden_pixels_do_not_count_in_the_structure_warp_loss() -> None:
+    frames, flow = clip(0.0, 1.0), torch.zeros(1, 1, 2, 8, 8)
+    seen, hidden = torch.ones(1, 1, 1, 8, 8), torch.zeros(1, 1, 1, 8, 8)
+    assert structure_warp_loss(frames, frames, flow, flow, hidden, hidden).item() == 0
+    full = structure_warp_loss(frames, frames, flow, flow, seen, seen)
+    assert full.item() == pytest.approx(1.0)  # half of |1| forward and half of |1| backward
+
+
+def test_hinge_loss_stops_at_the_margin() -> None:
+    sure = hinge_discriminator_loss(torch.tensor([2.0]), torch.tensor([-2.0]))
+    lost = hinge_discriminator_loss(torch.tensor([-1.0]), torch.tensor([1.0]))
+    assert sure.item() == 0
+    assert lost.item() == 2
+
+
+def test_discriminator_scores_patches() -> None:
+    scores = PatchDiscriminator(8)(torch.rand(2, 3, 32, 64))
+    assert scores.shape == (2, 1, 4, 8)

@@ -1,0 +1,83 @@
+"""What a frame costs: floating-point operations and seconds, for sizes and steps."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.models.weights import load_weights, shipped_weights
+from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
+from vsr_cli.pipeline.upscale import upscale_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """One row: LR size (height, width), steps, TFLOP and seconds for each output frame.
+
+    Seconds cover everything from RGB in to RGB out (flow, sampling, decoding, colour), not
+    reading and encoding video. `peak_gb` is the device's peak, None on the CPU.
+    """
+
+    lr_size: tuple[int, int]
+    steps: int
+    tflop: float
+    seconds: float
+    peak_gb: float | None
+
+
+def measure(
+    config: UpscaleConfig,
+    lr_sizes: list[tuple[int, int]],
+    steps: list[int],
+    num_frames: int,
+    each: Callable[[Cost], None],
+) -> Runtime:
+    """Measure every size with every number of steps on synthetic frames.
+
+    `each` is called with every row as it comes. The network's FLOPs are torch's own count of
+    one further clip; the seconds are those of a whole clip, after a first one to warm up.
+    """
+    device, _ = choose_device(config.device)
+    dtype, _ = choose_dtype(config.dtype, device)
+    runtime = Runtime(device, dtype, num_frames, ())
+    model = load_weights(config.model or shipped_weights())
+    model.to(device, dtype).to(memory_format=torch.channels_last)
+    for lr_size in lr_sizes:
+        frames = _moving_noise(lr_size, num_frames)
+        for count in steps:
+            sampler = SamplerConfig(steps=count)
+            job = replace(config, sampler=sampler, clip=ClipConfig(length=num_frames))
+            _run(frames[:2], model, job, runtime)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            started = time.perf_counter()
+            _run(frames, model, job, runtime)
+            seconds = (time.perf_counter() - started) / num_frames
+            peak = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
+            with FlopCounterMode(display=False) as counter:
+                _run(frames[:2], model, job, runtime)
+            tflop = counter.get_total_flops() / 2 / 1e12
+            each(Cost(lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak))
+    return runtime
+
+
+def _run(
+    frames: list[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime
+) -> None:
+    for clip in upscale_frames(iter(frames), model, config, runtime):
+        clip.frames.sum().item()  # waits for the device
+
+
+def _moving_noise(lr_size: tuple[int, int], num_frames: int) -> list[Tensor]:
+    """Smooth texture that moves by a pixel a frame."""
+    height, width = lr_size
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, height // 4, width // 4 + num_frames, generator=generator) * 2 - 1
+    size = (height, 4 * (width // 4 + num_frames))
+    whole = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")[0]
+    return [whole[..., index : index + width] for index in range(num_frames)]
