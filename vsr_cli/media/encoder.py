@@ -96,7 +96,7 @@ def plan_encoder(
         color=color,
         options=_options(codec, config),
         notice=notice,
-        reasons=(*reasons, *filter(None, (notice, color_reason))),
+        reasons=(*reasons, *filter(None, (notice, info.color_reason, color_reason))),
     )
 
 
