@@ -16,7 +16,7 @@ from vsr_cli.errors import InputError
 Codec = Literal["h264", "mpeg4"]
 
 _ENCODERS: dict[Codec, Literal["libx264", "mpeg4"]] = {"h264": "libx264", "mpeg4": "mpeg4"}
-_OPTIONS: dict[Codec, dict[str, str]] = {"h264": {"preset": "veryfast"}, "mpeg4": {}}
+_BUFFER = 0.2  # seconds of bits the first frame may use up
 
 
 def code_clip(
@@ -52,7 +52,7 @@ def code_clip(
     encoder.framerate, encoder.time_base = rate, 1 / rate
     encoder.bit_rate = bit_rate
     encoder.thread_count = 1
-    encoder.options = dict(_OPTIONS[codec])
+    encoder.options = _options(codec, bit_rate)
     decoder = VideoCodecContext.create(codec, "r")
     decoder.thread_count = 1
 
@@ -71,6 +71,16 @@ def code_clip(
         raise ValueError(f"expected {num_frames} frames back from {codec}, got {len(decoded)}")
     pictures = [frame.to_ndarray(format="rgb24")[:height, :width] for frame in decoded]
     return np.stack(pictures)
+
+
+def _options(codec: Codec, bit_rate: int) -> dict[str, str]:
+    """What makes rate control act within a few frames.
+
+    mpeg4 waits for a buffer to run full; x264 plans ahead, and gives up where the buffer is small.
+    """
+    if codec == "h264":
+        return {"preset": "veryfast"}
+    return {"maxrate": str(bit_rate), "bufsize": str(round(bit_rate * _BUFFER))}
 
 
 def decode_rgb(source: Path) -> Iterator[NDArray[np.uint8]]:

@@ -58,7 +58,7 @@ _GREY_SHARE = 0.4
 _SINC_SHARE = 0.8  # of clips that end with a sinc filter
 _CODEC_SHARE = 0.3  # per round, of clips
 _STILL_CODEC_SHARE = 0.1  # the same for a single frame, where a codec costs most and means least
-_BITS_PER_PIXEL = {"mild": (0.08, 0.6), "heavy": (0.03, 0.4)}
+_BITS_PER_PIXEL = {"mild": (0.3, 1.5), "heavy": (0.06, 0.6)}
 
 # How often each kind of kernel is drawn (arXiv 2107.10833, section 4.1): elongated or not, shape.
 _KERNELS: tuple[tuple[float, KernelShape | Literal["sinc"], bool], ...] = (

@@ -67,10 +67,9 @@ def save_picture(path: Path, picture: Tensor) -> None:
 
 def _liveliest(frame: Tensor, side: int) -> tuple[int, int]:
     """Top and left of the square with the most change between neighbouring pixels."""
-    change = frame.diff(dim=2).abs().mean(dim=0)  # (H, W-1)
+    change = F.pad(frame.diff(dim=2).abs().mean(dim=0), (0, 1))  # (H, W)
     step = max(side // 4, 1)
-    window = min(side, change.shape[1])
-    means = F.avg_pool2d(change[None, None], (side, window), stride=step)[0, 0]
+    means = F.avg_pool2d(change[None, None], side, stride=step)[0, 0]
     best = int(means.argmax())
     return best // means.shape[1] * step, best % means.shape[1] * step
 

@@ -1,0 +1,155 @@
+"""Shards and samples."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from tests.conftest import MakeClip
+from vsr_cli.errors import InputError
+from vsr_cli.media.png import write_png
+from vsr_cli.ops.warp import backward_warp
+from vsr_cli.training import scenes
+from vsr_cli.training.dataset import ClipDataset, Sample, read_shards, write_shards
+
+
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "_POOL", 4)
+    monkeypatch.setattr(scenes, "_PICTURE", 96)
+
+
+@pytest.fixture
+def shards(make_clip: MakeClip, tmp_path: Path) -> Path:
+    """Two clips of one source, one of another, and a photograph that is a smooth wave."""
+    footage = tmp_path / "footage"
+    footage.mkdir()
+    for name in ("walk_1", "walk_2", "sea"):
+        make_clip(footage / f"{name}.mp4", num_frames=6, size=(64, 80))
+    y, x = np.mgrid[:128, :128]
+    wave = np.sin(x / 10 + y / 14)[..., None] * [60, 40, 50] + 128
+    write_png(footage / "photo_7.png", wave.astype(np.uint8))
+    write_shards([footage], tmp_path / "shards")
+    return tmp_path / "shards"
+
+
+def same(first: Sample, second: Sample) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_index_knows_sizes_and_sources(shards: Path) -> None:
+    found = {s.path.name: (s.source, s.num_frames, s.height, s.width) for s in read_shards(shards)}
+    assert found == {
+        "footage-walk_1.mp4.npy": ("walk", 6, 64, 80),
+        "footage-walk_2.mp4.npy": ("walk", 6, 64, 80),
+        "footage-sea.mp4.npy": ("sea", 6, 64, 80),
+        "footage-photo_7.png.npy": ("photo_7", 1, 128, 128),
+    }
+
+
+def test_clips_of_one_source_share_its_place_in_the_draw(shards: Path) -> None:
+    dataset = ClipDataset(shards, num_frames=2, crop_size=32)
+    assert sorted(len(group) for group in dataset.clips) == [1, 2]
+    assert len(dataset.stills) == 1
+
+
+def test_decoding_again_keeps_what_is_there(shards: Path, tmp_path: Path) -> None:
+    path = shards / "footage-sea.mp4.npy"
+    before = path.stat().st_mtime_ns
+    write_shards([tmp_path / "footage"], shards)
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("num_frames", [1, 3])
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)])
+def test_samples_have_the_shapes_they_promise(
+    shards: Path, num_frames: int, shares: tuple[float, float]
+) -> None:
+    scene_share, still_share = shares
+    dataset = ClipDataset(
+        shards,
+        num_frames=num_frames,
+        crop_size=48,
+        scene_share=scene_share,
+        still_share=still_share,
+    )
+    for index in range(4):
+        sample = dataset.sample(index)
+        pairs = num_frames - 1
+        assert sample.hr.shape == (num_frames, 3, 48, 48)
+        assert sample.lr.shape == (num_frames, 3, 12, 12)
+        assert sample.flow_forward.shape == sample.flow_backward.shape == (pairs, 2, 12, 12)
+        assert sample.visible_forward.shape == sample.visible_backward.shape == (pairs, 1, 12, 12)
+        assert sample.hr.abs().max() <= 1
+        assert sample.lr.abs().max() <= 1
+
+
+def test_real_footage_claims_no_motion(shards: Path) -> None:
+    dataset = ClipDataset(shards, num_frames=3, crop_size=32, scene_share=0, still_share=0)
+    sample = dataset.sample(0)
+    assert not sample.has_motion
+    assert not sample.visible_forward.any()
+
+
+def test_a_camera_over_a_photograph_moves_as_its_flow_says(shards: Path) -> None:
+    dataset = ClipDataset(
+        shards, num_frames=3, crop_size=48, level="clean", scene_share=0, still_share=1
+    )
+    moved = 0.0
+    for index in range(6):
+        sample = dataset.sample(index)
+        assert sample.has_motion
+        gap = backward_warp(sample.lr[1:], sample.flow_forward) - sample.lr[:-1]
+        assert (gap * sample.visible_forward)[..., 1:-1, 1:-1].abs().mean() < 0.03
+        moved = max(moved, sample.flow_forward.abs().max().item())
+    assert moved > 0.25
+
+
+def test_a_sample_depends_on_seed_and_number_alone(shards: Path) -> None:
+    first, second = (ClipDataset(shards, num_frames=2, crop_size=32) for _ in range(2))
+    other = ClipDataset(shards, num_frames=2, crop_size=32, seed=1)
+    for index in (0, 1, 5):
+        assert same(first.sample(index), second.sample(index))
+        assert not same(first.sample(index), other.sample(index))
+    assert not same(first.sample(0), first.sample(1))
+
+
+def test_a_later_start_goes_on_where_another_run_ended(shards: Path) -> None:
+    whole = islice(ClipDataset(shards, num_frames=1, crop_size=32), 3, 5)
+    rest = islice(ClipDataset(shards, num_frames=1, crop_size=32, start=3), 2)
+    assert all(same(a, b) for a, b in zip(whole, rest, strict=True))
+
+
+def test_workers_share_the_samples_between_them(shards: Path) -> None:
+    dataset = ClipDataset(shards, num_frames=2, crop_size=32, scene_share=0)
+    loader = DataLoader(dataset, batch_size=2, num_workers=2)
+    batches = list(islice(loader, 2))
+    for worker, batch in enumerate(batches):
+        assert isinstance(batch, Sample)
+        assert batch.hr.shape == (2, 2, 3, 32, 32)
+        for place in range(2):
+            assert torch.equal(batch.hr[place], dataset.sample(worker + 2 * place).hr)
+
+
+def test_folders_without_footage_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no videos or images"):
+        write_shards([tmp_path], tmp_path / "out")
+
+
+def test_folders_without_an_index_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no training data"):
+        ClipDataset(tmp_path, num_frames=1, crop_size=32)
+
+
+def test_crops_larger_than_all_footage_are_refused(shards: Path) -> None:
+    with pytest.raises(InputError, match="256x256"):
+        ClipDataset(shards, num_frames=1, crop_size=256)
+
+
+@pytest.mark.parametrize("crop_size", [0, 24])
+def test_crops_that_are_no_multiple_of_16_are_refused(shards: Path, crop_size: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 16"):
+        ClipDataset(shards, num_frames=1, crop_size=crop_size)
