@@ -90,9 +90,9 @@ class UpscaleConfig:
             raise ConfigError(f"`--scale {self.scale}` is out of range", hint="use 1 to 4")
         if not 0 <= self.fidelity <= 1:
             raise ConfigError(f"`--fidelity {self.fidelity}` is out of range", hint="use 0 to 1")
-        if self.tile is not None and self.tile != 0 and self.tile < 128:
+        if self.tile is not None and self.tile != 0 and self.tile < 256:
             raise ConfigError(
-                f"`--tile {self.tile}` is too small", hint="use 128 output pixels or more, or 0"
+                f"`--tile {self.tile}` is too small", hint="use 256 output pixels or more, or off"
             )
         if (self.flow == "raft") != (self.flow_weights is not None):
             raise ConfigError(

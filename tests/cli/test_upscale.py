@@ -107,7 +107,7 @@ def test_odd_file_names_arrive_as_they_are(pipeline: FakePipeline, name: str) ->
         ("--scale big", "`--scale big` is not a number", "use 1 to 4, such as 2, 1.5 or 3/2"),
         ("--scale 1/0", "`--scale 1/0` is not a number", "use 1 to 4, such as 2, 1.5 or 3/2"),
         ("--tile tiny", "`--tile tiny` is not a size", "use auto, off, or output pixels"),
-        ("--tile 64", "`--tile 64` is too small", "use 128 output pixels or more, or 0"),
+        ("--tile 64", "`--tile 64` is too small", "use 256 output pixels or more, or off"),
         ("--fidelity 2", "`--fidelity 2.0` is out of range", "use 0 to 1"),
         ("--clip-length 1", "does not fit clips of 1 frames", "raise `--clip-length`"),
         ("--flow raft", "`--flow raft` and `--flow-weights FILE` go together", "give both"),

@@ -72,7 +72,9 @@ def test_norms_look_at_one_pixel_only() -> None:
     changed = x.clone()
     changed[..., 0, 0] += 5
     for norm in (ChannelNorm(8), Modulation(8, 4, 4)):
-        extra = () if isinstance(norm, ChannelNorm) else (torch.randn(1, 4, 6, 6), torch.zeros(1, 4))
+        extra = (
+            () if isinstance(norm, ChannelNorm) else (torch.randn(1, 4, 6, 6), torch.zeros(1, 4))
+        )
         a, b = norm(x, *extra), norm(changed, *extra)
         torch.testing.assert_close(a[..., 1:, 1:], b[..., 1:, 1:])
 
@@ -105,7 +107,9 @@ def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
     features = model.features(lr)
     recall = Recall(torch.full((1, 2, 12, 16), 0.7), torch.ones(1, 1, 12, 16))
 
-    def decode(part: slice, remembered: Tensor | None, recalls: list[Recall | None]):  # type: ignore[no-untyped-def]
+    def decode(
+        part: slice, remembered: Tensor | None, recalls: list[Recall | None]
+    ) -> tuple[Tensor, Tensor]:
         return model.decode(
             latents[:, part],
             lr[:, part],

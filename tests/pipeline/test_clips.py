@@ -16,9 +16,7 @@ def no_cut(previous: Tensor, current: Tensor) -> bool:
     return False
 
 
-def cut_clips_at(
-    cuts: set[int], count: int, length: int, overlap: int
-) -> list[Clip]:
+def cut_clips_at(cuts: set[int], count: int, length: int, overlap: int) -> list[Clip]:
     def is_cut(previous: Tensor, current: Tensor) -> bool:
         return int(current[0, 0, 0]) in cuts
 

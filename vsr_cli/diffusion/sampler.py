@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from vsr_cli.diffusion.schedule import AncestralScheduler
 from torch import Tensor
 
 from vsr_cli.diffusion.motion import Motion, guide
+from vsr_cli.diffusion.schedule import AncestralScheduler
 
 State = list[Tensor]
 # (noisy latents (B, T, C, h, w), log-SNR (B,), state or None) -> v and the new state

@@ -16,7 +16,7 @@ _MIX_SECOND = 0x94D049BB133111EB
 _SIDE_BITS = 24  # of a row or column in the counter
 
 
-class AncestralScheduler(DDPMScheduler):  # type: ignore[misc]  # diffusers is untyped
+class AncestralScheduler(DDPMScheduler):
     """Diffusers' DDPM chain, fed with predicted x0 and with noise that the caller draws.
 
     DDPMScheduler draws its own noise from a generator, which depends on what else was drawn
@@ -34,7 +34,7 @@ class AncestralScheduler(DDPMScheduler):  # type: ignore[misc]  # diffusers is u
             noisy_latents: x_t, the same shape.
             noise: standard normal, the same shape.
         """
-        mean = self.step(x0, t, noisy_latents).prev_sample
+        mean = self.step(x0, t, noisy_latents, return_dict=False)[0]
         return mean + self.sigma(t) * noise
 
     def sigma(self, t: int) -> float:

@@ -110,6 +110,50 @@ def overlap_add(pieces: Iterable[Tensor], windows: Sequence[Window], *, dim: int
     return total.to(dtype)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Tiles of a plane: every window of the rows with every window of the columns."""
+
+    rows: tuple[Window, ...]
+    columns: tuple[Window, ...]
+
+    @classmethod
+    def plan(cls, size: tuple[int, int], tile_size: int | None, overlap: int) -> "Grid":
+        """Cover (height, width) with square tiles; None makes the whole plane one tile."""
+        rows, columns = (
+            plan_windows(side, tile_size or side, overlap if tile_size else 0) for side in size
+        )
+        return cls(tuple(rows), tuple(columns))
+
+    @property
+    def tiles(self) -> list[tuple[Window, Window]]:
+        """(rows, columns) of each tile, row by row."""
+        return [(rows, columns) for rows in self.rows for columns in self.columns]
+
+    def scaled(self, factor: int) -> "Grid":
+        """The same tiles on a grid that is `factor` times finer."""
+
+        def finer(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+            return tuple(Window(factor * w.start, factor * w.stop) for w in windows)
+
+        return Grid(finer(self.rows), finer(self.columns))
+
+    def cut(self, x: Tensor) -> list[Tensor]:
+        """The tiles of `x` (..., h, w) in order; views."""
+        return [columns.cut(rows.cut(x, dim=-2), dim=-1) for rows, columns in self.tiles]
+
+    def merge(self, pieces: Sequence[Tensor]) -> Tensor:
+        """Tiles (..., h, w) in order -> the plane, cross-faded where they share."""
+        if len(pieces) == 1:
+            return pieces[0]
+        width = len(self.columns)
+        strips = (
+            overlap_add(pieces[width * index : width * (index + 1)], self.columns, dim=-1)
+            for index in range(len(self.rows))
+        )
+        return overlap_add(strips, self.rows, dim=-2)
+
+
 def _ramp(length: int) -> Tensor:
     """From just above 0 to just below 1; with its mirror image it sums to one."""
     return (torch.arange(length, dtype=torch.float64) + 0.5) / length

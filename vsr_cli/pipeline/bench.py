@@ -44,7 +44,7 @@ def measure(
     """
     device, _ = choose_device(config.device)
     dtype, _ = choose_dtype(config.dtype, device)
-    runtime = Runtime(device, dtype, num_frames, ())
+    runtime = Runtime(device, dtype, num_frames, None, ())
     model = load_weights(config.model or shipped_weights())
     model.to(device, dtype).to(memory_format=torch.channels_last)
     for lr_size in lr_sizes:
@@ -66,9 +66,7 @@ def measure(
     return runtime
 
 
-def _run(
-    frames: list[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime
-) -> None:
+def _run(frames: list[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime) -> None:
     for clip in upscale_frames(iter(frames), model, config, runtime):
         clip.frames.sum().item()  # waits for the device
 

@@ -12,7 +12,9 @@ from vsr_cli.errors import ConfigError, DeviceError
 # decoded, and for every frame of the clip.
 BYTES_PER_PIXEL = 6000
 BYTES_PER_PIXEL_AND_FRAME = 2500
+BYTES_PER_PIXEL_MERGED = 16 * 3 * 4 * 3  # float32 RGB of the output, in three copies
 SHARE_OF_FREE_MEMORY = 0.6
+SMALLEST_TILE = 512  # output pixels; the overlap of smaller ones would cost more than they save
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,12 @@ class Runtime:
     device: torch.device
     dtype: torch.dtype
     clip_length: int
+    tile_size: int | None  # latent pixels; None: the whole frame at once
     reasons: tuple[str, ...]
 
 
 def plan_runtime(config: UpscaleConfig, lr_size: tuple[int, int]) -> Runtime:
-    """Choose device, dtype and a clip length that fits the free memory.
+    """Choose device, dtype, and the clips and tiles that fit the free memory.
 
     Args:
         config: what the user asked for.
@@ -34,13 +37,15 @@ def plan_runtime(config: UpscaleConfig, lr_size: tuple[int, int]) -> Runtime:
 
     Raises:
         ConfigError: no such device name.
-        DeviceError: the device is absent, or too small for two frames.
+        DeviceError: the device is absent, or too small.
     """
     device, why_device = choose_device(config.device)
     dtype, why_dtype = choose_dtype(config.dtype, device)
-    length, why_length = _fit_clip_length(config.clip.length, lr_size, device, dtype)
-    reasons = tuple(why for why in (why_device, why_dtype, why_length) if why)
-    return Runtime(device, dtype, length, reasons)
+    budget = SHARE_OF_FREE_MEMORY * free_memory(device)
+    pixel_budget = int(budget / (2 if dtype == torch.float32 else 1))
+    length, tile, why_fit = fit_memory(config, lr_size, pixel_budget)
+    reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
+    return Runtime(device, dtype, length, tile, reasons)
 
 
 def choose_device(name: str) -> tuple[torch.device, str]:
@@ -89,22 +94,42 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
     return torch.float32, "dtype float32: the CPU has no bfloat16 instructions"
 
 
-def _fit_clip_length(
-    length: int, lr_size: tuple[int, int], device: torch.device, dtype: torch.dtype
-) -> tuple[int, str]:
-    """The longest clip up to `length` that fits; its length does not change the picture."""
-    pixels = lr_size[0] * lr_size[1] * (2 if dtype == torch.float32 else 1)
-    budget = SHARE_OF_FREE_MEMORY * free_memory(device)
-    fits = int((budget - pixels * BYTES_PER_PIXEL) // (pixels * BYTES_PER_PIXEL_AND_FRAME))
-    if fits >= length:
-        return length, ""
-    if fits < 2:
+def fit_memory(
+    config: UpscaleConfig, lr_size: tuple[int, int], budget: int
+) -> tuple[int, int | None, str]:
+    """Clip length and tile size that fit, and why they are not what was asked for.
+
+    Shorter clips change nothing in the picture and come first; tiles only where two whole frames
+    do not fit and the user has not forbidden them.
+
+    Args:
+        config: `clip.length` is the most; `tile` is None (as needed), 0 (never) or output pixels.
+        lr_size: (height, width) of the source.
+        budget: bytes, of half precision.
+
+    Raises:
+        DeviceError: not even the smallest tiles fit.
+    """
+    pixels = lr_size[0] * lr_size[1]
+    asked, tile = config.clip.length, config.tile
+    if tile:
+        return asked, tile // 8, ""
+    fits = (budget - pixels * BYTES_PER_PIXEL) // (pixels * BYTES_PER_PIXEL_AND_FRAME)
+    if fits >= asked:
+        return asked, None, ""
+    if fits >= 2:
+        return fits, None, f"clip length {fits}: what fits into the free memory"
+    # What the whole frame still needs in tiles: RGB of the clip in and out.
+    left = budget - 2 * pixels * BYTES_PER_PIXEL_MERGED
+    side = int((max(left, 0) / (BYTES_PER_PIXEL + 2 * BYTES_PER_PIXEL_AND_FRAME)) ** 0.5) * 4
+    if tile == 0 or side < SMALLEST_TILE:
         raise DeviceError(
             f"a {lr_size[1]}x{lr_size[0]} video does not fit into memory",
             why=f"two frames need more than the {budget / 1e9:.1f} GB that may be used",
-            hint="free memory, or use another `--device`",
+            hint="free memory, allow tiles with `--tile auto`, or use another `--device`",
         )
-    return fits, f"clip length {fits}: what fits into free memory"
+    side -= side % 8
+    return 2, side // 8, f"tiles of {side} pixels: two whole frames do not fit into the free memory"
 
 
 def free_memory(device: torch.device) -> int:

@@ -142,7 +142,7 @@ def _plan(
         color=config.color,
         flow=config.flow,
         clip_length=runtime.clip_length,
-        tile="off",
+        tile=f"{8 * runtime.tile_size} pixels" if runtime.tile_size else "off",
         source_size=(info.height, info.width),
         target_size=config.target_size(info.height, info.width),
         num_frames=info.num_frames,

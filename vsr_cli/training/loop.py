@@ -40,7 +40,10 @@ class TrainConfig:
 class Recipe(Protocol):
     """What a stage is: which modules it trains and what it minimises."""
 
-    extra: nn.Module  # trained beside the model by the recipe itself (a discriminator), or empty
+    @property
+    def extra(self) -> nn.Module:
+        """Trained beside the model by the recipe itself (a discriminator), or empty."""
+        ...
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
         """The parts of the model that this stage moves."""
@@ -70,12 +73,12 @@ def train(recipe: Recipe, batches: Iterator[Sample], config: TrainConfig) -> boo
     parts = recipe.trained(model)
     for part in parts:
         part.requires_grad_(True)
-    parameters = [p for part in parts for p in part.parameters()]
+    parameters: list[Tensor] = [p for part in parts for p in part.parameters()]
     optimizer = torch.optim.AdamW(
         parameters, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
     )
     ema = deepcopy(model).eval().requires_grad_(False)
-    averaged = [p for part in recipe.trained(ema) for p in part.parameters()]
+    averaged: list[Tensor] = [p for part in recipe.trained(ema) for p in part.parameters()]
 
     first = 0
     state_path = config.run / STATE

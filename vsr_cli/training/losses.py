@@ -1,5 +1,6 @@
 """Training losses; frames are (B, T, 3, H, W) in [-1, 1] unless said otherwise."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -109,7 +110,7 @@ class PatchDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         widths = [3 * 4, channels, 2 * channels, 4 * channels]
         layers.append(nn.PixelUnshuffle(2))
-        for index, (c_in, c_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (c_in, c_out) in enumerate(pairwise(widths)):
             stride = 1 if index == 0 else 2
             conv = nn.Conv2d(c_in, c_out, 3 if stride == 1 else 4, stride=stride, padding=1)
             layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]

@@ -1,6 +1,7 @@
 """The stages that make the shipped weights: autoencoder, denoiser, sequence decoder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,14 @@ from vsr_cli.models.flow import DisFlow
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.model import Condition, SmallModel
 from vsr_cli.ops.warp import backward_warp, resize_flow
-from vsr_cli.training import losses as L  # noqa: N812
+from vsr_cli.training import losses as L
 from vsr_cli.training.dataset import Sample
 
 KL_WEIGHT = 5e-4  # per latent value; keeps latents to what the decoder can use
 EQUIVARIANCE_WEIGHT = 0.02
 PERCEPTUAL_WEIGHT = 0.05
 ADVERSARIAL_WEIGHT = 0.025  # arXiv 2312.00853, section 3.3
+DRAWS = 2  # times and noises for each sample: preparing and encoding samples is not cheap
 PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
 
 
@@ -85,6 +87,9 @@ class DenoiserRecipe:
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         target, condition = encode_batch(model, batch)
+        target = target.repeat(DRAWS, 1, 1, 1, 1)
+        levels = [level.repeat(DRAWS, 1, 1, 1) for level in condition.levels]
+        condition = replace(condition, levels=levels)
         b = target.shape[0]
         alpha = self.alphas.to(target.device)[random_timesteps(b, target.device)]
         log_snr = alpha.clamp_min(1e-9).logit()
@@ -104,7 +109,8 @@ class DenoiserRecipe:
         if target.shape[1] > 1:
             terms["difference"] = 0.5 * L.difference_loss(latents, target)
             if batch.has_motion.any():
-                terms["warp"] = 0.5 * warp_consistency(latents, target, batch)
+                known = slice(0, batch.hr.shape[0])  # one draw of each sample
+                terms["warp"] = 0.5 * warp_consistency(latents[known], target[known], batch)
         return terms
 
     def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:

@@ -158,6 +158,7 @@ class TimeEmbedding(nn.Module):
         half = 16
         frequencies = torch.exp(torch.linspace(math.log(0.02), math.log(2.0), half))
         self.register_buffer("frequencies", frequencies, persistent=False)
+        self.frequencies: Tensor
         self.hidden = nn.Linear(2 * half, channels)
         self.out = nn.Linear(channels, channels)
 

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from tests.pipeline.conftest import tiny_model
+from vsr_cli.config import ClipConfig, UpscaleConfig
+from vsr_cli.errors import ConfigError, DeviceError
+from vsr_cli.pipeline.runtime import Runtime, choose_dtype, fit_memory
+from vsr_cli.pipeline.upscale import upscale_frames
+
+HD = (1080, 1920)
+
+
+def test_a_clip_that_fits_is_left_alone() -> None:
+    assert fit_memory(UpscaleConfig(), (180, 320), 10**10) == (ClipConfig.length, None, "")
+
+
+def test_scarce_memory_shortens_clips_first_and_says_so() -> None:
+    length, tile, why = fit_memory(UpscaleConfig(clip=ClipConfig(length=40)), HD, 40 * 10**9)
+    assert 2 <= length < 40
+    assert tile is None
+    assert "clip length" in why
+
+
+def test_very_scarce_memory_makes_tiles_unless_they_are_forbidden() -> None:
+    length, tile, why = fit_memory(UpscaleConfig(), HD, 10 * 10**9)
+    assert length == 2
+    assert tile is not None
+    assert "tiles of" in why
+    with pytest.raises(DeviceError, match="does not fit into memory"):
+        fit_memory(UpscaleConfig(tile=0), HD, 10 * 10**9)
+    with pytest.raises(DeviceError):
+        fit_memory(UpscaleConfig(), HD, 10**8)
+
+
+def test_float16_needs_a_gpu() -> None:
+    with pytest.raises(ConfigError, match="needs a CUDA device"):
+        choose_dtype("float16", torch.device("cpu"))
+    assert choose_dtype("bfloat16", torch.device("cpu")) == (torch.bfloat16, "")
+
+
+def test_tiles_change_the_picture_by_less_than_one_code() -> None:
+    model, config = tiny_model(), UpscaleConfig(scene_cut=False)
+    wave = torch.arange(150)[:, None] * 0.11 + torch.arange(170) * 0.07
+    frames = [torch.sin(wave + 0.2 * k).expand(3, -1, -1).clone() for k in range(3)]
+
+    def upscale(tile: int | None) -> torch.Tensor:
+        runtime = Runtime(torch.device("cpu"), torch.float32, 3, tile, ())
+        clips = upscale_frames(iter(frames), model, config, runtime)
+        return torch.cat([clip.frames for clip in clips])
+
+    difference = (upscale(48) - upscale(None)).abs() * 127.5
+    assert difference.mean() < 1
+    assert difference.max() > 0  # tiles were really used
