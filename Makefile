@@ -47,7 +47,7 @@ types: $(READY)
 check: lint types test
 
 bench: $(READY)
-	$(call timed,measuring speed,$(PY) -m vsr_cli.pipeline.bench $(ARGS))
+	$(call timed,measuring speed,$(VENV)/bin/vsr bench $(ARGS))
 
 train-%: $(READY)
 	$(call timed,training $*,$(PY) -m vsr_cli.training $* $(ARGS))

@@ -60,7 +60,22 @@ class Done:
     seconds: float
 
 
-Event = Plan | Progress | Notice | Done
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a frame costs here: LR size (height, width), steps, TFLOP and seconds for each.
+
+    Seconds cover everything from RGB in to RGB out (flow, sampling, decoding, colour), not
+    reading and encoding video. `peak_gb` is the device's peak, None on the CPU.
+    """
+
+    lr_size: tuple[int, int]
+    steps: int
+    tflop: float
+    seconds: float
+    peak_gb: float | None
+
+
+Event = Plan | Progress | Notice | Done | Cost
 Report = Callable[[Event], None]
 
 

@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from vsr_cli.cli.app import app
-from vsr_cli.models import weights
+from vsr_cli.models import files
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the installation ships, for this test."""
-    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    monkeypatch.setattr(files, "weights_dir", lambda: tmp_path)
     return tmp_path
 
 

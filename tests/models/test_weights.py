@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.models.files import sha256, shipped_weights, verify
 from vsr_cli.models.small.model import SmallConfig, SmallModel
-from vsr_cli.models.weights import load_weights, save_weights, sha256, shipped_weights, verify
+from vsr_cli.models.weights import load_weights, save_weights
 
 TINY = SmallConfig(
     latent_channels=4,

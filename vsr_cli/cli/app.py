@@ -6,6 +6,7 @@ import typer
 
 from vsr_cli import __version__
 from vsr_cli.cli.demo import demo
+from vsr_cli.cli.report import bench, evaluate
 from vsr_cli.cli.upscale import EXAMPLES, upscale
 from vsr_cli.cli.weights import weights_app
 
@@ -18,6 +19,8 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(upscale)
 app.command()(demo)
+app.command()(evaluate)
+app.command()(bench)
 app.add_typer(weights_app, name="weights")
 
 

@@ -89,6 +89,8 @@ def write_comparison(
     path: Path, lr_path: Path, sr_path: Path, hr_frames: Sequence[Picture]
 ) -> None:
     """Write a PNG of the middle frame: bicubic, vsr and truth, whole and enlarged in part."""
+    from vsr_cli.media.png import write_png
+
     index = NUM_FRAMES // 2
     columns = {
         "BICUBIC": _read_frame(lr_path, index),
@@ -100,12 +102,7 @@ def write_comparison(
         picture[CROP].repeat(ZOOM, axis=0).repeat(ZOOM, axis=1) for picture in columns.values()
     ]
     image = np.concatenate([np.concatenate(whole, axis=1), np.concatenate(parts, axis=1)])
-    height, width = image.shape[:2]
-    encoder = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
-    encoder.time_base = Fraction(1, RATE)
-    packets = encoder.encode(VideoFrame.from_ndarray(image, format="rgb24"))
-    path.write_bytes(b"".join(bytes(packet) for packet in [*packets, *encoder.encode(None)]))
+    write_png(path, image)
 
 
 def _paint_wall() -> Picture:

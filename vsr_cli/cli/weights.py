@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSO
 def list_weights(*, as_json: AsJson = False) -> None:
     """List the shipped files with size and sha256."""
     with user_errors(as_json=as_json):
-        from vsr_cli.models.weights import sha256  # loads torch; keeps --help instant
+        from vsr_cli.models.files import sha256
 
         for path in _shipped():
             digest, size = sha256(path), path.stat().st_size
@@ -40,7 +40,8 @@ def verify_weights(
 ) -> None:
     """Load weights as `upscale` would: digest, names, shapes and values."""
     with user_errors(as_json=as_json):
-        from vsr_cli.models.weights import load_weights, sha256
+        from vsr_cli.models.files import sha256
+        from vsr_cli.models.weights import load_weights  # loads torch; keeps --help instant
 
         for path in files or _shipped():
             load_weights(path)
@@ -55,7 +56,7 @@ def _shipped() -> list[Path]:
     Raises:
         WeightsError: there is none.
     """
-    from vsr_cli.models.weights import weights_dir
+    from vsr_cli.models.files import weights_dir
 
     paths = sorted(weights_dir().glob("*.safetensors"))
     if not paths:

@@ -1,33 +1,19 @@
 """What a frame costs: floating-point operations and seconds, for sizes and steps."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.events import Cost, Report
+from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights, shipped_weights
+from vsr_cli.models.weights import load_weights
 from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
 from vsr_cli.pipeline.upscale import upscale_frames
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """One row: LR size (height, width), steps, TFLOP and seconds for each output frame.
-
-    Seconds cover everything from RGB in to RGB out (flow, sampling, decoding, colour), not
-    reading and encoding video. `peak_gb` is the device's peak, None on the CPU.
-    """
-
-    lr_size: tuple[int, int]
-    steps: int
-    tflop: float
-    seconds: float
-    peak_gb: float | None
 
 
 def measure(
@@ -35,11 +21,11 @@ def measure(
     lr_sizes: list[tuple[int, int]],
     steps: list[int],
     num_frames: int,
-    each: Callable[[Cost], None],
+    report: Report,
 ) -> Runtime:
     """Measure every size with every number of steps on synthetic frames.
 
-    `each` is called with every row as it comes. The network's FLOPs are torch's own count of
+    Every row is reported as a `Cost` when it is known. The network's FLOPs are torch's own count of
     one further clip; the seconds are those of a whole clip, after a first one to warm up.
     """
     device, _ = choose_device(config.device)
@@ -62,7 +48,7 @@ def measure(
             with FlopCounterMode(display=False) as counter:
                 _run(frames[:2], model, job, runtime)
             tflop = counter.get_total_flops() / 2 / 1e12
-            each(Cost(lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak))
+            report(Cost(lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak))
     return runtime
 
 

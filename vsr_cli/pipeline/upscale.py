@@ -14,9 +14,10 @@ from vsr_cli.events import Done, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reader import probe, read_frames
 from vsr_cli.media.writer import VideoWriter, check_target
+from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights, shipped_weights
+from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.ops.yuv import to_planes, to_rgb
@@ -90,6 +91,18 @@ def upscale_frames(
         lr_clip = held.popleft()
         lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
         yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
+
+
+def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:
+    """The pipeline without files: LR (T, 3, H, W) in [-1, 1] -> (T, 3, 4H, 4W) on the CPU."""
+
+    def upscale(lr_frames: Tensor) -> Tensor:
+        runtime = plan_runtime(config, (lr_frames.shape[-2], lr_frames.shape[-1]))
+        model.to(runtime.device, runtime.dtype)
+        clips = upscale_frames(iter(lr_frames), model, config, runtime)
+        return torch.cat([clip.frames.cpu() for clip in clips])
+
+    return upscale
 
 
 def make_flow(config: UpscaleConfig) -> FlowEstimator:

@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.conftest import MakeClip
+from vsr_cli.cli.app import app
+from vsr_cli.models.small.model import SmallConfig, SmallModel
+from vsr_cli.models.weights import save_weights
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = SmallConfig(
+        latent_channels=4,
+        lr_channels=8,
+        trunk_blocks=1,
+        decoder_blocks=1,
+        denoiser_channels=8,
+        condition_channels=8,
+    )
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, SmallModel(config).state_dict(), config)
+    return path
+
+
+def run(*words: str | Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_evaluate_compares_every_number_of_steps_with_bicubic(
+    tmp_path: Path, make_clip: MakeClip, model_file: Path
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    make_clip(clips / "a.mp4", num_frames=2, size=(64, 96))
+    common = ("evaluate", clips, "--model", model_file, "--frames", "2", "--device", "cpu")
+    code, out, err = run(*common, "--level", "clean", "--steps", "1", "--steps", "3")
+    assert code == 0, err
+    for name in ("bicubic", "lanczos", "small@1", "small@3"):
+        assert f"| {name} |" in out
+    code, out, _ = run(*common, "--level", "mild", "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+def test_evaluate_refuses_an_unknown_degradation(tmp_path: Path, model_file: Path) -> None:
+    code, _, err = run("evaluate", tmp_path, "--model", model_file, "--level", "awful")
+    assert code == 2
+    assert "use clean, mild, heavy" in err
+
+
+def test_bench_counts_operations_and_seconds(model_file: Path) -> None:
+    words = ("bench", "--model", model_file, "--device", "cpu", "--size", "32x16", "--frames", "2")
+    code, out, err = run(*words, "--steps", "1", "--steps", "3", "--json")
+    assert code == 0, err
+    one, three = (json.loads(line) for line in out.splitlines())
+    assert one["lr_size"] == [16, 32]
+    assert 0 < one["tflop"] < three["tflop"]
+    assert one["seconds"] > 0
+
+
+def test_bench_refuses_what_is_no_size(model_file: Path) -> None:
+    code, _, err = run("bench", "--model", model_file, "--size", "large")
+    assert code == 2
+    assert "use WxH" in err
