@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.ops.yuv import to_planes, to_rgb
+from vsr_cli.pipeline.ahead import run_ahead
 from vsr_cli.pipeline.clips import Clip, cut_clips
 from vsr_cli.pipeline.runtime import Runtime, plan_runtime
 from vsr_cli.pipeline.stages import decode_clips, estimate_motion, match_color, sample_clips
@@ -86,11 +88,13 @@ def upscale_frames(
     prepared = estimate_motion(
         clips, make_flow(config), multiple=model.lr_multiple, device=runtime.device
     )
-    sampled = sample_clips(prepared, model, config, runtime)
-    for clip in decode_clips(sampled, model, config.fidelity):
-        lr_clip = held.popleft()
-        lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
-        yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
+    # Reading and flow are the CPU's work and go on while the networks compute.
+    with closing(run_ahead(prepared, 1)) as ready:
+        sampled = sample_clips(ready, model, config, runtime)
+        for clip in decode_clips(sampled, model, config.fidelity):
+            lr_clip = held.popleft()
+            lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
+            yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
 
 
 def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:
@@ -121,7 +125,7 @@ def _read_rgb(frames: Iterator[Frame], headers: deque[Frame]) -> Iterator[Tensor
 
 
 def _remember(clips: Iterator[Clip], held: deque[Clip]) -> Iterator[Clip]:
-    """Pass clips on and keep those not yet decoded (one at a time: every stage is a generator)."""
+    """Pass clips on and keep those not yet decoded, a few at most."""
     for clip in clips:
         held.append(clip)
         yield clip
