@@ -10,8 +10,8 @@ from vsr_cli.errors import ConfigError, DeviceError
 
 # Bytes at the peak for each LR pixel in half precision, measured: once for the frame being
 # decoded, and for every frame of the clip.
-BYTES_PER_PIXEL = 6000
-BYTES_PER_PIXEL_AND_FRAME = 2500
+BYTES_PER_PIXEL = 3000
+BYTES_PER_PIXEL_AND_FRAME = 1700
 BYTES_PER_PIXEL_MERGED = 16 * 3 * 4 * 3  # float32 RGB of the output, in three copies
 SHARE_OF_FREE_MEMORY = 0.6
 SMALLEST_TILE = 512  # output pixels; the overlap of smaller ones would cost more than they save

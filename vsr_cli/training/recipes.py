@@ -118,7 +118,10 @@ class DenoiserRecipe:
 
 
 class DecoderRecipe:
-    """Stage D: the decoder with its memory, on latents drawn by the four-step sampler.
+    """Stage D: the decoder with its memory, on latents drawn by the sampler.
+
+    Latents come from `steps` steps, one batch in four from three times as many: more steps give
+    livelier latents, and the decoder must cope with both.
 
     L = L_recon + 0.5 L_diff + 0.5 L_swc + 0.025 L_GAN (arXiv 2312.00853, eq. 4 to 6).
     """
@@ -184,7 +187,7 @@ class DecoderRecipe:
         latents, _ = sample_latents(
             lambda x, log_snr, past: model.denoise(x, log_snr, condition, past),
             shape=shape,
-            scheduler=make_scheduler(self.steps),
+            scheduler=make_scheduler(self.steps * (3 if torch.rand(()) < 0.25 else 1)),
             noise=lambda step: torch.randn(shape, device=batch.lr.device),
             motion=None,
             motion_scale=0.0,
