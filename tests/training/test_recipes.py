@@ -8,7 +8,7 @@ import torch
 from vsr_cli.models.small.model import SmallConfig, SmallModel
 from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.training.dataset import Sample
-from vsr_cli.training.loop import LOG, TrainConfig, resume_iteration, train
+from vsr_cli.training.loop import LOG, Recipe, TrainConfig, resume_iteration, train
 from vsr_cli.training.recipes import (
     AutoencoderRecipe,
     DecoderRecipe,
@@ -25,7 +25,7 @@ TINY = SmallConfig(
     denoiser_channels=8,
     condition_channels=8,
 )
-RECIPES = {
+RECIPES: dict[str, Recipe] = {
     "autoencoder": AutoencoderRecipe(None),
     "denoiser": DenoiserRecipe(),
     "decoder": DecoderRecipe(None, steps=2, learning_rate=1e-3),
