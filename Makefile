@@ -33,7 +33,7 @@ $(READY): pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]' && touch $@)
 
 demo: $(READY)
-	$(call timed,making and upscaling a one-second clip in demo/,$(VENV)/bin/vsr demo --out demo)
+	$(call timed,making and upscaling a one-second clip in demo/,$(VENV)/bin/vsr demo --out demo -y)
 
 test: $(READY)
 	$(call timed,running the tests,$(PY) -m pytest $(ARGS))

@@ -19,10 +19,10 @@ class ClipConfig:
     """How a video is cut along time. All counts are in frames."""
 
     length: int = 8  # sampled together; memory grows with it, the picture does not change
-    overlap: int = 1  # shared with the next clip
+    overlap: int = 1  # shared with the next clip, which needs one to follow the motion
 
     def __post_init__(self) -> None:
-        if self.length < 2 or not 0 <= self.overlap <= self.length // 2:
+        if self.length < 2 or not 1 <= self.overlap <= self.length // 2:
             raise ConfigError(
                 f"an overlap of {self.overlap} does not fit clips of {self.length} frames",
                 hint="raise `--clip-length`, 2 is the least",

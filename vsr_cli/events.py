@@ -34,10 +34,10 @@ class Plan:
 class Progress:
     """How far the job is."""
 
-    stage: str  # "read", "sample", "decode", "write", "copy streams", "verify"
+    stage: str  # what is being done: "upscale", or a restorer's name in an evaluation
     frame: int  # frames written so far
     num_frames: int | None
-    seconds: float  # since the first frame was read
+    seconds: float  # since the job began
 
 
 @dataclass(frozen=True, kw_only=True)

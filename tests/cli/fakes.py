@@ -13,6 +13,9 @@ class FakePipeline:
     """Remembers what it was asked and reports a job of three frames."""
 
     jobs: list[tuple[Path, Path, UpscaleConfig]] = field(default_factory=list)
+    notices: list[Notice] = field(
+        default_factory=lambda: [Notice(code="W_TEST", text="something to know")]
+    )
     fail: Callable[[], object] = lambda: None  # called in the middle of the job
 
     def upscale_video(
@@ -20,7 +23,8 @@ class FakePipeline:
     ) -> Done:
         self.jobs.append((source, target, config))
         report(plan_of(source, target))
-        report(Notice(code="W_TEST", text="something to know"))
+        for notice in self.notices:
+            report(notice)
         report(Progress(stage="upscale", frame=1, num_frames=3, seconds=2.0))
         self.fail()
         report(Progress(stage="upscale", frame=3, num_frames=3, seconds=6.0))

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
+from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
 from vsr_cli.cli.upscale import parse_scale, parse_tile
 from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
@@ -18,6 +19,7 @@ from vsr_cli.errors import (
     VsrError,
     WeightsError,
 )
+from vsr_cli.events import Notice
 
 
 def vsr(*arguments: str | Path) -> Result:
@@ -237,3 +239,25 @@ def test_a_scale_is_a_finite_number(text: str) -> None:
 
 def test_tiles_are_automatic_off_or_a_size() -> None:
     assert [parse_tile(text) for text in ("auto", "off", "512")] == [None, 0, 512]
+
+
+def test_a_dry_run_checks_encoder_and_container_and_leaves_nothing(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=2, audio=["pcm_s16le"])
+    good = vsr(source, tmp_path / "out.mkv", "--dry-run")
+    assert good.exit_code == 0, good.stderr
+    assert "256x192, libx264 yuv420p" in good.stderr
+    bad = vsr(source, tmp_path / "out.webm", "--dry-run")
+    assert bad.exit_code == 4
+    assert sorted(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("code", ["W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"])
+def test_a_damaged_source_is_finished_and_said_with_exit_code_8(
+    pipeline: FakePipeline, code: str
+) -> None:
+    pipeline.notices = [Notice(code=code, text="some of it is gone")]
+    result = vsr("in.mp4", "out.mp4")
+    assert result.exit_code == 8
+    assert "some of it is gone" in result.stderr

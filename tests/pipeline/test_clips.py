@@ -24,7 +24,7 @@ def cut_clips_at(cuts: set[int], count: int, length: int, overlap: int) -> list[
     return list(cut_clips(numbered(count), config, is_cut))
 
 
-@pytest.mark.parametrize("overlap", [0, 1, 4])
+@pytest.mark.parametrize("overlap", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 15, 30])
 def test_cutting_then_joining_gives_back_every_frame_once(count: int, overlap: int) -> None:
     clips = cut_clips(numbered(count), ClipConfig(length=8, overlap=overlap), no_cut)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vsr_cli.ops.color import luma
 from vsr_cli.quality.distortions import (
     KernelShape,
     Noise,
@@ -13,7 +14,6 @@ from vsr_cli.quality.distortions import (
     bell_kernels,
     blur,
     jpeg,
-    luma,
     sinc_kernels,
 )
 

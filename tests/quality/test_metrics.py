@@ -12,10 +12,10 @@ from torchvision.models import squeezenet1_1
 from vsr_cli.errors import WeightsError
 from vsr_cli.quality.metrics import (
     Lpips,
-    luma,
     psnr,
     psnr_y,
     ssim,
+    studio_luma,
     tlpips,
     tof,
     warping_error,
@@ -70,7 +70,7 @@ def test_equal_frames_have_the_best_figures(lpips: Lpips) -> None:
 
 def test_luma_of_black_and_white_is_that_of_studio_range() -> None:
     frames = torch.tensor([-1.0, 1.0])[:, None, None, None].expand(2, 3, 1, 1)
-    torch.testing.assert_close(luma(frames).flatten() * 255, torch.tensor([16.0, 235.0]))
+    torch.testing.assert_close(studio_luma(frames).flatten() * 255, torch.tensor([16.0, 235.0]))
 
 
 def test_ssim_of_flat_frames_is_the_term_of_brightness() -> None:

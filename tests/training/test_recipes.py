@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -97,15 +98,18 @@ def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
     init = tmp_path / "init.safetensors"
     save_weights(init, SmallModel(TINY).state_dict(), TINY)
     run = tmp_path / "run"
-    whole = TrainConfig(run=run, init=init, iterations=4, log_every=1, warmup=1)
-    slice_ = TrainConfig(run=run, init=init, iterations=4, log_every=1, warmup=1, minutes=0)
+    config = TrainConfig(run=run, init=init, iterations=4, log_every=1, warmup=1)
 
-    assert not train(AutoencoderRecipe(None), endless(), slice_)
-    assert resume_iteration(whole) == 0
-    assert train(AutoencoderRecipe(None), endless(), whole)
-    assert resume_iteration(whole) == 4
+    assert not train(AutoencoderRecipe(None), endless(), replace(config, minutes=0))
+    assert resume_iteration(config) == 0
+    half = replace(config, iterations=2)
+    assert train(AutoencoderRecipe(None), endless(), half)
+    assert resume_iteration(config) == 2
+    (run / LOG).unlink()
+    assert train(AutoencoderRecipe(None), endless(), config)
+    assert resume_iteration(config) == 4
     lines = (run / LOG).read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["1", "2", "3", "4"]
+    assert [line.split(",")[0] for line in lines] == ["3", "4"]
 
     before, after = load_weights(init).state_dict(), load_weights(run / "weights.safetensors")
     changed = {

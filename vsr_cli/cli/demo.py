@@ -24,6 +24,9 @@ def demo(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
     ] = UpscaleConfig.device,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace what an earlier demo left.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Make a small clip, upscale it, and put the result beside the original."""
@@ -40,9 +43,17 @@ def demo(
         )
         make_folder(out)
         lr_path, sr_path, picture_path = out / "lr.mp4", out / "sr.mp4", out / "side_by_side.png"
+        for path in (lr_path, sr_path, picture_path):
+            if path.exists() and not overwrite:
+                raise OutputError(f"`{path}` exists", hint="use `-y`, or another `--out`")
         say(f"making `{lr_path}`")
         hr_frames = list(render_scene())
-        write_small_clip(lr_path, hr_frames)
+        try:
+            write_small_clip(lr_path, hr_frames)
+        except OSError as error:
+            raise OutputError(
+                f"`{lr_path}` cannot be written", why=error.strerror, hint="use another `--out`"
+            ) from error
         run(lr_path, sr_path, config, quiet=False)
         write_comparison(picture_path, lr_path, sr_path, hr_frames)
         say(f"took {duration(time.monotonic() - started)}")

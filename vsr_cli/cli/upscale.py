@@ -25,6 +25,10 @@ from vsr_cli.config import (
     UpscaleConfig,
 )
 from vsr_cli.errors import ConfigError
+from vsr_cli.events import Event, Notice
+
+SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
+DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"}
 
 EXAMPLES = """\b
 Examples:
@@ -186,10 +190,18 @@ def run(
     """
     from vsr_cli.pipeline.upscale import upscale_video  # loads torch; keeps --help instant
 
+    damage: list[Event] = []
+
+    def notice_damage(event: Event) -> None:
+        if isinstance(event, Notice) and event.code in DAMAGE:
+            damage.append(event)
+
     with progress_bar(quiet=quiet) as show:
-        report = both(show, json_lines) if as_json else show
+        report = both(both(show, json_lines) if as_json else show, notice_damage)
         done = upscale_video(source, target, config, report=report)
     report(done)
+    if damage:
+        raise typer.Exit(SOURCE_DAMAGED)
 
 
 def parse_scale(text: str) -> Fraction:
@@ -243,21 +255,25 @@ def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:
 def _show_plan(
     source: Path, target: Path, config: UpscaleConfig, *, quiet: bool, as_json: bool
 ) -> None:
-    """Check both ends of the job without loading a model.
+    """Check both ends of the job without loading a model: the encoder is opened, and let go.
 
     Raises:
         VsrError: the source cannot be read, or the target not be written.
     """
     from vsr_cli.media.reader import probe
-    from vsr_cli.media.writer import check_target
+    from vsr_cli.media.writer import VideoWriter, check_target
 
     info = probe(source)
     check_target(target, source, config.output)
-    height, width = config.target_size(info.height, info.width)
+    size = height, width = config.target_size(info.height, info.width)
+    with progress_bar(quiet=quiet) as show:
+        report = both(show, json_lines) if as_json else show
+        with VideoWriter(target, info, size, config.output, source=source, report=report) as writer:
+            codec, pix_fmt = writer.codec, writer.pix_fmt
     if not quiet:
         frames = "" if info.num_frames is None else f", {info.num_frames} frames"
         say(f"`{source}` {info.width}x{info.height}, {info.codec} {info.pix_fmt}{frames}")
-        say(f"would write `{target}` {width}x{height}")
+        say(f"would write `{target}` {width}x{height}, {codec} {pix_fmt}")
         if info.color_reason:
             say(f"  {info.color_reason}")
     if as_json:
@@ -267,6 +283,8 @@ def _show_plan(
             "source_size": (info.height, info.width),
             "target_size": (height, width),
             "num_frames": info.num_frames,
+            "codec": codec,
+            "pix_fmt": pix_fmt,
             "dry_run": True,
         }
         say_json("plan", values)

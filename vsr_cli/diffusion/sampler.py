@@ -52,7 +52,8 @@ def sample_latents(
         motion: on the latent grid, between the frames of `history` (its last) and of this clip
             in order: T pairs with history, T - 1 without. None switches guidance off.
         motion_scale: strength of guidance, 0 is off.
-        history: what the call for the clip before returned; None at the start of a shot.
+        history: what the call for the clip before returned; None at the start of a shot. Its
+            states are used up.
 
     Returns:
         latents (B, T, C, h, w) float32, and the trajectory for the clip after this one.
@@ -67,6 +68,8 @@ def sample_latents(
         alpha = scheduler.alphas_cumprod[t].to(latents.device)
         log_snr = alpha.clamp_min(1e-9).logit().expand(shape[0])
         v, state = denoise(latents, log_snr, history.states[index] if history else None)
+        if history is not None:
+            history.states[index] = []  # used up: two clips' states need not live side by side
         predicted = alpha.sqrt() * latents - (1 - alpha).sqrt() * v.float()
         states.append(state)
         predictions.append(predicted[:, -1:].clone())

@@ -46,12 +46,19 @@ def open_source(source: Path) -> Iterator[InputContainer]:
         InputError: there is no such file, or it is not one that can hold a video.
     """
     hint = "give a video file such as `.mp4`, `.mkv`, `.mov`, `.avi`, `.ts` or `.webm`"
-    if not source.exists():
-        raise InputError(f"`{source}` does not exist", hint="check the path")
-    if source.is_dir():
-        raise InputError(f"`{source}` is a folder", hint=hint)
-    if source.is_file() and source.stat().st_size == 0:
-        raise InputError(f"`{source}` is empty", why="it has 0 bytes", hint="copy it again")
+    try:
+        if not source.exists():
+            raise InputError(f"`{source}` does not exist", hint="check the path")
+        if source.is_dir():
+            raise InputError(f"`{source}` is a folder", hint=hint)
+        if not source.is_file():  # a named pipe would block, and can be read only once
+            raise InputError(f"`{source}` is not a regular file", hint=hint)
+        if source.stat().st_size == 0:
+            raise InputError(f"`{source}` is empty", why="it has 0 bytes", hint="copy it again")
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise InputError(
+            f"`{source}` cannot be read", why=error.strerror, hint="check the path"
+        ) from error
     try:
         # `file:` because FFmpeg takes a name with a colon for an address.
         container = av.open(

@@ -85,7 +85,7 @@ class StreamCopier:
             self._copies[track.index] = copy
         if tracks:
             self._packets = self._source.demux(tracks)
-            self._next = next(self._packets, None)
+            self._advance()
 
     def copy_until(self, time: Fraction | None) -> None:
         """Copy what is due before `time`, in seconds of the output; None: all that is left."""
@@ -96,10 +96,13 @@ class StreamCopier:
                 if time is not None and due > time:
                     return
                 self._copy(packet)
-            try:
-                self._next = next(self._packets, None)
-            except av.FFmpegError:  # cut off here; the reader of the picture says so
-                self._next = None
+            self._advance()
+
+    def _advance(self) -> None:
+        try:
+            self._next = next(self._packets, None)
+        except av.FFmpegError:  # cut off here; the reader of the picture says so
+            self._next = None
 
     def _copy(self, packet: "Packet[AudioStream]") -> None:
         copy = self._copies[packet.stream_index]

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import OutputConfig
-from vsr_cli.errors import ConfigError, OutputError, VerificationError
+from vsr_cli.errors import ConfigError, InputError, OutputError, VerificationError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.encoder import EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.frame import Frame, Plane, VideoInfo, fill_planes
@@ -45,6 +45,18 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
             why=f"its extension is `{target.suffix}`" if target.suffix else "it has no extension",
             hint="use " + ", ".join(f"`{suffix}`" for suffix in CONTAINERS),
         )
+    try:
+        _check_place(target, source, config)
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise OutputError(
+            f"`{target}` cannot be written", why=error.strerror, hint="choose another name"
+        ) from error
+    if config.video_codec is not None:
+        find_encoder(config.video_codec)
+
+
+def _check_place(target: Path, source: Path, config: OutputConfig) -> None:
+    """The part of `check_target` that asks the file system."""
     if target.is_dir():
         raise OutputError(f"`{target}` is a folder", hint="name a file in it")
     if target.exists():
@@ -65,8 +77,6 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         raise OutputError(
             f"`{target.parent}` cannot be written to", hint="choose a folder of your own"
         )
-    if config.video_codec is not None:
-        find_encoder(config.video_codec)
 
 
 @dataclass
@@ -237,6 +247,13 @@ class VideoWriter:
         except VerificationError:
             self._temp.replace(failed)
             raise
+        except (InputError, av.FFmpegError) as error:
+            self._temp.replace(failed)
+            raise VerificationError(
+                "the finished file cannot be read back",
+                why=str(error),
+                hint=f"it is kept as `{failed.name}`; try `.mkv`, or another `--vcodec`",
+            ) from error
         if self._target.exists() and not self._config.overwrite:
             self._temp.replace(failed)
             raise OutputError(

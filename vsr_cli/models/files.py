@@ -38,7 +38,12 @@ def verify(path: Path) -> str:
             f"no weights at `{path}`",
             hint="check `--model`, or reinstall: the default weights come with the package",
         )
-    digest = sha256(path)
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise WeightsError(
+            f"`{path}` cannot be read", why=error.strerror, hint="check its permissions"
+        ) from error
     sums = path.parent / SUMS
     if sums.is_file():
         for line in sums.read_text().splitlines():

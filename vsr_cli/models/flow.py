@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.ops.color import luma
 from vsr_cli.ops.resize import pad_to_multiple
 
 _DIS_MIN_SIDE = 32  # DIS refuses less than 12; below 32 its pyramid is a single level
 _RAFT_MULTIPLE = 8
 _RAFT_MIN_SIDE = 128  # four correlation levels of the eighth-size features
-_LUMA = (0.299, 0.587, 0.114)
 _NO_GUESS = np.empty((0, 0), np.float32)  # an initial flow of no size: start from zero
 _UNREADABLE = (  # what the two readers raise on files of another kind; unpickling fails variously
     OSError,
@@ -108,9 +108,8 @@ def _require_frames(frames: Tensor) -> tuple[int, int, int, int, int]:
 
 def _luma_bytes(frames: Tensor) -> NDArray[np.uint8]:
     """(B, T, 3, H, W) in [-1, 1] to (B, T, H', W') uint8, at least the size DIS accepts."""
-    weights = frames.new_tensor(_LUMA, dtype=torch.float32)[:, None, None]
-    luma = (frames.float() * weights).sum(2).add(1).mul(127.5).round().clamp(0, 255)
-    padded = _pad_to_least(luma, _DIS_MIN_SIDE).to("cpu", torch.uint8)
+    codes = luma(frames.float())[:, :, 0].add(1).mul(127.5).round().clamp(0, 255)
+    padded = _pad_to_least(codes, _DIS_MIN_SIDE).to("cpu", torch.uint8)
     array: NDArray[np.uint8] = padded.contiguous().numpy()
     return array
 

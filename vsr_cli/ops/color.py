@@ -8,6 +8,15 @@ _BLUR_SIGMA = 3.25  # LR pixels: at x4 as wide as five levels of the 1-2-1 wavel
 _BLUR_RADIUS = 10
 
 
+_BT601 = (0.299, 0.587, 0.114)
+
+
+def luma(frames: Tensor) -> Tensor:
+    """BT.601 luma of RGB, (..., 3, H, W) -> (..., 1, H, W), of the range RGB has."""
+    weights = frames.new_tensor(_BT601)[:, None, None]
+    return (frames * weights).sum(dim=-3, keepdim=True)
+
+
 def match_wavelet(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
     """Low frequencies from the input, everything finer from the super-resolved frames.
 

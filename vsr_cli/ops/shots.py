@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr_cli.ops.color import luma
+
 _SIZE = (36, 64)  # both frames are compared at this size: noise and detail average out
 _BLOCK = (9, 8)  # 4 x 8 blocks
 _REACH = (9, 16)  # how far a block may have moved: a quarter of the frame per frame
@@ -40,11 +42,11 @@ def is_cut(previous: Tensor, current: Tensor) -> bool:
         )
     pair = torch.stack((previous, current)).float().add(1).mul(0.5).clamp(0, 1)
     pair = F.interpolate(pair, size=_SIZE, mode="area")
-    luma = (pair * pair.new_tensor((0.299, 0.587, 0.114))[:, None, None]).sum(1)  # (2, h, w)
+    light = luma(pair)[:, 0]  # (2, h, w)
     colour_change = _HISTOGRAM_SHARE * _histogram_distance(pair)
-    if (luma[0] - luma[1]).abs().mean() + colour_change <= _MIN_CHANGE:
+    if (light[0] - light[1]).abs().mean() + colour_change <= _MIN_CHANGE:
         return False  # looking for a better match can only lower the change
-    change, unlikeness = _match_blocks(luma[0], luma[1])
+    change, unlikeness = _match_blocks(light[0], light[1])
     return bool(change + colour_change > _MIN_CHANGE and unlikeness > _MIN_UNLIKENESS)
 
 

@@ -40,11 +40,11 @@ def measure(
             job = replace(config, sampler=sampler, clip=ClipConfig(length=num_frames))
             _run(frames[:2], model, job, runtime)
             if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
+                torch.cuda.reset_peak_memory_stats(device)
             started = time.perf_counter()
             _run(frames, model, job, runtime)
             seconds = (time.perf_counter() - started) / num_frames
-            peak = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
+            peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
             with FlopCounterMode(display=False) as counter:
                 _run(frames[:2], model, job, runtime)
             tflop = counter.get_total_flops() / 2 / 1e12

@@ -53,7 +53,8 @@ def estimate_motion(
         padded = pad_to_multiple(clip.frames, multiple)[None]
         motion = None
         if padded.shape[1] > 1:
-            forward, backward = (f.to(device) for f in flow(padded))
+            known = max(clip.num_shared - 1, 0)  # pairs of frames that are both old
+            forward, backward = (f.to(device) for f in flow(padded[:, known:]))
             motion = Motion.from_flow(forward, backward)
         yield Prepared(clip, padded[:, clip.num_shared :].to(device), motion)
 

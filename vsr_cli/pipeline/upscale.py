@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import DeviceError
 from vsr_cli.events import Done, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reader import probe, read_frames
@@ -24,7 +25,13 @@ from vsr_cli.ops.shots import is_cut
 from vsr_cli.ops.yuv import to_planes, to_rgb
 from vsr_cli.pipeline.ahead import run_ahead
 from vsr_cli.pipeline.clips import Clip, cut_clips
-from vsr_cli.pipeline.runtime import Runtime, plan_runtime
+from vsr_cli.pipeline.runtime import (
+    Runtime,
+    choose_device,
+    choose_dtype,
+    plan_runtime,
+    reuse_memory,
+)
 from vsr_cli.pipeline.stages import decode_clips, estimate_motion, match_color, sample_clips
 
 
@@ -45,8 +52,10 @@ def upscale_video(
     size = config.target_size(info.height, info.width)
     with VideoWriter(target, info, size, config.output, source=source, report=report) as writer:
         model_path = config.model or shipped_weights()
+        choose_dtype(config.dtype, choose_device(config.device)[0])  # refused now rather than later
         model = load_weights(model_path)
-        runtime = plan_runtime(config, (info.height, info.width))
+        steps = config.sampler.steps or model.default_steps
+        runtime = plan_runtime(config, (info.height, info.width), steps)
         model.to(runtime.device, runtime.dtype).to(memory_format=torch.channels_last)
         report(_plan(source, target, config, model_path, model, runtime, info, writer))
 
@@ -81,15 +90,16 @@ def upscale_frames(
     frames: Iterator[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime
 ) -> Iterator[Clip]:
     """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once."""
+    reuse_memory()
     clip_config = replace(config.clip, length=runtime.clip_length)
     cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
     held: deque[Clip] = deque()
     clips = _remember(cut_clips(frames, clip_config, cuts), held)
     prepared = estimate_motion(
-        clips, make_flow(config), multiple=model.lr_multiple, device=runtime.device
+        clips, make_flow(config, runtime.device), multiple=model.lr_multiple, device=runtime.device
     )
     # Reading and flow are the CPU's work and go on while the networks compute.
-    with closing(run_ahead(prepared, 1)) as ready:
+    with closing(run_ahead(prepared, 1)) as ready, _memory_errors(runtime):
         sampled = sample_clips(ready, model, config, runtime)
         for clip in decode_clips(sampled, model, config.fidelity):
             lr_clip = held.popleft()
@@ -97,11 +107,25 @@ def upscale_frames(
             yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
 
 
+@contextmanager
+def _memory_errors(runtime: Runtime) -> Iterator[None]:
+    """Say what can be done when a device has less memory than was planned with."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"`{runtime.device}` has run out of memory",
+            why=f"clips of {runtime.clip_length} frames needed more than was free",
+            hint="use a smaller `--clip-length`, or `--tile 512`",
+        ) from error
+
+
 def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:
     """The pipeline without files: LR (T, 3, H, W) in [-1, 1] -> (T, 3, 4H, 4W) on the CPU."""
 
     def upscale(lr_frames: Tensor) -> Tensor:
-        runtime = plan_runtime(config, (lr_frames.shape[-2], lr_frames.shape[-1]))
+        steps = config.sampler.steps or model.default_steps
+        runtime = plan_runtime(config, (lr_frames.shape[-2], lr_frames.shape[-1]), steps)
         model.to(runtime.device, runtime.dtype)
         clips = upscale_frames(iter(lr_frames), model, config, runtime)
         return torch.cat([clip.frames.cpu() for clip in clips])
@@ -109,10 +133,10 @@ def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor
     return upscale
 
 
-def make_flow(config: UpscaleConfig) -> FlowEstimator:
+def make_flow(config: UpscaleConfig, device: torch.device) -> FlowEstimator:
     """The flow estimator that was asked for."""
     if config.flow_weights is not None:
-        return RaftFlow(config.flow_weights)
+        return RaftFlow(config.flow_weights, device=device)
     return DisFlow()
 
 

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr_cli.ops.color import luma
+
 KernelShape = Literal["gaussian", "generalised", "plateau"]
 
-_LUMA = (0.299, 0.587, 0.114)  # BT.601, as JPEG prescribes
 
 # ITU-T T.81, tables K.1 and K.2
 _LUMA_TABLE = (
@@ -162,12 +163,6 @@ def add_noise(frames: Tensor, noise: Noise, generator: torch.Generator) -> Tenso
     else:
         grain = grain * (strength / 255)
     return (frames + grain).clamp(0, 1)
-
-
-def luma(frames: Tensor) -> Tensor:
-    """BT.601 luma of RGB, (T, 3, H, W) -> (T, 1, H, W), full range."""
-    weights = frames.new_tensor(_LUMA)[:, None, None]
-    return (frames * weights).sum(dim=-3, keepdim=True)
 
 
 def jpeg(frames: Tensor, quality: Tensor) -> Tensor:

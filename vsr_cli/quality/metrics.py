@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.flow import FlowEstimator
+from vsr_cli.ops.color import luma
 from vsr_cli.ops.warp import backward_warp, visibility
 
-_LUMA = (0.299, 0.587, 0.114)
 _SHIFT, _SPREAD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _FIRES = (3, 4, 6, 7, 9, 10, 11, 12)
 _POOLED = (3, 6, 9)  # fires with a max-pool before them
@@ -24,14 +24,12 @@ _COMPARED = (4, 7, 9, 10, 11, 12)  # beside the first convolution
 _CHUNK = 4  # frames a network sees at once, to bound memory
 
 
-def luma(frames: Tensor) -> Tensor:
+def studio_luma(frames: Tensor) -> Tensor:
     """BT.601 luma of studio range over 255, (T, 3, H, W) -> (T, 1, H, W) in [16, 235] / 255.
 
     The range is that of the papers: it makes PSNR 1.3 dB higher than full-range luma would.
     """
-    weights = frames.new_tensor(_LUMA)[:, None, None]
-    full = (((frames.float() + 1) / 2) * weights).sum(dim=-3, keepdim=True)
-    return (full * 219 + 16) / 255
+    return (luma((frames.float() + 1) / 2) * 219 + 16) / 255
 
 
 def psnr(sr_frames: Tensor, hr_frames: Tensor) -> float:
@@ -43,7 +41,7 @@ def psnr(sr_frames: Tensor, hr_frames: Tensor) -> float:
 def psnr_y(sr_frames: Tensor, hr_frames: Tensor) -> float:
     """Peak signal-to-noise ratio of BT.601 luma, in dB, at most 100."""
     _require_match(sr_frames, hr_frames)
-    return _decibels(luma(sr_frames) - luma(hr_frames))
+    return _decibels(studio_luma(sr_frames) - studio_luma(hr_frames))
 
 
 def _decibels(difference: Tensor) -> float:
@@ -57,7 +55,7 @@ def ssim(sr_frames: Tensor, hr_frames: Tensor) -> float:
     Only windows that lie inside the frame count.
     """
     _require_match(sr_frames, hr_frames)
-    x, y = luma(sr_frames), luma(hr_frames)
+    x, y = studio_luma(sr_frames), studio_luma(hr_frames)
     if min(x.shape[-2:]) < 11:
         raise ValueError(f"expected frames of 11x11 or more, got {tuple(x.shape)}")
     mean_x, mean_y = _smooth(x), _smooth(y)

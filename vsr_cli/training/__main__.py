@@ -9,6 +9,7 @@ import torch
 import typer
 from torch.utils.data import DataLoader
 
+from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.training.dataset import ClipDataset, Sample
 from vsr_cli.training.loop import TrainConfig, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
@@ -117,6 +118,19 @@ def decoder(
     )
     recipe = DecoderRecipe(VggFeatures(vgg).to(device) if vgg else None, steps, rate)
     train(recipe, load_batches(data, config, batch, crop, frames, workers), config)
+
+
+@app.command()
+def blend(
+    first: Annotated[Path, typer.Argument(help="Weights of one stage.")],
+    second: Annotated[Path, typer.Argument(help="Weights of a later stage, trained from them.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the second, 0 to 1.")] = 0.3,
+) -> None:
+    """Mix two sets of weights linearly: less of what the later stage gained, and lost."""
+    model, later = load_weights(first), load_weights(second).state_dict()
+    mixed = {name: torch.lerp(old, later[name], share) for name, old in model.state_dict().items()}
+    save_weights(out, mixed, model.config)
 
 
 def load_batches(

@@ -121,7 +121,8 @@ def train(recipe: Recipe, batches: Iterator[Sample], config: TrainConfig) -> boo
         if torch.isfinite(norm):  # a rare bad batch must not poison weights and EMA
             optimizer.step()
         decay = min(EMA_DECAY, (1 + iteration) / (10 + iteration))
-        torch._foreach_lerp_(averaged, parameters, 1 - decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(averaged, parameters, 1 - decay)
         iteration += 1
         for name, term in {**terms, "norm": norm}.items():
             sums[name] = sums.get(name, 0.0) + float(term.detach()) / config.log_every

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsr_cli.ops.color import luma
 from vsr_cli.ops.warp import backward_warp
 
 
@@ -49,7 +50,7 @@ def min_snr_weight(log_snr: Tensor, limit: float = 5.0) -> Tensor:
 
 
 def difference_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean |(y[t+1] - y[t]) - (gt[t+1] - gt[t])| (arXiv 2312.00853, eq. 4, as a mean)."""
+    """Mean |(y[t+1] - y[t]) - (hr[t+1] - hr[t])| (arXiv 2312.00853, eq. 4, as a mean)."""
     return (prediction.diff(dim=1) - target.diff(dim=1)).abs().mean()
 
 
@@ -58,10 +59,10 @@ def sobel_weight(frames: Tensor, strength: float = 3.0) -> Tensor:
 
     Shape: (N, 3, H, W) -> (N, 1, H, W). The magnitude is scaled to 1 for a full step edge.
     """
-    luma = frames.mean(dim=1, keepdim=True)
-    kernel = luma.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    light = luma(frames)
+    kernel = light.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     kernels = torch.stack([kernel, kernel.T])[:, None]
-    edges = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), kernels)
+    edges = F.conv2d(F.pad(light, (1, 1, 1, 1), mode="replicate"), kernels)
     return 1 + strength * edges.norm(dim=1, keepdim=True)
 
 

@@ -46,13 +46,14 @@ class AutoencoderRecipe:
         mean, log_variance = model.encode(hr, lr, features)
         mean, log_variance = mean.float(), log_variance.float()
         used = hr.shape[0] - hr.shape[0] // 2  # the rest is decoded from zero latents
+        zero = torch.arange(hr.shape[0], device=hr.device) >= used
         latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         latents = torch.cat([latents[:used], torch.zeros_like(latents[used:])])
         frames, _ = model.decode(
             latents,
             lr,
             features,
-            fidelity=random_fidelity(used, hr),
+            fidelity=random_fidelity(zero),
             remembered=None,
             recalls=[None],
         )
@@ -148,13 +149,13 @@ class DecoderRecipe:
         recalls: list[Recall | None] = [None]
         for t in range(lr.shape[1] - 1):
             recalls.append(Recall(motion.flow_backward[:, t], motion.visible_backward[:, t]))
-        used = hr.shape[0] - hr.shape[0] // 4
-        latents[used:] = 0
+        zero = torch.rand(hr.shape[0], device=hr.device) < 0.25
+        latents[zero] = 0
         frames, _ = model.decode(
             latents,
             lr,
             condition.lr_features,
-            fidelity=random_fidelity(used, hr),
+            fidelity=random_fidelity(zero),
             remembered=None,
             recalls=recalls,
         )
@@ -212,12 +213,14 @@ class DecoderRecipe:
         return None
 
 
-def random_fidelity(used: int, hr: Tensor) -> Tensor:
-    """1 for most samples and for all decoded from zero latents, else uniform; (B, 1, 1, 1)."""
-    fidelity = torch.ones(hr.shape[0], 1, 1, 1, device=hr.device)
-    some = used // 4
-    fidelity[:some] = torch.rand(some, 1, 1, 1, device=hr.device)
-    return fidelity
+def random_fidelity(zero: Tensor) -> Tensor:
+    """Mostly 1, for one sample in four uniform; 1 wherever latents are `zero` (B,) of bool.
+
+    Without latents the LR features are all there is. Shape: (B, 1, 1, 1).
+    """
+    uniform = torch.rand_like(zero, dtype=torch.float32)
+    some = (torch.rand_like(uniform) < 0.25) & ~zero
+    return torch.where(some, uniform, 1.0)[:, None, None, None]
 
 
 def random_timesteps(count: int, device: torch.device) -> Tensor:

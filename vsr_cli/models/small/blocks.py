@@ -1,7 +1,6 @@
 """Building blocks of the small family; every one is local, so a tile gives what the whole gives."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +143,8 @@ class TemporalMixer(nn.Module):
         stacked = torch.cat(taps, dim=2).flatten(0, 1)  # (B*T, (reach+1)*C, H, W)
         stacked = stacked.contiguous(memory_format=torch.channels_last)
         mixed = self.conv(stacked).unflatten(0, (b, num_frames))
-        return x + mixed, seen[:, -self.reach :].detach()
+        # Cloned: a view would keep every frame of the clip alive, once for every step.
+        return x + mixed, seen[:, -self.reach :].detach().clone()
 
 
 class TimeEmbedding(nn.Module):
@@ -153,18 +153,20 @@ class TimeEmbedding(nn.Module):
     Shape: log-SNR (N,) -> (N, E).
     """
 
+    count = 16  # frequencies
+
     def __init__(self, channels: int) -> None:
         super().__init__()
-        half = 16
-        frequencies = torch.exp(torch.linspace(math.log(0.02), math.log(2.0), half))
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.frequencies: Tensor
-        self.hidden = nn.Linear(2 * half, channels)
+        self.hidden = nn.Linear(2 * self.count, channels)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, log_snr: Tensor) -> Tensor:
+        # In float32 whatever the network computes in: half precision would shift the phases.
+        exponents = torch.linspace(
+            math.log(0.02), math.log(2.0), self.count, device=log_snr.device, dtype=torch.float32
+        )
         # Clamped: zero terminal SNR would be minus infinity.
-        phase = log_snr.float().clamp(-15, 15)[:, None] * self.frequencies.float() * math.pi
+        phase = log_snr.float().clamp(-15, 15)[:, None] * exponents.exp() * math.pi
         waves = torch.cat([phase.sin(), phase.cos()], dim=1).to(self.hidden.weight.dtype)
         return F.silu(self.out(F.silu(self.hidden(waves))))
 
@@ -172,8 +174,3 @@ class TimeEmbedding(nn.Module):
 def res_blocks(channels: int, count: int) -> nn.Sequential:
     """A stack of residual blocks."""
     return nn.Sequential(*(ResBlock(channels) for _ in range(count)))
-
-
-def count_parameters(modules: Sequence[nn.Module]) -> int:
-    """Number of trainable values in some modules."""
-    return sum(p.numel() for module in modules for p in module.parameters())

@@ -29,11 +29,9 @@ class SmallConfig:
 class Condition:
     """All that the networks know of the LR frames of a clip.
 
-    lr_frames: (B, T, 3, H, W) in [-1, 1], H and W even; lr_features: (B, T, C, H, W);
-    levels: three tensors (B*T, K, ., .) for the U-Net.
+    lr_features: (B, T, C, H, W), H and W even; levels: three tensors (B*T, K, ., .) for the U-Net.
     """
 
-    lr_frames: Tensor
     lr_features: Tensor
     levels: list[Tensor]
 
@@ -87,7 +85,7 @@ class SmallModel(nn.Module):
         levels = self.condition_encoder(
             lr_frames.flatten(0, 1).to(self.dtype), lr_features.flatten(0, 1)
         )
-        return Condition(lr_frames=lr_frames, lr_features=lr_features, levels=levels)
+        return Condition(lr_features=lr_features, levels=levels)
 
     def encode(
         self, hr_frames: Tensor, lr_frames: Tensor, lr_features: Tensor
