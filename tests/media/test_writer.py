@@ -462,3 +462,13 @@ def test_a_writer_that_got_no_frame_leaves_no_file(tmp_path: Path, make_clip: Ma
     ):
         writer.finish()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le"])
+def test_pcm_that_the_container_cuts_differently_is_whole_all_the_same(
+    tmp_path: Path, make_clip: MakeClip, read_contents: ReadContents, codec: str
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=20, audio=[codec])
+    rewrite(source, tmp_path / "out.mov")
+    before, after = (read_contents(path).sounds for path in (source, tmp_path / "out.mov"))
+    assert b"".join(after[0]) == b"".join(before[0])

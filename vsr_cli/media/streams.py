@@ -58,7 +58,9 @@ class StreamCopier:
         self._last_dts: dict[int, int] = {}
         self._packets: Iterator[Packet[AudioStream]] = iter(())
         self._next: Packet[AudioStream] | None = None
-        self.num_packets: Counter[int] = Counter()  # copied, by the stream's place in the output
+        # Copied, by the stream's place in the output.
+        self.num_packets: Counter[int] = Counter()
+        self.num_bytes: Counter[int] = Counter()
 
     def add_audio(self) -> None:
         """Add every sound track to the output.
@@ -104,6 +106,17 @@ class StreamCopier:
         except av.FFmpegError:  # cut off here; the reader of the picture says so
             self._next = None
 
+    def is_all_in(self, num_packets: Counter[int], num_bytes: Counter[int]) -> bool:
+        """Whether what was read back, by place in the output, is all that was copied.
+
+        One of the two may differ: containers cut PCM into packets of their own, and a bit-stream
+        filter takes headers off packets that the container does without.
+        """
+        return all(
+            num_packets[place] == count or num_bytes[place] == self.num_bytes[place]
+            for place, count in self.num_packets.items()
+        )
+
     def _copy(self, packet: "Packet[AudioStream]") -> None:
         copy = self._copies[packet.stream_index]
         shift = round(self._origin / packet.time_base)
@@ -114,8 +127,9 @@ class StreamCopier:
         packet.dts = self._last_dts[copy.index] = max(dts, earliest)
         packet.pts = max(pts, packet.dts) if dts < earliest else pts
         packet.stream = copy
-        self._output.mux(packet)
         self.num_packets[copy.index] += 1
+        self.num_bytes[copy.index] += packet.size
+        self._output.mux(packet)
 
 
 def copy_metadata(source: InputContainer, info: VideoInfo, output: OutputContainer) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -326,7 +327,8 @@ class VideoWriter:
 
     def _verify(self) -> None:
         """Read the file back without decoding, and compare it with what was written."""
-        found, sound = _Times(), dict.fromkeys(self._copier.num_packets, 0)
+        found = _Times()
+        num_packets, num_bytes = Counter[int](), Counter[int]()
         tick = Fraction(0)
         with open_source(self._temp) as container:
             for packet in container.demux():
@@ -335,8 +337,9 @@ class VideoWriter:
                 if packet.stream_index == self._stream.index:
                     tick = packet.time_base
                     found.add(packet.pts * tick, (packet.duration or 0) * tick)
-                elif packet.stream_index in sound:
-                    sound[packet.stream_index] += 1
+                else:
+                    num_packets[packet.stream_index] += 1
+                    num_bytes[packet.stream_index] += packet.size
         written = self._times
         if found.num_frames != written.num_frames:
             problem = f"{found.num_frames} frames instead of {written.num_frames}"
@@ -344,7 +347,7 @@ class VideoWriter:
             problem = "frames have moved in time"
         elif abs(found.end - found.first - written.end + written.first) > 2 * self._step + tick:
             problem = f"{float(found.end - found.first):.3f} s long"
-        elif sound != dict(self._copier.num_packets):
+        elif not self._copier.is_all_in(num_packets, num_bytes):
             problem = "sound is missing"
         else:
             return
