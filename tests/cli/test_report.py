@@ -2,29 +2,16 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from tests.conftest import MakeClip
+from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app
-from vsr_cli.models.small.model import SmallConfig, SmallModel
-from vsr_cli.models.weights import save_weights
 
 
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    config = SmallConfig(
-        latent_channels=4,
-        lr_channels=8,
-        trunk_blocks=1,
-        decoder_blocks=1,
-        denoiser_channels=8,
-        condition_channels=8,
-    )
-    path = tmp_path / "tiny.safetensors"
-    save_weights(path, SmallModel(config).state_dict(), config)
-    return path
+    return write_tiny_weights(tmp_path / "tiny.safetensors")
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:

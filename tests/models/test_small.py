@@ -2,29 +2,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.networks import tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.denoiser import Denoiser
-from vsr_cli.models.small.model import SmallConfig, SmallModel, upsample
-
-TINY = SmallConfig(
-    latent_channels=4,
-    lr_channels=8,
-    trunk_blocks=1,
-    decoder_blocks=1,
-    denoiser_channels=8,
-    condition_channels=8,
-)
-
-
-def shaken(seed: int = 0) -> SmallModel:
-    """A tiny model whose zero-initialised parts are random too, so that nothing hides."""
-    torch.manual_seed(seed)
-    model = SmallModel(TINY).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return model
+from vsr_cli.models.small.model import upsample
 
 
 def frames(num_frames: int, height: int = 12, width: int = 16, seed: int = 1) -> Tensor:
@@ -34,7 +16,7 @@ def frames(num_frames: int, height: int = 12, width: int = 16, seed: int = 1) ->
 
 @torch.no_grad()
 def test_denoising_in_two_clips_with_the_past_equals_one_long_clip() -> None:
-    model, lr = shaken(), frames(7)
+    model, lr = tiny_model(), frames(7)
     noisy = torch.randn(1, 7, 4, 6, 8, generator=torch.Generator().manual_seed(2))
     log_snr = torch.tensor([0.3])
     whole, _ = model.denoise(noisy, log_snr, model.condition(lr), None)
@@ -47,7 +29,7 @@ def test_denoising_in_two_clips_with_the_past_equals_one_long_clip() -> None:
 
 @torch.no_grad()
 def test_a_frame_depends_on_no_later_frame() -> None:
-    model, lr = shaken(), frames(5)
+    model, lr = tiny_model(), frames(5)
     noisy = torch.randn(1, 5, 4, 6, 8, generator=torch.Generator().manual_seed(2))
     other = noisy.clone()
     other[:, 3:] += 1
@@ -82,7 +64,7 @@ def test_norms_look_at_one_pixel_only() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 10), (6, 4), (10, 14)])
 def test_any_even_size_decodes_to_exactly_four_times_it(height: int, width: int) -> None:
-    model, lr = shaken(), frames(2, height, width)
+    model, lr = tiny_model(), frames(2, height, width)
     latents = torch.zeros(1, 2, 4, height // 2, width // 2)
     condition = model.condition(lr)
     v, _ = model.denoise(latents, torch.zeros(1), condition, None)
@@ -95,14 +77,14 @@ def test_any_even_size_decodes_to_exactly_four_times_it(height: int, width: int)
 
 @torch.no_grad()
 def test_encoder_latents_have_an_eighth_of_the_output_size() -> None:
-    model, lr = shaken(), frames(2)
+    model, lr = tiny_model(), frames(2)
     mean, log_variance = model.encode(upsample(lr[0])[None], lr, model.features(lr))
     assert mean.shape == log_variance.shape == (1, 2, 4, 6, 8)
 
 
 @torch.no_grad()
 def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
-    model, lr = shaken(), frames(4)
+    model, lr = tiny_model(), frames(4)
     latents = torch.randn(1, 4, 4, 6, 8, generator=torch.Generator().manual_seed(3))
     features = model.features(lr)
     recall = Recall(torch.full((1, 2, 12, 16), 0.7), torch.ones(1, 1, 12, 16))
@@ -127,7 +109,7 @@ def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
 
 @torch.no_grad()
 def test_memory_is_read_only_where_the_flow_can_be_trusted() -> None:
-    model, lr = shaken(), frames(1)
+    model, lr = tiny_model(), frames(1)
     features, latents = model.features(lr), torch.zeros(1, 1, 4, 6, 8)
 
     def decode(remembered: Tensor, visible: float) -> Tensor:
@@ -143,7 +125,7 @@ def test_memory_is_read_only_where_the_flow_can_be_trusted() -> None:
 
 @torch.no_grad()
 def test_fidelity_zero_takes_nothing_from_the_lr_features_in_the_decoder() -> None:
-    model, lr = shaken(), frames(1)
+    model, lr = tiny_model(), frames(1)
     latents = torch.randn(1, 1, 4, 6, 8)
 
     def decode(features: Tensor, fidelity: float) -> Tensor:

@@ -4,33 +4,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.networks import TINY, write_tiny_weights
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import sha256, shipped_weights, verify
-from vsr_cli.models.small.model import SmallConfig, SmallModel
+from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights, save_weights
-
-TINY = SmallConfig(
-    latent_channels=4,
-    lr_channels=8,
-    trunk_blocks=1,
-    decoder_blocks=1,
-    denoiser_channels=8,
-    condition_channels=8,
-    default_steps=3,
-)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.safetensors"
-    save_weights(path, SmallModel(TINY).state_dict(), TINY)
-    return path
+    return write_tiny_weights(tmp_path / "tiny.safetensors")
 
 
 def test_a_saved_model_comes_back_with_its_config_and_values(saved: Path) -> None:
     model = load_weights(saved)
     assert model.config == TINY
-    assert model.default_steps == 3
+    assert model.default_steps == 2
     for name, tensor in load_file(saved).items():
         torch.testing.assert_close(model.state_dict()[name], tensor.float())
 

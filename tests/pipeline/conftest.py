@@ -1,38 +1,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 
-from vsr_cli.models.small.model import SmallConfig, SmallModel
-from vsr_cli.models.weights import save_weights
-
-TINY = SmallConfig(
-    latent_channels=4,
-    lr_channels=8,
-    trunk_blocks=1,
-    decoder_blocks=1,
-    denoiser_channels=8,
-    condition_channels=8,
-    default_steps=2,
-)
-
-
-def tiny_model(seed: int = 0) -> SmallModel:
-    """The real network, a few channels wide, with every part awake.
-
-    Zero-initialised parts are randomised too: a temporal mixer that is the identity would make
-    any way of cutting clips look right.
-    """
-    torch.manual_seed(seed)
-    model = SmallModel(TINY).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return model
+from tests.networks import write_tiny_weights
 
 
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.safetensors"
-    save_weights(path, tiny_model().state_dict(), TINY)
-    return path
+    return write_tiny_weights(tmp_path / "tiny.safetensors")

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vsr_cli.models.small.model import SmallConfig, SmallModel
-from vsr_cli.models.weights import load_weights, save_weights
+from tests.networks import TINY, write_tiny_weights
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.models.weights import load_weights
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.loop import LOG, Recipe, TrainConfig, resume_iteration, train
 from vsr_cli.training.recipes import (
@@ -18,14 +19,6 @@ from vsr_cli.training.recipes import (
     random_timesteps,
 )
 
-TINY = SmallConfig(
-    latent_channels=4,
-    lr_channels=8,
-    trunk_blocks=1,
-    decoder_blocks=1,
-    denoiser_channels=8,
-    condition_channels=8,
-)
 RECIPES: dict[str, Recipe] = {
     "autoencoder": AutoencoderRecipe(None),
     "denoiser": DenoiserRecipe(),
@@ -94,9 +87,7 @@ def endless() -> Iterator[Sample]:
 
 
 def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    init = tmp_path / "init.safetensors"
-    save_weights(init, SmallModel(TINY).state_dict(), TINY)
+    init = write_tiny_weights(tmp_path / "init.safetensors")
     run = tmp_path / "run"
     config = TrainConfig(run=run, init=init, iterations=4, log_every=1, warmup=1)
 
@@ -121,9 +112,7 @@ def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    init = tmp_path / "init.safetensors"
-    save_weights(init, SmallModel(TINY).state_dict(), TINY)
+    init = write_tiny_weights(tmp_path / "init.safetensors")
     config = TrainConfig(
         run=tmp_path / "run", init=init, iterations=40, log_every=10, warmup=1, learning_rate=3e-3
     )
