@@ -15,7 +15,8 @@ from vsr_cli.errors import ConfigError, DeviceError
 BYTES_PER_PIXEL = 3000
 BYTES_PER_PIXEL_AND_FRAME = 1700
 BYTES_PER_PIXEL_MERGED = 16 * 3 * 4 * 3  # float32 RGB of the output, in three copies
-BYTES_PER_PIXEL_AND_STEP = 250  # what the denoiser remembers of the frames before
+# What the denoiser remembers of the frames before; 220 by count, the rest is lost between blocks.
+BYTES_PER_PIXEL_AND_STEP = 900
 SHARE_OF_FREE_MEMORY = 0.6
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -143,7 +144,8 @@ def reuse_memory() -> None:
     """Have the C library keep freed memory for the next tensor, on Linux with glibc.
 
     By default it gives every large block back to the system and takes fresh, zeroed pages for the
-    next one, which made up 40 % of the time of a frame on the CPU. The peak stays the same.
+    next one, which made up 40 % of the time of a frame on the CPU. The price is some memory lost
+    between blocks that live long, which the plan counts in.
     """
     with suppress(OSError, AttributeError):  # another system or C library: nothing to mend
         mallopt = ctypes.CDLL("libc.so.6").mallopt
