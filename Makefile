@@ -50,7 +50,7 @@ bench: $(READY)
 	$(call timed,measuring speed,$(VENV)/bin/vsr bench $(ARGS))
 
 train-%: $(READY)
-	$(call timed,training $*,$(PY) -m vsr_cli.training $* $(ARGS))
+	$(call timed,training $*,$(PY) -m vsr_cli.training stage $* $(ARGS))
 
 clean:
 	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,8 @@ MAX_STEPS = 1000  # the training horizon of the noise schedule
 ColorFix = Literal["wavelet", "adain", "none"]
 DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
 FlowChoice = Literal["dis", "raft"]
+Guidance = Literal["bounded", "paper"]
+Memory = Literal["warped", "still", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class SamplerConfig:
     steps: int | None = None  # None: the model's own default
     seed: int = 0
     motion_scale: float = 1.0  # >= 0, 0 is off
+    guidance: Guidance = "bounded"  # the published step is there to be compared with
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
@@ -75,6 +78,7 @@ class UpscaleConfig:
     model: Path | None = None  # a weights file; None: the shipped one
     fidelity: float = 1.0  # CFW weight: 0 invents detail, 1 stays with the input
     color: ColorFix = "wavelet"
+    memory: Memory = "warped"  # of the decoder: along the flow, as if nothing moved, or none
     flow: FlowChoice = "dis"
     flow_weights: Path | None = None
     scene_cut: bool = True

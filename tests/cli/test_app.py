@@ -83,7 +83,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 def test_help_names_every_command(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
-    assert all(word in result.stdout for word in ("upscale", "demo", "weights", "--version"))
+    words = ("upscale", "degrade", "evaluate", "demo", "weights", "--version")
+    assert all(word in result.stdout for word in words)
 
 
 def test_it_runs_as_a_module_and_tells_its_version() -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app
 
@@ -17,28 +16,6 @@ def model_file(tmp_path: Path) -> Path:
 def run(*words: str | Path) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(word) for word in words])
     return result.exit_code, result.stdout, result.stderr
-
-
-def test_evaluate_compares_every_number_of_steps_with_bicubic(
-    tmp_path: Path, make_clip: MakeClip, model_file: Path
-) -> None:
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    make_clip(clips / "a.mp4", num_frames=2, size=(64, 96))
-    common = ("evaluate", clips, "--model", model_file, "--frames", "2", "--device", "cpu")
-    code, out, err = run(*common, "--level", "clean", "--steps", "1", "--steps", "3")
-    assert code == 0, err
-    for name in ("bicubic", "lanczos", "small@1", "small@3"):
-        assert f"| {name} |" in out
-    code, out, _ = run(*common, "--level", "mild", "--json")
-    assert code == 0
-    assert json.loads(out)
-
-
-def test_evaluate_refuses_an_unknown_degradation(tmp_path: Path, model_file: Path) -> None:
-    code, _, err = run("evaluate", tmp_path, "--model", model_file, "--level", "awful")
-    assert code == 2
-    assert "use clean, mild, heavy" in err
 
 
 def test_bench_counts_operations_and_seconds(model_file: Path) -> None:

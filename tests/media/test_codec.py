@@ -44,6 +44,14 @@ def test_the_same_clip_is_coded_the_same_way_twice() -> None:
     np.testing.assert_array_equal(first, code_clip(frames, "h264", 50_000))
 
 
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+@pytest.mark.parametrize("side", [20, 30])
+def test_tiny_clips_are_coded_the_same_way_every_time(codec: Codec, side: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    found = {code_clip(frames, codec, 31 * side * side).tobytes() for _ in range(25)}
+    assert len(found) == 1
+
+
 def test_frames_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="T, H, W, 3"):
         code_clip(np.zeros((4, 3, 16, 16), np.uint8), "h264", 50_000)

@@ -247,6 +247,23 @@ def test_written_samples_come_back(tmp_path: Path, make_clip: MakeClip) -> None:
             np.testing.assert_array_equal(before, after)
 
 
+def test_ffv1_keeps_every_code_of_eight_bit_rgb(tmp_path: Path, make_clip: MakeClip) -> None:
+    source = make_clip(tmp_path / "in.mp4", num_frames=2, size=(37, 51), pix_fmt="yuv444p")
+    target = tmp_path / "out.mkv"
+    info, random = probe(source), np.random.default_rng(0)
+    config = OutputConfig(video_codec="ffv1", pix_fmt="bgr0")
+    planes = tuple(random.integers(0, 256, (37, 51), dtype=np.uint8) for _ in range(3))
+    with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
+        for frame in read_frames(source, info, report=ignore):
+            writer.write(writer.frame_like(frame, planes))
+        writer.finish()
+    with av.open(f"file:{target}") as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(pictures) == 2
+    for picture in pictures:
+        np.testing.assert_array_equal(picture, np.stack(planes, axis=-1))
+
+
 def test_what_is_not_copied_is_said_once(tmp_path: Path, make_clip: MakeClip) -> None:
     source = make_clip(tmp_path / "in.mkv")
     with_subs = tmp_path / "subs.mkv"

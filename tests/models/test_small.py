@@ -49,6 +49,14 @@ def test_temporal_mixer_starts_as_the_identity() -> None:
 
 
 @torch.no_grad()
+def test_the_past_keeps_no_more_of_a_clip_than_its_last_frames() -> None:
+    mixer, past = TemporalMixer(8), None
+    for _ in range(2):
+        _, past = mixer(torch.randn(1, 6, 8, 3, 5), past)
+        assert past.untyped_storage().nbytes() == past.numel() * past.element_size()
+
+
+@torch.no_grad()
 def test_norms_look_at_one_pixel_only() -> None:
     x = torch.randn(1, 8, 6, 6)
     changed = x.clone()

@@ -8,10 +8,15 @@ import torch
 from torch import Tensor
 
 from tests.conftest import MakeClip
-from vsr_cli.errors import InputError
+from tests.quality.files import write_pictures
 from vsr_cli.events import Event, Progress
-from vsr_cli.quality.evaluate import bicubic, evaluate, lanczos, read_clip
-from vsr_cli.quality.sheets import compare_clips, contact_sheet, temporal_profile
+from vsr_cli.quality.baselines import bicubic, sharpen
+from vsr_cli.quality.cases import Results, plan_degraded
+from vsr_cli.quality.clips import read_footage, to_codes
+from vsr_cli.quality.degrade import Level
+from vsr_cli.quality.evaluate import Contest, Restorer, evaluate
+from vsr_cli.quality.sheets import compare_clips, contact_sheet, label, temporal_profile
+from vsr_cli.quality.table import Settings, Table
 
 
 @pytest.fixture
@@ -24,20 +29,15 @@ def folder(make_clip: MakeClip, tmp_path: Path) -> Path:
     return clips
 
 
-@pytest.mark.parametrize("restorer", [bicubic, lanczos])
-def test_a_flat_clip_stays_flat_four_times_as_large(restorer: object) -> None:
-    assert callable(restorer)
-    flat = torch.tensor([-0.5, 0.0, 0.7])[None, :, None, None].expand(2, 3, 5, 7)
-    expected = torch.tensor([-0.5, 0.0, 0.7])[None, :, None, None].expand(2, 3, 20, 28)
-    torch.testing.assert_close(restorer(flat), expected, atol=1e-5, rtol=0)
+def measure(
+    folder: Path, restorers: dict[str, Restorer], levels: list[Level], num_frames: int
+) -> Table:
+    return evaluate(plan_degraded(folder, levels, num_frames), Contest(restorers=restorers))
 
 
-@pytest.mark.parametrize("restorer", [bicubic, lanczos])
-def test_a_ramp_is_continued_at_the_right_places(restorer: object) -> None:
-    assert callable(restorer)
-    ramp = (torch.arange(12.0) / 12).expand(1, 3, 12, 12)
-    wide = ((torch.arange(48.0) + 0.5) / 4 - 0.5) / 12
-    torch.testing.assert_close(restorer(ramp)[0, 0, 20, 16:32], wide[16:32], atol=4e-3, rtol=0)
+def distance(first: Tensor, second: Tensor) -> Tensor:
+    """A stand-in for LPIPS."""
+    return (first - second).abs().flatten(1).mean(dim=1)
 
 
 def test_every_clip_level_and_restorer_has_a_row_and_a_share_of_the_mean(folder: Path) -> None:
@@ -46,10 +46,8 @@ def test_every_clip_level_and_restorer_has_a_row_and_a_share_of_the_mean(folder:
 
     heard: list[Event] = []
     table = evaluate(
-        folder,
-        {"bicubic": bicubic, "worse": worse},
-        ["clean", "mild"],
-        num_frames=4,
+        plan_degraded(folder, ["clean", "mild"], 4),
+        Contest(restorers={"bicubic": bicubic, "worse": worse}),
         report=heard.append,
     )
     keys = [(row.clip, row.degradation, row.restorer) for row in table.rows]
@@ -61,11 +59,11 @@ def test_every_clip_level_and_restorer_has_a_row_and_a_share_of_the_mean(folder:
     assert first.psnr == pytest.approx(sum(psnrs) / 2)
     last = heard[-1]
     assert isinstance(last, Progress)
-    assert last.frame == last.num_frames
+    assert last.frame == last.num_frames == 2 * 2 * (3 + 4)  # the first clip is shorter
 
 
 def test_the_tables_hold_every_row_for_people_and_for_programs(folder: Path) -> None:
-    table = evaluate(folder, {"bicubic": bicubic}, ["clean"], num_frames=2)
+    table = measure(folder, {"bicubic": bicubic}, ["clean"], 2)
     lines = table.markdown().splitlines()
     assert len({line.count("|") for line in lines if line}) == 1
     assert sum("bicubic" in line for line in lines) == 3
@@ -75,42 +73,87 @@ def test_the_tables_hold_every_row_for_people_and_for_programs(folder: Path) -> 
 
 
 def test_the_same_evaluation_gives_the_same_figures(folder: Path) -> None:
-    tables = [evaluate(folder, {"b": bicubic}, ["heavy"], num_frames=3) for _ in range(2)]
+    tables = [measure(folder, {"b": bicubic}, ["heavy"], 3) for _ in range(2)]
     first, second = ([(r.psnr, r.tof) for r in table.rows] for table in tables)
     assert first == second
 
 
 def test_a_clip_is_degraded_alike_whoever_its_neighbours_are(folder: Path) -> None:
-    both = evaluate(folder, {"b": bicubic}, ["mild"], num_frames=2)
+    both = measure(folder, {"b": bicubic}, ["mild"], 2)
     (folder / "a.mp4").unlink()
-    alone = evaluate(folder, {"b": bicubic}, ["mild"], num_frames=2)
+    alone = measure(folder, {"b": bicubic}, ["mild"], 2)
     assert alone.rows[0].psnr == both.rows[1].psnr
 
 
 def test_a_sheet_is_written_for_each_clip_and_level(folder: Path, tmp_path: Path) -> None:
-    evaluate(folder, {"b": bicubic}, ["clean"], num_frames=2, pictures=tmp_path / "sheets")
+    cases = plan_degraded(folder, ["clean"], 2)
+    (tmp_path / "sheets").mkdir()
+    evaluate(cases, Contest(restorers={"b": bicubic}), pictures=tmp_path / "sheets")
     names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert names == ["a_clean.png", "b_clean.png"]
 
 
-def test_clips_are_cut_to_multiples_of_four(folder: Path) -> None:
-    assert read_clip(folder / "a.mp4", 2).shape == (2, 3, 48, 68)
-
-
 def test_a_restorer_of_the_wrong_size_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="expected"):
-        evaluate(folder, {"same": lambda lr_frames: lr_frames}, ["clean"], num_frames=2)
+        measure(folder, {"same": lambda lr_frames: lr_frames}, ["clean"], 2)
 
 
-def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no videos"):
-        evaluate(tmp_path, {"b": bicubic}, ["clean"])
+def test_settings_are_those_of_each_row_and_what_is_common_in_the_means(folder: Path) -> None:
+    contest = Contest(
+        restorers={"b": bicubic, "m": bicubic}, settings={"m": Settings(steps=4, device="cpu")}
+    )
+    table = evaluate(plan_degraded(folder, ["clean"], 4), contest, seed=7)
+    parsed = json.loads(table.json())
+    assert [row["settings"] for row in parsed["clips"]] == [
+        {"frames": 3, "seed": 7},
+        {"frames": 3, "seed": 7, "steps": 4, "device": "cpu"},
+        {"frames": 4, "seed": 7},
+        {"frames": 4, "seed": 7, "steps": 4, "device": "cpu"},
+    ]
+    assert [row["settings"] for row in parsed["means"]] == [
+        {"seed": 7},
+        {"seed": 7, "steps": 4, "device": "cpu"},
+    ]
 
 
-def test_a_single_frame_is_no_clip(make_clip: MakeClip, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "one.mp4", num_frames=1)
-    with pytest.raises(InputError, match="fewer than two"):
-        read_clip(clip, 5)
+def test_sharpening_is_as_good_as_the_restorer_it_is_matched_with(folder: Path) -> None:
+    def sharp(lr_frames: Tensor) -> Tensor:
+        return sharpen(lr_frames, 1.5)
+
+    table = evaluate(
+        plan_degraded(folder, ["clean"], 3),
+        Contest(restorers={"b": bicubic, "sharp": sharp}, sharpen_like="sharp"),
+        lpips=distance,
+    )
+    rows = {row.restorer: row for row in table.rows if row.clip == "b"}
+    assert list(rows) == ["b", "sharp", "sharpen"]
+    assert rows["sharpen"].settings.amount == 1.5
+    assert rows["sharpen"].psnr == pytest.approx(rows["sharp"].psnr)
+    with pytest.raises(ValueError, match="expected LPIPS"):
+        evaluate(
+            plan_degraded(folder, ["clean"], 3),
+            Contest(restorers={"b": bicubic}, sharpen_like="b"),
+        )
+
+
+def test_results_of_others_are_judged_like_restorers_but_have_no_time(
+    folder: Path, tmp_path: Path
+) -> None:
+    cases = plan_degraded(folder, ["mild"], 3)
+    other = tmp_path / "other"
+    for case in cases:
+        frames = to_codes(bicubic(case.lr_frames(case.truth(read_footage(case.source, 3)), 5)))
+        write_pictures(other / case.name, frames)
+    table = evaluate(
+        cases,
+        Contest(restorers={"b": bicubic}, results={"other": Results(other, cases)}),
+        seed=5,
+    )
+    ours, theirs = table.rows[:2]
+    assert (theirs.restorer, theirs.seconds, theirs.settings.folder) == ("other", None, str(other))
+    assert (theirs.psnr, theirs.tof) == pytest.approx((ours.psnr, ours.tof))
+    assert table.means()[1].seconds is None
+    assert table.markdown().splitlines()[3].endswith("| - |")
 
 
 def test_a_profile_shows_one_line_of_every_frame() -> None:
@@ -131,5 +174,17 @@ def test_a_sheet_keeps_every_picture_whole() -> None:
 def test_the_part_shown_is_the_liveliest_of_the_truth() -> None:
     truth = torch.zeros(2, 3, 64, 64)
     truth[..., 32:, 32:] = torch.rand(32, 32)
-    sheet = compare_clips([truth * 0, truth], side=32)
-    assert torch.equal(sheet[:, :32, -32:], truth[1, :, 32:, 32:])
+    sheet = compare_clips({"grey": truth * 0, "truth": truth}, side=32)
+    top = label("", 32).shape[1] + 4
+    assert torch.equal(sheet[:, top : top + 32, -32:], truth[1, :, 32:, 32:])
+
+
+def test_every_column_of_a_sheet_has_its_name_above_it() -> None:
+    truth = torch.rand(2, 3, 64, 80)
+    sheet = compare_clips({"small@4": truth, "truth": truth}, side=64)
+    height = label("", 64).shape[1]
+    assert torch.equal(sheet[:, :height, :64], label("small@4", 64))
+    assert torch.equal(sheet[:, :height, -64:], label("truth", 64))
+    assert (label("small@4", 64) < 0).any()  # dark on white
+    assert (label("", 64) == 1).all()
+    assert not torch.equal(label("small@4", 64), label("small@5", 64))

@@ -5,16 +5,15 @@ import torch
 from torch import Tensor
 
 from vsr_cli.training.losses import (
-    PatchDiscriminator,
     charbonnier,
     difference_loss,
     focal_frequency_loss,
     gradient_loss,
-    hinge_discriminator_loss,
     kl_loss,
     min_snr_weight,
     sobel_weight,
     structure_warp_loss,
+    unit,
 )
 
 
@@ -93,13 +92,8 @@ def test_hidden_pixels_do_not_count_in_the_structure_warp_loss() -> None:
     assert full.item() == pytest.approx(1.0)  # half of |1| forward and half of |1| backward
 
 
-def test_hinge_loss_stops_at_the_margin() -> None:
-    sure = hinge_discriminator_loss(torch.tensor([2.0]), torch.tensor([-2.0]))
-    lost = hinge_discriminator_loss(torch.tensor([-1.0]), torch.tensor([1.0]))
-    assert sure.item() == 0
-    assert lost.item() == 2
-
-
-def test_discriminator_scores_patches() -> None:
-    scores = PatchDiscriminator(8)(torch.rand(2, 3, 32, 64))
-    assert scores.shape == (2, 1, 4, 8)
+def test_unit_vectors_have_length_one_over_channels_whatever_their_size() -> None:
+    features = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1) * torch.tensor([1.0, 100.0])
+    lengths = unit(features).square().sum(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(1, 1, 2))
+    torch.testing.assert_close(unit(features)[0, 0, 0], torch.tensor([0.6, 0.6]))

@@ -1,19 +1,15 @@
-from collections.abc import Iterator
-from dataclasses import replace
 from itertools import repeat
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.networks import TINY, write_tiny_weights
+from tests.networks import TINY, tiny_model
+from tests.training.samples import batch
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights
-from vsr_cli.training.dataset import Sample
-from vsr_cli.training.loop import LOG, Recipe, TrainConfig, resume_iteration, train
+from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe, jittered_scheduler, visit
+from vsr_cli.training.loop import Recipe
 from vsr_cli.training.recipes import (
     AutoencoderRecipe,
-    DecoderRecipe,
     DenoiserRecipe,
     measure_latent_std,
     random_timesteps,
@@ -22,17 +18,9 @@ from vsr_cli.training.recipes import (
 RECIPES: dict[str, Recipe] = {
     "autoencoder": AutoencoderRecipe(None),
     "denoiser": DenoiserRecipe(),
+    "student": StudentRecipe(None, steps=2, learning_rate=1e-3),
     "decoder": DecoderRecipe(None, steps=2, learning_rate=1e-3),
 }
-
-
-def batch(num_frames: int) -> Sample:
-    generator = torch.Generator().manual_seed(0)
-    hr = torch.rand(2, num_frames, 3, 64, 64, generator=generator) * 2 - 1
-    lr = torch.nn.functional.avg_pool2d(hr.flatten(0, 1), 4).unflatten(0, (2, num_frames))
-    flow = torch.zeros(2, num_frames - 1, 2, 16, 16)
-    visible = torch.ones(2, num_frames - 1, 1, 16, 16)
-    return Sample(hr, lr, flow, flow, visible, visible, torch.tensor([True, False]))
 
 
 def frames_for(name: str) -> int:
@@ -82,41 +70,34 @@ def test_normalised_latents_have_unit_spread() -> None:
     torch.testing.assert_close(spread, torch.ones(4), atol=0.1, rtol=0)
 
 
-def endless() -> Iterator[Sample]:
-    return repeat(batch(1))
+def test_the_jittered_chain_starts_at_the_end_and_keeps_its_order() -> None:
+    torch.manual_seed(0)
+    chains = [jittered_scheduler(4).timesteps.tolist() for _ in range(20)]
+    for times in chains:
+        assert times[0] == 999
+        assert sorted(times, reverse=True) == times
+    assert len({tuple(times) for times in chains}) > 10
+    middle = [sum(times[k] for times in chains) / len(chains) for k in range(4)]
+    assert middle == pytest.approx([999, 749, 499, 249], abs=60)
 
 
-def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
-    init = write_tiny_weights(tmp_path / "init.safetensors")
-    run = tmp_path / "run"
-    config = TrainConfig(run=run, init=init, iterations=4, log_every=1, warmup=1)
-
-    assert not train(AutoencoderRecipe(None), endless(), replace(config, minutes=0))
-    assert resume_iteration(config) == 0
-    half = replace(config, iterations=2)
-    assert train(AutoencoderRecipe(None), endless(), half)
-    assert resume_iteration(config) == 2
-    (run / LOG).unlink()
-    assert train(AutoencoderRecipe(None), endless(), config)
-    assert resume_iteration(config) == 4
-    lines = (run / LOG).read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["3", "4"]
-
-    before, after = load_weights(init).state_dict(), load_weights(run / "weights.safetensors")
-    changed = {
-        name.split(".")[0]
-        for name, tensor in after.state_dict().items()
-        if not torch.equal(tensor, before[name])
-    }
-    assert changed == {"trunk", "encoder", "decoder", "latent_std"}
+def test_a_visited_state_is_the_one_the_chain_reaches() -> None:
+    model, sample = tiny_model(), batch(3)
+    with torch.no_grad():
+        condition = model.condition(sample.lr)
+        shape = torch.Size((2, 3, 4, 8, 8))
+        seen = set()
+        for seed in range(40):
+            torch.manual_seed(seed)
+            scheduler = jittered_scheduler(4)
+            noisy, t = visit(model, condition, scheduler, shape)
+            seen.add(scheduler.timesteps.tolist().index(t))
+            assert noisy.shape == shape
+            assert torch.isfinite(noisy).all()
+    assert seen == {0, 1, 2, 3}
 
 
-def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    init = write_tiny_weights(tmp_path / "init.safetensors")
-    config = TrainConfig(
-        run=tmp_path / "run", init=init, iterations=40, log_every=10, warmup=1, learning_rate=3e-3
-    )
-    train(AutoencoderRecipe(None), endless(), config)
-    lines = (tmp_path / "run" / LOG).read_text().splitlines()
-    gradients = [float(line.split("gradient=")[1].split(",")[0]) for line in lines]
-    assert gradients[-1] < 0.97 * gradients[0]
+def test_the_student_hears_the_adversary_only_after_a_while() -> None:
+    recipe, model = StudentRecipe(None, 2, 1e-3), SmallModel(TINY)
+    assert "adversarial" not in recipe.losses(model, batch(2), 0.0)
+    assert "adversarial" in recipe.losses(model, batch(2), 0.5)

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from vsr_cli import __version__
+from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
-from vsr_cli.cli.report import bench, evaluate
+from vsr_cli.cli.evaluate import evaluate
+from vsr_cli.cli.report import bench
 from vsr_cli.cli.upscale import EXAMPLES, upscale
 from vsr_cli.cli.weights import weights_app
 
@@ -20,6 +22,7 @@ app = typer.Typer(
 app.command(epilog=EXAMPLES)(upscale)
 app.command()(demo)
 app.command()(evaluate)
+app.command()(degrade)
 app.command()(bench)
 app.add_typer(weights_app, name="weights")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsr_cli.diffusion.motion import Motion, guide
+from vsr_cli.config import Guidance
+from vsr_cli.diffusion.motion import Motion, guide, guide_paper
 from vsr_cli.diffusion.schedule import AncestralScheduler
 
 State = list[Tensor]
@@ -20,12 +21,41 @@ Noise = Callable[[int], Tensor]
 class Trajectory:
     """What the next clip of a shot needs to go on as if there were no cut between clips.
 
+    Clip after clip writes over it in place.
+
     states: the denoiser's state after the last frame, one for each step.
     predictions: the last frame's predicted x0 before guidance, (B, 1, C, h, w), one for each step.
+    stepped: the last frame's latents after each step, before guidance; only of `paper` guidance.
     """
 
     states: list[State]
     predictions: list[Tensor]
+    stepped: list[Tensor]
+
+    @classmethod
+    def reserve(cls, num_steps: int, frame: Tensor, guidance: Guidance) -> "Trajectory":
+        """Room for as many steps, with latents like `frame`, (B, 1, C, h, w)."""
+        stepped = _reserve(num_steps, frame) if guidance == "paper" else []
+        return cls([[] for _ in range(num_steps)], _reserve(num_steps, frame), stepped)
+
+    def keep_state(self, step: int, state: State) -> None:
+        """Copy the state after a step; the first to come makes room for those of all steps."""
+        if not self.states[step]:
+            for x in state:
+                for room, at_step in zip(self.states, _reserve(len(self.states), x), strict=True):
+                    room.append(at_step)
+        for kept, x in zip(self.states[step], state, strict=True):
+            kept.copy_(x.detach())
+
+
+def _reserve(num_steps: int, like: Tensor) -> list[Tensor]:
+    """A tensor like this one for each step, not yet filled, all side by side in one block.
+
+    What is kept outlives the clip and is far smaller than what the networks allocate and free in
+    between. Taken step by step it would leave holes in the heap that nothing large fits into,
+    and the process would grow to several times what is in use.
+    """
+    return list(like.new_empty((num_steps, *like.shape)))
 
 
 def sample_latents(
@@ -37,12 +67,15 @@ def sample_latents(
     motion: Motion | None,
     motion_scale: float,
     history: Trajectory | None,
+    guidance: Guidance = "bounded",
 ) -> tuple[Tensor, Trajectory]:
-    """Draw the latents of a clip: ancestral DDPM with motion guidance on the predicted x0.
+    """Draw the latents of a clip: ancestral DDPM with motion guidance.
 
-    Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`; the
-    published method pulls x_{t-1} instead, arXiv 2312.00853, eq. 3) and takes the ancestral
-    step (arXiv 2006.11239, eq. 7).
+    Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`) and
+    takes the ancestral step (arXiv 2006.11239, eq. 7). With `paper` guidance it is x_{t-1} that
+    is pulled, after the step (`guide_paper`; arXiv 2312.00853, eq. 3). There the later frame of a
+    pair pulls the earlier one too, which is done with where a clip has ended: the last frame of a
+    clip lacks the pull of the frame after it, so the latents depend on where clips are cut.
 
     Args:
         denoise: predicts v; called once a step.
@@ -52,8 +85,9 @@ def sample_latents(
         motion: on the latent grid, between the frames of `history` (its last) and of this clip
             in order: T pairs with history, T - 1 without. None switches guidance off.
         motion_scale: strength of guidance, 0 is off.
-        history: what the call for the clip before returned; None at the start of a shot. Its
-            states are used up.
+        history: what the call for the clip before returned; None at the start of a shot. It is
+            used up: its memory becomes that of the trajectory returned.
+        guidance: which pull, the same for all clips of a shot.
 
     Returns:
         latents (B, T, C, h, w) float32, and the trajectory for the clip after this one.
@@ -61,25 +95,34 @@ def sample_latents(
     latents = noise(0).float()
     if latents.shape != torch.Size(shape):
         raise ValueError(f"noise is {tuple(latents.shape)}, expected {shape}")
-    states: list[State] = []
-    predictions: list[Tensor] = []
     timesteps = scheduler.timesteps.tolist()
+    kept = history or Trajectory.reserve(len(timesteps), latents[:, -1:], guidance)
     for index, t in enumerate(timesteps):
         alpha = scheduler.alphas_cumprod[t].to(latents.device)
         log_snr = alpha.clamp_min(1e-9).logit().expand(shape[0])
         v, state = denoise(latents, log_snr, history.states[index] if history else None)
-        if history is not None:
-            history.states[index] = []  # used up: two clips' states need not live side by side
         predicted = alpha.sqrt() * latents - (1 - alpha).sqrt() * v.float()
-        states.append(state)
-        predictions.append(predicted[:, -1:].clone())
-        if motion is not None and motion_scale > 0:
+        kept.keep_state(index, state)
+        last = predicted[:, -1:]
+        if guidance == "bounded" and motion is not None and motion_scale > 0:
             if history is not None:
                 with_last = torch.cat([history.predictions[index], predicted], dim=1)
                 predicted = guide(with_last, motion, strength=motion_scale)[:, 1:]
             elif predicted.shape[1] > 1:
                 predicted = guide(predicted, motion, strength=motion_scale)
+        kept.predictions[index].copy_(last.detach())
         is_last = index == len(timesteps) - 1
         drawn = torch.zeros_like(latents) if is_last else noise(index + 1).float()
         latents = scheduler.advance(predicted, t, latents, drawn)
-    return latents, Trajectory(states=states, predictions=predictions)
+        if guidance == "paper":
+            last = latents[:, -1:]
+            if motion is not None and motion_scale > 0:
+                before = [history.stepped[index]] if history is not None else []
+                latents = guide_paper(
+                    torch.cat([*before, latents], dim=1),
+                    motion,
+                    strength=motion_scale,
+                    variance=scheduler.sigma(t) ** 2,
+                )[:, len(before) :]
+            kept.stepped[index].copy_(last.detach())
+    return latents, kept

@@ -16,6 +16,9 @@ from vsr_cli.errors import InputError
 Codec = Literal["h264", "mpeg4"]
 
 _ENCODERS: dict[Codec, Literal["libx264", "mpeg4"]] = {"h264": "libx264", "mpeg4": "mpeg4"}
+# Pixels. Where a frame is two macroblocks wide or high, x264 plans with memory that nothing was
+# written to, and the same frames come out in one of several ways.
+_LEAST_SIDE: dict[Codec, int] = {"h264": 48, "mpeg4": 16}
 _BUFFER = 0.2  # seconds of bits the first frame may use up
 
 
@@ -42,8 +45,8 @@ def code_clip(
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"expected uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
     num_frames, height, width, _ = frames.shape
-    # Encoders of 4:2:0 need even sides, and none likes a side below one macroblock.
-    pad_y, pad_x = max(16, height + height % 2) - height, max(16, width + width % 2) - width
+    least = _LEAST_SIDE[codec]  # and even sides, for 4:2:0
+    pad_y, pad_x = max(least, height + height % 2) - height, max(least, width + width % 2) - width
     padded = np.pad(frames, ((0, 0), (0, pad_y), (0, pad_x), (0, 0)), mode="edge")
 
     encoder = VideoCodecContext.create(_ENCODERS[codec], "w")

@@ -15,6 +15,9 @@ from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, is_hd
 # Encoders that take an odd width or height with halved chroma; others refuse, some obscurely.
 ODD_SIZE_ENCODERS = frozenset({"libsvtav1", "ffv1", "libvpx", "libvpx-vp9"})
 
+# Packed formats that are written all the same: FFV1 has no other RGB of 8 bits.
+PACKED = {"bgr0": "gbrp"}
+
 _BT601 = frozenset({Matrix.BT601_525, Matrix.BT601_625})
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "libx264": {"crf": "16", "preset": "medium"},
@@ -83,7 +86,7 @@ def plan_encoder(
         pix_fmt = _check_pix_fmt(config.pix_fmt, codec)
     else:
         pix_fmt, notice = _choose_pix_fmt(codec, container, info, size)
-    layout = layout_of(pix_fmt)
+    layout = layout_of(PACKED.get(pix_fmt, pix_fmt))
     if layout is None:
         raise ConfigError(
             f"frames cannot be written as `{pix_fmt}`", hint="give a planar one, as `yuv420p`"
@@ -103,7 +106,7 @@ def plan_encoder(
 def _check_pix_fmt(name: str, codec: Codec) -> str:
     formats = [fmt.name for fmt in codec.video_formats or ()]
     if formats and name not in formats:
-        usable = [fmt for fmt in formats if layout_of(fmt)]
+        usable = [fmt for fmt in formats if layout_of(PACKED.get(fmt, fmt))]
         raise ConfigError(
             f"`{codec.name}` has no pixel format `{name}`",
             hint="use one of " + ", ".join(f"`{fmt}`" for fmt in usable[:8]),

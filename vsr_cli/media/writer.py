@@ -17,12 +17,13 @@ from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, InputError, OutputError, VerificationError
 from vsr_cli.events import Notice, Report
-from vsr_cli.media.encoder import EncoderPlan, find_encoder, plan_encoder
+from vsr_cli.media.encoder import PACKED, EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.frame import Frame, Plane, VideoInfo, fill_planes
 from vsr_cli.media.reader import open_source
 from vsr_cli.media.streams import StreamCopier, copy_metadata, live_metadata, report_dropped
@@ -139,6 +140,7 @@ class VideoWriter:
         self._target, self._info, self._size, self._config = target, info, size, config
         self._temp = target.absolute().with_name(f".vsr-{secrets.token_hex(6)}{target.suffix}")
         self._times = _Times()
+        self._packer = VideoReformatter()
         self._step = 1 / info.rate  # seconds a frame lasts if nobody says
         self._resources = ExitStack()
         self._resources.callback(self._temp.unlink, missing_ok=True)
@@ -220,8 +222,11 @@ class VideoWriter:
         time_base = self._info.time_base
         duration = frame.duration * frame.time_base or self._step
         pts = round((frame.pts * frame.time_base - self._info.origin) / time_base)
-        picture = VideoFrame(self._size[1], self._size[0], self._plan.pix_fmt)
+        pix_fmt = self._plan.pix_fmt
+        picture = VideoFrame(self._size[1], self._size[0], PACKED.get(pix_fmt, pix_fmt))
         fill_planes(picture, frame)
+        if pix_fmt in PACKED:
+            picture = self._packer.reformat(picture, format=pix_fmt)
         picture.pts, picture.time_base = pts, time_base
         picture.duration = round(duration / time_base)
         _tag(picture, self._plan)

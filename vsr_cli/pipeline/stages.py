@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsr_cli.config import ColorFix, UpscaleConfig
+from vsr_cli.config import ColorFix, Memory, UpscaleConfig
 from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import Denoise, Noise, State, Trajectory, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
@@ -86,11 +86,14 @@ def sample_clips(
                 motion=prepared.motion.resized(size) if prepared.motion else None,
                 motion_scale=config.sampler.motion_scale,
                 history=history,
+                guidance=config.sampler.guidance,
             )
         yield Sampled(prepared, latents, grid, conditions)
 
 
-def decode_clips(clips: Iterable[Sampled], model: SmallModel, fidelity: float) -> Iterator[Clip]:
+def decode_clips(
+    clips: Iterable[Sampled], model: SmallModel, fidelity: float, memory: Memory = "warped"
+) -> Iterator[Clip]:
     """Latents -> frames (T, 3, H, W), four times the LR size, float32 in [-1, 1], each once."""
     remembered: list[Tensor] | None = None  # one for each tile
     for sampled in clips:
@@ -104,7 +107,7 @@ def decode_clips(clips: Iterable[Sampled], model: SmallModel, fidelity: float) -
             lr_grid.cut(prepared.lr_frames),
             sampled.grid.cut(sampled.latents),
             sampled.conditions,
-            _recalls(prepared, lr_grid),
+            _recalls(prepared, lr_grid, memory),
             strict=True,
         )
         for index, (lr_tile, latents, condition, recalls) in enumerate(tiles):
@@ -162,16 +165,22 @@ def _clip_noise(
     return noise
 
 
-def _recalls(prepared: Prepared, lr_grid: Grid) -> list[list[Recall | None]]:
-    """For each tile, how each fresh frame finds the one before it; None starts a shot."""
+def _recalls(prepared: Prepared, lr_grid: Grid, memory: Memory) -> list[list[Recall | None]]:
+    """For each tile, how each fresh frame finds the one before it; None starts a shot.
+
+    `still` finds every pixel where it is and takes it for visible, `off` finds nothing.
+    """
+    if memory == "off":
+        return [[None] * prepared.lr_frames.shape[1] for _ in lr_grid.tiles]
     first: list[Recall | None] = [] if prepared.clip.num_shared else [None]
     if prepared.motion is None:
         return [first for _ in lr_grid.tiles]
-    flows = lr_grid.cut(prepared.motion.flow_backward)
-    visible = lr_grid.cut(prepared.motion.visible_backward)
+    backward, visible = prepared.motion.flow_backward, prepared.motion.visible_backward
+    if memory == "still":
+        backward, visible = torch.zeros_like(backward), torch.ones_like(visible)
     return [
         [*first, *(Recall(flow[:, k], seen[:, k]) for k in range(flow.shape[1]))]
-        for flow, seen in zip(flows, visible, strict=True)
+        for flow, seen in zip(lr_grid.cut(backward), lr_grid.cut(visible), strict=True)
     ]
 
 

@@ -101,7 +101,7 @@ def upscale_frames(
     # Reading and flow are the CPU's work and go on while the networks compute.
     with closing(run_ahead(prepared, 1)) as ready, _memory_errors(runtime):
         sampled = sample_clips(ready, model, config, runtime)
-        for clip in decode_clips(sampled, model, config.fidelity):
+        for clip in decode_clips(sampled, model, config.fidelity, config.memory):
             lr_clip = held.popleft()
             lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
             yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))

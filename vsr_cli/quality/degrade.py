@@ -82,12 +82,7 @@ class Degradation:
     """
 
     def __init__(self, level: Level) -> None:
-        if level not in get_args(Level):
-            raise ConfigError(
-                f"`{level}` is no level of degradation",
-                hint=f"use one of {', '.join(get_args(Level))}",
-            )
-        self.level = level
+        self.level = find_level(level)
 
     def __call__(self, hr_frames: Tensor, seed: int | torch.Generator) -> Tensor:
         """Degrade one clip.
@@ -102,6 +97,12 @@ class Degradation:
         Raises:
             ValueError: if the shape is another.
         """
+        return self.explained(hr_frames, seed)[0]
+
+    def explained(
+        self, hr_frames: Tensor, seed: int | torch.Generator
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Degrade one clip, and say in words what was drawn, one line for each thing done to it."""
         if hr_frames.ndim != 4 or hr_frames.shape[1] != 3:
             raise ValueError(f"expected (T, 3, H, W), got {tuple(hr_frames.shape)}")
         if hr_frames.shape[2] % SCALE or hr_frames.shape[3] % SCALE:
@@ -114,12 +115,29 @@ class Degradation:
             level = self.level
         frames = (hr_frames.float() + 1) / 2
         if level == "clean":
-            lr_frames = _resize(frames, _quarter(frames), draw.random.choice(("area", "bicubic")))
+            mode = draw.random.choice(("area", "bicubic"))
+            lr_frames = _resize(frames, _quarter(frames), mode, draw)
         elif level == "mild":
             lr_frames = _degrade_mildly(frames, draw)
         else:
             lr_frames = _degrade_heavily(frames, draw)
-        return (lr_frames.clamp(0, 1) * 255).round() * (2 / 255) - 1
+        lines = (f"level {level}", *draw.lines)
+        return (lr_frames.clamp(0, 1) * 255).round() * (2 / 255) - 1, lines
+
+
+def find_level(name: str) -> Level:
+    """The level of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    levels: tuple[Level, ...] = get_args(Level)
+    for level in levels:
+        if level == name:
+            return level
+    raise ConfigError(
+        f"`{name}` is no level of degradation", hint=f"use one of {', '.join(levels)}"
+    )
 
 
 class _Draw:
@@ -129,6 +147,7 @@ class _Draw:
         self.num_frames = num_frames
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
+        self.lines: list[str] = []  # what was drawn, for people
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -149,7 +168,7 @@ def _degrade_mildly(frames: Tensor, draw: _Draw) -> Tensor:
     size = _quarter(frames)
     frames = _play_round(frames, _MILD, draw, size=tuple(frames.shape[-2:]))
     frames = _send_through_codec(frames, "mild", draw)
-    return _resize(frames, size, _any_mode(draw))
+    return _resize(frames, size, _any_mode(draw), draw)
 
 
 def _degrade_heavily(frames: Tensor, draw: _Draw) -> Tensor:
@@ -157,10 +176,11 @@ def _degrade_heavily(frames: Tensor, draw: _Draw) -> Tensor:
     for limits in _HEAVY:
         frames = _play_round(frames, limits, draw, size=full)
         frames = _send_through_codec(frames, "heavy", draw)
-    frames = _resize(frames, size, _any_mode(draw))
+    frames = _resize(frames, size, _any_mode(draw), draw)
     if draw.chance(_SINC_SHARE):
         cutoff = draw.drifting((math.pi / 3, math.pi))
         frames = blur(frames, sinc_kernels(_odd_size(draw), cutoff))
+        draw.lines.append(f"sinc filter, cutoff {_span(cutoff)} rad/pixel")
     return frames
 
 
@@ -173,7 +193,7 @@ def _play_round(frames: Tensor, limits: Round, draw: _Draw, *, size: tuple[int, 
         max(round(side * factor), round(whole * _SMALLEST), 2)
         for side, whole in zip(frames.shape[-2:], size, strict=True)
     )
-    frames = _resize(frames, (height, width), _any_mode(draw)).clamp(0, 1)
+    frames = _resize(frames, (height, width), _any_mode(draw), draw).clamp(0, 1)
     is_poisson = draw.chance(0.5)
     noise = Noise(
         strength=draw.drifting(limits.shot if is_poisson else limits.noise),
@@ -181,7 +201,11 @@ def _play_round(frames: Tensor, limits: Round, draw: _Draw, *, size: tuple[int, 
         is_grey=draw.chance(_GREY_SHARE),
     )
     frames = add_noise(frames, noise, draw.generator)
-    return jpeg(frames, draw.drifting(limits.quality))
+    kind = "Poisson noise, times" if is_poisson else "Gaussian noise, sigma"
+    draw.lines.append(f"{'grey ' if noise.is_grey else ''}{kind} {_span(noise.strength)}")
+    quality = draw.drifting(limits.quality)
+    draw.lines.append(f"JPEG, quality {_span(quality)}")
+    return jpeg(frames, quality)
 
 
 def _any_kernels(sigma: tuple[float, float], draw: _Draw) -> Tensor:
@@ -191,11 +215,15 @@ def _any_kernels(sigma: tuple[float, float], draw: _Draw) -> Tensor:
     if shape == "sinc":
         # A small kernel cannot hold the rings of a low cutoff.
         lowest = math.pi / 3 if size < 13 else math.pi / 5
-        return sinc_kernels(size, draw.drifting((lowest, math.pi)))
+        cutoff = draw.drifting((lowest, math.pi))
+        draw.lines.append(f"sinc blur, {size} pixels, cutoff {_span(cutoff)} rad/pixel")
+        return sinc_kernels(size, cutoff)
     sigma_x = draw.drifting(sigma)
     sigma_y = draw.drifting(sigma) if is_elongated else sigma_x
     angle = draw.drifting((-math.pi / 2, math.pi / 2))
     beta = draw.random.uniform(0.5, 4) if shape == "generalised" else draw.random.uniform(1, 2)
+    across = f" by {_span(sigma_y)}" if is_elongated else ""
+    draw.lines.append(f"{shape} blur, {size} pixels, sigma {_span(sigma_x)}{across}")
     return bell_kernels(size, sigma_x, sigma_y, angle, shape=shape, beta=beta)
 
 
@@ -207,11 +235,17 @@ def _any_mode(draw: _Draw) -> str:
     return draw.random.choice(("area", "bilinear", "bicubic"))
 
 
-def _resize(frames: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+def _resize(frames: Tensor, size: tuple[int, int], mode: str, draw: _Draw) -> Tensor:
     """Resize to (height, width), anti-aliased."""
+    draw.lines.append(f"resize to {size[1]}x{size[0]}, {mode}")
     if mode == "area":
         return F.interpolate(frames, size=size, mode="area")
     return F.interpolate(frames, size=size, mode=mode, antialias=True, align_corners=False)
+
+
+def _span(values: Tensor) -> str:
+    """From the least to the greatest, for people."""
+    return f"{float(values.min()):.3g} to {float(values.max()):.3g}"
 
 
 def _quarter(frames: Tensor) -> tuple[int, int]:
@@ -226,6 +260,7 @@ def _send_through_codec(frames: Tensor, level: Literal["mild", "heavy"], draw: _
     bits = low * (high / low) ** draw.random.random()
     if not draw.chance(share):
         return frames
+    draw.lines.append(f"{codec} at {bits:.2f} bits per pixel")
     bit_rate = max(round(bits * frames.shape[-2] * frames.shape[-1] * 25), 1000)
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     coded = code_clip(pictures.contiguous().numpy(), codec, bit_rate)

@@ -1,35 +1,24 @@
-"""Restorers compared on a folder of true clips, degraded in ways that never change."""
+"""Restorers compared on true clips, degraded in ways that never change."""
 
-import json
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from statistics import fmean
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from vsr_cli.errors import InputError
 from vsr_cli.events import Progress, Report, ignore
-from vsr_cli.media.reader import probe, read_frames
 from vsr_cli.models.flow import DisFlow
-from vsr_cli.ops.resize import crop, resize
-from vsr_cli.ops.yuv import to_rgb
 from vsr_cli.quality import metrics
-from vsr_cli.quality.degrade import SCALE, Degradation, Level
-from vsr_cli.quality.metrics import Lpips
+from vsr_cli.quality.baselines import match_sharpness, sharpen
+from vsr_cli.quality.cases import Case, Results
+from vsr_cli.quality.clips import read_footage, to_codes
+from vsr_cli.quality.metrics import Distance
 from vsr_cli.quality.sheets import compare_clips, save_picture
-
-_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
-_MEAN = "mean"
-_HEAD = (
-    *("degradation", "clip", "restorer", "PSNR-Y", "SSIM"),
-    *("LPIPS", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
-)
+from vsr_cli.quality.table import Row, Settings, Table
 
 
 class Restorer(Protocol):
@@ -41,183 +30,137 @@ class Restorer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """The figures of one restorer on one clip; see `metrics` for their meaning."""
+class Contest:
+    """Who takes part, under the names they get in the table.
 
-    degradation: Level
-    clip: str  # or "mean"
-    restorer: str
-    psnr: float  # dB, of BT.601 luma
-    ssim: float
-    lpips: float | None  # None: no network was given
-    tlpips: float | None
-    tof: float  # pixels
-    warping_error: float
-    true_warping_error: float  # of the truth itself
-    seconds: float  # per frame
+    restorers: run here, in this order.
+    settings: of these, for the table.
+    sharpen_like: the restorer whose LPIPS `sharpen` shall have; None: it takes no part.
+    results: of other tools.
+    """
 
+    restorers: Mapping[str, Restorer]
+    settings: Mapping[str, Settings] = field(default_factory=dict)
+    sharpen_like: str | None = None
+    results: Mapping[str, Results] = field(default_factory=dict)
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """All rows of one evaluation."""
-
-    rows: tuple[Row, ...]
-
-    def means(self) -> tuple[Row, ...]:
-        """One row for each degradation and restorer, over the clips."""
-        keys = dict.fromkeys((row.degradation, row.restorer) for row in self.rows)
-        return tuple(
-            _mean([row for row in self.rows if (row.degradation, row.restorer) == key])
-            for key in keys
-        )
-
-    def markdown(self) -> str:
-        """The means, then every clip, as tables a person reads."""
-        return "\n".join([*_table(self.means()), "", *_table(self.rows), ""])
-
-    def json(self) -> str:
-        """The means and every clip for programs."""
-        parts = {"means": self.means(), "clips": self.rows}
-        return json.dumps(
-            {name: [asdict(row) for row in rows] for name, rows in parts.items()}, indent=1
-        )
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order of the table."""
+        sharpened = ("sharpen",) if self.sharpen_like is not None else ()
+        return (*self.restorers, *sharpened, *self.results)
 
 
 def evaluate(
-    folder: Path,
-    restorers: Mapping[str, Restorer],
-    degradations: Sequence[Level],
+    cases: Sequence[Case],
+    contest: Contest,
     *,
-    lpips: Lpips | None = None,
-    num_frames: int = 12,
+    lpips: Distance | None = None,
     seed: int = 0,
     pictures: Path | None = None,
     report: Report = ignore,
 ) -> Table:
-    """Degrade the clips of a folder, restore them, and measure.
+    """Restore the input of every case, and measure.
 
-    What a clip is degraded to depends on its name, the level and the seed alone, so tables of
-    different days can be compared.
+    Inputs depend on the name of the clip, the level and the seed alone, so tables of different
+    days can be compared.
 
     Args:
-        folder: true clips; the first `num_frames` of each are used, cut to multiples of 4.
-        restorers: under the names they get in the table.
-        degradations: levels.
+        cases: those of one clip beside each other.
+        contest: who takes part; `sharpen` needs `lpips`.
         lpips: for the two perceptual columns.
-        num_frames: 2 or more.
         seed: of the degradation.
-        pictures: a folder for one side-by-side sheet of each clip and level: the restorers in
+        pictures: a folder that exists, for one side-by-side sheet of each case: the restorers in
             their order, then the truth.
         report: hears about each finished restoration.
 
     Raises:
-        InputError: if the folder holds no video or one cannot be read.
+        InputError: if a clip cannot be read.
         ValueError: if a restorer returns another size than it must.
     """
-    sources = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if not sources:
-        raise InputError(f"`{folder}` holds no videos", hint="give a folder of true clips")
-    if pictures:
-        pictures.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     started = time.monotonic()
-    total = len(sources) * len(degradations) * len(restorers)
-    for source in sources:
-        judge = _Judge(read_clip(source, num_frames), lpips)
-        for level in degradations:
-            lr_frames = degrade_named(judge.hr_frames, source.stem, level, seed)
-            clips: list[Tensor] = []
-            for name, restorer in restorers.items():
-                begun = time.monotonic()
-                sr_frames = to_codes(restorer(lr_frames))
-                seconds = (time.monotonic() - begun) / len(sr_frames)
-                rows.append(judge.row(sr_frames, level, source.stem, name, seconds))
-                clips.append(sr_frames)
-                elapsed = time.monotonic() - started
+    done, total = 0, len(contest.names) * sum(case.num_frames for case in cases)
+    for source, group in groupby(cases, key=lambda case: case.source):
+        clip_cases = list(group)
+        footage = read_footage(source, max(case.num_frames for case in clip_cases))
+        judge: _Judge | None = None
+        for case in clip_cases:
+            hr_frames = case.truth(footage)
+            if judge is None or judge.hr_frames.shape != hr_frames.shape:
+                judge = _Judge(hr_frames, lpips)
+            clips: dict[str, Tensor] = {}
+            for made in _restorations(case, contest, judge, seed):
+                rows.append(judge.row(made, case))
+                clips[made.restorer] = made.sr_frames
+                done += case.num_frames
                 report(
                     Progress(
-                        stage=f"{name}, {level}, {source.stem}",
-                        frame=len(rows) * num_frames,
-                        num_frames=total * num_frames,
-                        seconds=elapsed,
+                        stage=f"{made.restorer}, {case.degradation}, {case.clip}",
+                        frame=done,
+                        num_frames=total,
+                        seconds=time.monotonic() - started,
                     )
                 )
             if pictures:
-                sheet = compare_clips([*clips, judge.hr_frames])
-                save_picture(pictures / f"{source.stem}_{level}.png", sheet)
+                sheet = compare_clips({**clips, "truth": hr_frames})
+                save_picture(pictures / f"{case.name}.png", sheet)
     return Table(rows=tuple(rows))
 
 
-def read_clip(source: Path, num_frames: int) -> Tensor:
-    """The first frames of a video, (T, 3, H, W) in [-1, 1], cut to multiples of 4.
+@dataclass(frozen=True)
+class _Made:
+    """What one restorer made of a case."""
 
-    Raises:
-        InputError: if it cannot be read, or holds fewer than two frames.
-    """
-    frames = list(islice(_read_rgb(source), num_frames))
-    if len(frames) < 2:
-        raise InputError(f"`{source.name}` holds fewer than two frames", hint="leave it out")
-    height, width = frames[0].shape[-2:]
-    return crop(torch.stack(frames), (height // SCALE * SCALE, width // SCALE * SCALE))
+    restorer: str
+    sr_frames: Tensor  # on the codes of 8-bit video
+    seconds: float | None  # per frame
+    settings: Settings
 
 
-def _read_rgb(source: Path) -> Iterator[Tensor]:
-    for frame in read_frames(source, probe(source), report=ignore):
-        planes = [torch.from_numpy(plane) for plane in frame.planes]
-        yield to_rgb(planes, frame.layout, frame.color)
+def _restorations(case: Case, contest: Contest, judge: "_Judge", seed: int) -> Iterator[_Made]:
+    lr_frames = case.lr_frames(judge.hr_frames, seed)
+    basic = Settings(frames=case.num_frames, seed=seed)
+    like: Tensor | None = None
+    for name, restorer in contest.restorers.items():
+        settings = replace(contest.settings.get(name, basic), frames=basic.frames, seed=basic.seed)
+        made = _run(name, restorer, lr_frames, settings)
+        if name == contest.sharpen_like:
+            like = made.sr_frames
+        yield made
+    if contest.sharpen_like is not None:
+        if like is None or judge.lpips is None:
+            raise ValueError("expected LPIPS and a restorer to match `sharpen` with")
+        amount = match_sharpness(lr_frames, judge.hr_frames, like, judge.lpips)
+        settings = replace(basic, amount=amount)
+        yield _run("sharpen", partial(sharpen, amount=amount), lr_frames, settings)
+    for name, results in contest.results.items():
+        settings = replace(basic, folder=str(results.folder))
+        yield _Made(name, to_codes(results.read(case)), None, settings)
 
 
-def degrade_named(hr_frames: Tensor, name: str, level: Level, seed: int) -> Tensor:
-    """Degrade a clip under a seed made from its name."""
-    return Degradation(level)(hr_frames, zlib.crc32(f"{name}/{level}/{seed}".encode()))
-
-
-def to_codes(frames: Tensor) -> Tensor:
-    """Clip to [-1, 1] and round as 8-bit video does."""
-    return ((frames.float().cpu().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-
-
-def bicubic(lr_frames: Tensor) -> Tensor:
-    """The `Restorer` everything has to beat."""
-    height, width = lr_frames.shape[-2:]
-    return resize(lr_frames, (height * SCALE, width * SCALE))
-
-
-def lanczos(lr_frames: Tensor) -> Tensor:
-    """Lanczos resampling with three lobes, a `Restorer`."""
-    height, width = lr_frames.shape[-2:]
-    rows, columns = _lanczos_matrix(height), _lanczos_matrix(width)
-    return rows @ lr_frames.float().cpu() @ columns.T
-
-
-def _lanczos_matrix(size: int) -> Tensor:
-    """Weights of every old sample in every new one, (4 size, size); edges are repeated."""
-    places = (torch.arange(size * SCALE) + 0.5) / SCALE - 0.5
-    first = places.floor().long() - 2
-    matrix = torch.zeros(size * SCALE, size)
-    for tap in range(6):
-        distance = places - (first + tap)
-        weight = torch.sinc(distance) * torch.sinc(distance / 3)
-        matrix.scatter_add_(1, (first + tap).clamp(0, size - 1)[:, None], weight[:, None])
-    return matrix / matrix.sum(dim=1, keepdim=True)
+def _run(name: str, restorer: Restorer, lr_frames: Tensor, settings: Settings) -> _Made:
+    started = time.monotonic()
+    sr_frames = to_codes(restorer(lr_frames))
+    return _Made(name, sr_frames, (time.monotonic() - started) / len(sr_frames), settings)
 
 
 class _Judge:
     """Measures against one truth, whose motion is estimated once."""
 
-    def __init__(self, hr_frames: Tensor, lpips: Lpips | None) -> None:
+    def __init__(self, hr_frames: Tensor, lpips: Distance | None) -> None:
         self.hr_frames = hr_frames
         self.lpips = lpips
         self.flow = DisFlow()
         self.flow_forward, self.visible = metrics.motion_of(hr_frames, self.flow)
         self.true_warping_error = self._warping_error(hr_frames)
 
-    def row(self, sr_frames: Tensor, level: Level, clip: str, restorer: str, seconds: float) -> Row:
-        hr_frames, lpips = self.hr_frames, self.lpips
+    def row(self, made: _Made, case: Case) -> Row:
+        sr_frames, hr_frames, lpips = made.sr_frames, self.hr_frames, self.lpips
         return Row(
-            degradation=level,
-            clip=clip,
-            restorer=restorer,
+            degradation=case.degradation,
+            clip=case.clip,
+            restorer=made.restorer,
             psnr=metrics.psnr_y(sr_frames, hr_frames),
             ssim=metrics.ssim(sr_frames, hr_frames),
             lpips=float(lpips(sr_frames, hr_frames).mean()) if lpips else None,
@@ -225,49 +168,9 @@ class _Judge:
             tof=metrics.tof(sr_frames, hr_frames, self.flow),
             warping_error=self._warping_error(sr_frames),
             true_warping_error=self.true_warping_error,
-            seconds=seconds,
+            seconds=made.seconds,
+            settings=made.settings,
         )
 
     def _warping_error(self, frames: Tensor) -> float:
         return metrics.warping_error(frames, self.flow_forward, self.visible)
-
-
-def _mean(rows: Sequence[Row]) -> Row:
-    lpips = [row.lpips for row in rows if row.lpips is not None]
-    change = [row.tlpips for row in rows if row.tlpips is not None]
-    return Row(
-        degradation=rows[0].degradation,
-        clip=_MEAN,
-        restorer=rows[0].restorer,
-        psnr=fmean(row.psnr for row in rows),
-        ssim=fmean(row.ssim for row in rows),
-        lpips=fmean(lpips) if lpips else None,
-        tlpips=fmean(change) if change else None,
-        tof=fmean(row.tof for row in rows),
-        warping_error=fmean(row.warping_error for row in rows),
-        true_warping_error=fmean(row.true_warping_error for row in rows),
-        seconds=fmean(row.seconds for row in rows),
-    )
-
-
-def _table(rows: Sequence[Row]) -> list[str]:
-    lines = [f"| {' | '.join(_HEAD)} |", "|" + "---|" * len(_HEAD)]
-    for row in rows:
-        cells = (
-            row.degradation,
-            row.clip,
-            row.restorer,
-            f"{row.psnr:.2f}",
-            f"{row.ssim:.4f}",
-            _cell(row.lpips, 4),
-            _cell(row.tlpips, 2),
-            f"{row.tof:.2f}",
-            f"{row.warping_error:.2f} ({row.true_warping_error:.2f})",
-            f"{row.seconds:.3f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _cell(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

@@ -5,7 +5,7 @@ neighbours) of one clip, computed in float32.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +22,10 @@ _FIRES = (3, 4, 6, 7, 9, 10, 11, 12)
 _POOLED = (3, 6, 9)  # fires with a max-pool before them
 _COMPARED = (4, 7, 9, 10, 11, 12)  # beside the first convolution
 _CHUNK = 4  # frames a network sees at once, to bound memory
+
+
+# Two clips (T, 3, H, W) -> how far apart each pair of frames looks, (T,), such as `Lpips`
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def studio_luma(frames: Tensor) -> Tensor:
@@ -145,7 +149,7 @@ class Lpips:
         return F.conv2d(x, weight, bias, stride=stride, padding=padding)
 
 
-def tlpips(sr_frames: Tensor, hr_frames: Tensor, lpips: Lpips) -> float:
+def tlpips(sr_frames: Tensor, hr_frames: Tensor, lpips: Distance) -> float:
     """Change from frame to frame that the truth does not have (tLP of arXiv 1811.09393), x 100.
 
     100 mean_t |LPIPS(sr[t], sr[t+1]) - LPIPS(hr[t], hr[t+1])|, so a still clip of noise scores

@@ -1,16 +1,18 @@
 """Side-by-side pictures of restored clips, because figures do not see everything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vsr_cli.media.png import write_png
 
 _GAP = 4  # pixels between pictures
 _PROFILE_HEIGHT = 8  # pixels each frame of a temporal profile is drawn high
+_LABEL_HEIGHT, _FONT_SIZE = 18, 13  # pixels
 
 
 def contact_sheet(rows: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -39,20 +41,30 @@ def temporal_profile(frames: Tensor, row: int) -> Tensor:
     return frames[:, :, row].transpose(0, 1).repeat_interleave(_PROFILE_HEIGHT, dim=1)
 
 
-def compare_clips(clips: Sequence[Tensor], *, side: int = 256) -> Tensor:
-    """The liveliest part of the middle frame of each clip, and under it the profile through it.
+def label(text: str, width: int) -> Tensor:
+    """A line of black text on white, (3, 18, width), cut where it is too long."""
+    image = Image.new("RGB", (width, _LABEL_HEIGHT), "white")
+    font = ImageFont.load_default(size=_FONT_SIZE)
+    ImageDraw.Draw(image).text((2, 1), text, fill="black", font=font)
+    codes = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return codes.view(_LABEL_HEIGHT, width, 3).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def compare_clips(clips: Mapping[str, Tensor], *, side: int = 256) -> Tensor:
+    """A column for each clip: name, liveliest part of the middle frame, the profile through it.
 
     Args:
         clips: (T, 3, H, W) each, all of one size; the last is the truth, which chooses the part.
         side: of the part, in pixels, or less where the frames are smaller.
     """
-    truth = clips[-1]
+    truth = list(clips.values())[-1]
     num_frames, _, height, width = truth.shape
     side = min(side, height, width)
     top, left = _liveliest(truth[num_frames // 2], side)
-    parts = [clip[..., top : top + side, left : left + side] for clip in clips]
+    parts = [clip[..., top : top + side, left : left + side] for clip in clips.values()]
+    labels = [label(name, side) for name in clips]
     stills = [part[num_frames // 2] for part in parts]
-    return contact_sheet([stills, [temporal_profile(part, side // 2) for part in parts]])
+    return contact_sheet([labels, stills, [temporal_profile(part, side // 2) for part in parts]])
 
 
 def save_picture(path: Path, picture: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,115 +11,105 @@ import torch
 import typer
 from torch.utils.data import DataLoader
 
+from vsr_cli.errors import VsrError
 from vsr_cli.models.weights import load_weights, save_weights
-from vsr_cli.training.dataset import ClipDataset, Sample
-from vsr_cli.training.loop import TrainConfig, resume_iteration, train
+from vsr_cli.training import parallel
+from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
+from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe
+from vsr_cli.training.loop import Recipe, TrainConfig, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
-from vsr_cli.training.recipes import AutoencoderRecipe, DecoderRecipe, DenoiserRecipe
+from vsr_cli.training.recipes import AutoencoderRecipe, DenoiserRecipe
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-Data = Annotated[Path, typer.Option(help="Folder made by `python -m vsr_cli.training.dataset`.")]
-Run = Annotated[Path, typer.Option(help="Folder of this stage; the same one resumes.")]
-Init = Annotated[Path | None, typer.Option(help="Weights of the stage before.")]
-Iterations = Annotated[int, typer.Option(help="Length of the whole stage.")]
-Minutes = Annotated[float, typer.Option(help="Stop after this slice; run again to go on.")]
-Batch = Annotated[int, typer.Option(help="Samples in a batch.")]
-Crop = Annotated[int, typer.Option(help="Side of HR crops, a multiple of 16.")]
-Frames = Annotated[int, typer.Option(help="Frames in a sample; above 1 trains along time.")]
-Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:0.")]
-Workers = Annotated[int, typer.Option(help="Processes that prepare samples.")]
-Seed = Annotated[int, typer.Option(help="Of data and noise.")]
-Vgg = Annotated[Path | None, typer.Option(help="VGG-19 features; none: no perceptual loss.")]
+
+class StageName(StrEnum):
+    """The stages, in their order."""
+
+    AUTOENCODER = "autoencoder"  # A
+    DENOISER = "denoiser"  # B1
+    CLIPS = "clips"  # B2
+    STUDENT = "student"  # C
+    DECODER = "decoder"  # D
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a stage is trained where the user says nothing, on one GPU."""
+
+    iterations: int
+    batch: int
+    crop: int
+    frames: int
+    rate: float
+
+
+PLANS = {
+    StageName.AUTOENCODER: Plan(iterations=20_000, batch=64, crop=256, frames=1, rate=4e-4),
+    StageName.DENOISER: Plan(iterations=60_000, batch=64, crop=256, frames=1, rate=3e-4),
+    StageName.CLIPS: Plan(iterations=30_000, batch=16, crop=256, frames=5, rate=1.5e-4),
+    StageName.STUDENT: Plan(iterations=6_000, batch=12, crop=256, frames=3, rate=1e-4),
+    StageName.DECODER: Plan(iterations=10_000, batch=8, crop=256, frames=5, rate=2e-4),
+}
 
 
 @app.command()
-def autoencoder(
-    data: Data,
-    run: Run = Path("runs/autoencoder"),
-    init: Init = None,
-    iterations: Iterations = 20_000,
-    minutes: Minutes = math.inf,
-    batch: Batch = 16,
-    crop: Crop = 128,
-    rate: Rate = 4e-4,
-    device: Device = "cpu",
-    workers: Workers = 1,
-    seed: Seed = 0,
-    vgg: Vgg = None,
+def stage(
+    name: Annotated[StageName, typer.Argument(metavar="STAGE", help=" ".join(StageName))],
+    data: Annotated[Path, typer.Option(help="Folder made by `shards`.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of this stage; the same one resumes.", show_default="runs/STAGE"),
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights of the stage before.")] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Length of the stage.")] = None,
+    minutes: Annotated[
+        float, typer.Option(help="Stop after this slice; run again to go on.")
+    ] = math.inf,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples in a batch.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of crops, a multiple of 16.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames in a sample.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of the few-step chain; C and D.")] = 4,
+    device: Annotated[str, typer.Option(help="cpu or cuda; torchrun numbers the GPUs.")] = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that prepare samples.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of data and noise.")] = 0,
+    vgg: Annotated[
+        Path | None, typer.Option(help="VGG-19 features; none: no perceptual loss.")
+    ] = None,
+    compile_networks: Annotated[
+        bool, typer.Option("--compile", help="torch.compile: pays on a GPU.")
+    ] = False,
 ) -> None:
-    """Stage A: trunk, encoder and decoder on single frames."""
+    """Train one stage, or its next slice; sizes not given are those of one GPU."""
+    plan = PLANS[name]
     config = TrainConfig(
-        run=run,
+        run=run or Path("runs") / name.value,
         init=init,
-        iterations=iterations,
+        iterations=iterations or plan.iterations,
         minutes=minutes,
-        learning_rate=rate,
-        device=device,
+        learning_rate=rate or plan.rate,
         seed=seed,
+        compile=compile_networks,
     )
-    recipe = AutoencoderRecipe(VggFeatures(vgg).to(device) if vgg else None)
-    train(recipe, load_batches(data, config, batch, crop, 1, workers), config)
+    features = VggFeatures(vgg).to(device) if vgg else None
+    torch.manual_seed(seed)  # a discriminator starts at random
+    recipe = _recipe(name, features, steps, config.learning_rate)
+    with parallel.joined(torch.device(device)) as own:
+        batches = load_batches(
+            data, config, batch or plan.batch, crop or plan.crop, frames or plan.frames, workers
+        )
+        complete = train(recipe, batches, config, own)
+    typer.echo("complete" if complete else "stopped; the same command goes on", err=True)
 
 
 @app.command()
-def denoiser(
-    data: Data,
-    init: Init,
-    run: Run = Path("runs/denoiser"),
-    iterations: Iterations = 40_000,
-    minutes: Minutes = math.inf,
-    batch: Batch = 16,
-    crop: Crop = 128,
-    frames: Frames = 1,
-    rate: Rate = 3e-4,
-    device: Device = "cpu",
-    workers: Workers = 1,
-    seed: Seed = 0,
+def shards(
+    sources: Annotated[list[Path], typer.Argument(help="Videos, images, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the arrays.")],
 ) -> None:
-    """Stages B1 (`--frames 1`) and B2 (`--frames 5`): condition encoder and U-Net."""
-    config = TrainConfig(
-        run=run,
-        init=init,
-        iterations=iterations,
-        minutes=minutes,
-        learning_rate=rate,
-        device=device,
-        seed=seed,
-    )
-    train(DenoiserRecipe(), load_batches(data, config, batch, crop, frames, workers), config)
-
-
-@app.command()
-def decoder(
-    data: Data,
-    init: Init,
-    run: Run = Path("runs/decoder"),
-    iterations: Iterations = 10_000,
-    minutes: Minutes = math.inf,
-    batch: Batch = 4,
-    crop: Crop = 128,
-    frames: Frames = 5,
-    steps: Annotated[int, typer.Option(help="Of the sampler that draws the latents.")] = 4,
-    rate: Rate = 2e-4,
-    device: Device = "cpu",
-    workers: Workers = 1,
-    seed: Seed = 0,
-    vgg: Vgg = None,
-) -> None:
-    """Stage D: the sequence decoder on sampled latents."""
-    config = TrainConfig(
-        run=run,
-        init=init,
-        iterations=iterations,
-        minutes=minutes,
-        learning_rate=rate,
-        device=device,
-        seed=seed,
-    )
-    recipe = DecoderRecipe(VggFeatures(vgg).to(device) if vgg else None, steps, rate)
-    train(recipe, load_batches(data, config, batch, crop, frames, workers), config)
+    """Decode videos and images once, to arrays that training maps into memory."""
+    typer.echo(f"{len(write_shards(sources, out))} arrays in {out}", err=True)
 
 
 @app.command()
@@ -125,7 +117,7 @@ def blend(
     first: Annotated[Path, typer.Argument(help="Weights of one stage.")],
     second: Annotated[Path, typer.Argument(help="Weights of a later stage, trained from them.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
-    share: Annotated[float, typer.Option(min=0, max=1, help="Of the second, 0 to 1.")] = 0.3,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the second, 0 to 1.")] = 0.5,
 ) -> None:
     """Mix two sets of weights linearly: less of what the later stage gained, and lost."""
     model, later = load_weights(first), load_weights(second).state_dict()
@@ -133,18 +125,37 @@ def blend(
     save_weights(out, mixed, model.config)
 
 
+def _recipe(name: StageName, vgg: VggFeatures | None, steps: int, rate: float) -> Recipe:
+    if name is StageName.AUTOENCODER:
+        return AutoencoderRecipe(vgg)
+    if name is StageName.STUDENT:
+        return StudentRecipe(vgg, steps, rate)
+    if name is StageName.DECODER:
+        return DecoderRecipe(vgg, steps, rate)
+    return DenoiserRecipe()
+
+
 def load_batches(
     data: Path, config: TrainConfig, batch: int, crop: int, frames: int, workers: int
 ) -> Iterator[Sample]:
-    """Batches from where the stage stands, so that a resumed run sees new samples."""
+    """Batches from where the stage stands: a resumed run sees new samples, each process its own."""
     dataset = ClipDataset(
         data,
         num_frames=frames,
         crop_size=crop,
         seed=config.seed,
-        start=resume_iteration(config) * batch,
+        start=resume_iteration(config) * batch * parallel.num_ranks(),
+        batch=batch,
+        rank=parallel.rank(),
+        num_ranks=parallel.num_ranks(),
     )
-    loader = DataLoader(dataset, batch_size=batch, num_workers=workers, worker_init_fn=_one_thread)
+    loader = DataLoader(
+        dataset,
+        batch_size=batch,
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        pin_memory=torch.cuda.is_available(),
+    )
     yield from loader
 
 
@@ -152,5 +163,15 @@ def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
+def main() -> None:
+    """Run a command; what the user can mend is one line with a hint, as in `vsr`."""
+    try:
+        app()
+    except VsrError as error:
+        parts = (f"vsr: {error}", error.why, f"hint: {error.hint}" if error.hint else None)
+        typer.echo("; ".join(part for part in parts if part), err=True)
+        raise SystemExit(error.exit_code) from None
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,6 +1,5 @@
 """Training samples: footage decoded once to memory-mapped arrays, then cropped and degraded."""
 
-import argparse
 import csv
 import random
 import re
@@ -106,7 +105,7 @@ def read_shards(folder: Path) -> list[Shard]:
         raise InputError(
             f"`{folder}` holds no training data",
             why=f"there is no `{_INDEX}`",
-            hint="make it with `python -m vsr_cli.training.dataset SOURCE --out DIR`",
+            hint="make it with `python -m vsr_cli.training shards SOURCE --out DIR`",
         )
     with index.open(newline="") as stream:
         rows = list(csv.reader(stream))[1:]
@@ -117,7 +116,7 @@ def read_shards(folder: Path) -> list[Shard]:
 
 
 class ClipDataset(IterableDataset[Sample]):
-    """Endless samples; number `i` is the same whatever the number of workers.
+    """Endless samples; number `i` is the same whatever the number of workers and processes.
 
     Sources are drawn evenly, whatever the number of their clips. Photographs give clips too,
     with a camera that moves over them, and then flow and visibility are exact.
@@ -131,6 +130,9 @@ class ClipDataset(IterableDataset[Sample]):
         still_share: how many of the others come from photographs.
         seed: of everything.
         start: number of the first sample, to go on where another run ended.
+        batch: samples in a batch; workers take whole batches in turn.
+        rank: which of the processes that train together this is; they take batches in turn too.
+        num_ranks: how many there are.
     """
 
     def __init__(
@@ -144,6 +146,9 @@ class ClipDataset(IterableDataset[Sample]):
         still_share: float = 0.5,
         seed: int = 0,
         start: int = 0,
+        batch: int = 1,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         if crop_size % 16 or crop_size < 16:
             raise ValueError(f"expected a crop of a multiple of 16, got {crop_size}")
@@ -151,6 +156,7 @@ class ClipDataset(IterableDataset[Sample]):
         self.degradation = Degradation(level)
         self.scene_share, self.still_share = scene_share, still_share
         self.seed, self.start = seed, start
+        self.batch, self.rank, self.num_ranks = batch, rank, num_ranks
         usable = [s for s in read_shards(shards) if min(s.height, s.width) >= crop_size]
         self.stills = _by_source(s for s in usable if s.num_frames == 1)
         self.clips = _by_source(s for s in usable if s.num_frames >= max(num_frames, 2))
@@ -162,11 +168,12 @@ class ClipDataset(IterableDataset[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
-        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        index = self.start + offset
+        turn, num_workers = (worker.id, worker.num_workers) if worker else (0, 1)
         while True:
-            yield self.sample(index)
-            index += stride
+            first = self.start + (turn * self.num_ranks + self.rank) * self.batch
+            for index in range(first, first + self.batch):
+                yield self.sample(index)
+            turn += num_workers
 
     def sample(self, index: int) -> Sample:
         """Sample number `index`."""
@@ -282,15 +289,3 @@ def _turn(frames: Tensor, draw: random.Random) -> Tensor:
     if draw.random() < 0.5:
         frames = frames.flip(-1)
     return torch.rot90(frames, draw.randrange(4), dims=(-2, -1)).contiguous()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Decode videos and images for training.")
-    parser.add_argument("sources", nargs="+", type=Path, help="files or folders")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the arrays")
-    options = parser.parse_args()
-    write_shards(options.sources, options.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """One training loop for every stage: resume, EMA, schedule, log."""
 
-import csv
 import math
 import time
 from collections.abc import Iterator
@@ -14,11 +13,14 @@ from torch import Tensor, nn
 
 from vsr_cli.models.small.model import SmallConfig, SmallModel
 from vsr_cli.models.weights import load_weights, save_weights
+from vsr_cli.training import parallel
+from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.curves import Log
 from vsr_cli.training.dataset import Sample
 
 EMA_DECAY = 0.999
 SAVE_SECONDS = 120
-STATE, WEIGHTS, LOG = "state.pt", "weights.safetensors", "log.csv"
+STATE, WEIGHTS = "state.pt", "weights.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +34,17 @@ class TrainConfig:
     learning_rate: float = 3e-4
     warmup: int = 200  # iterations
     clip_norm: float = 1.0
-    device: str = "cpu"
     seed: int = 0
     log_every: int = 50  # iterations
+    compile: bool = False  # torch.compile: pays on a GPU
 
 
 class Recipe(Protocol):
     """What a stage is: which modules it trains and what it minimises."""
 
     @property
-    def extra(self) -> nn.Module:
-        """Trained beside the model by the recipe itself (a discriminator), or empty."""
+    def adversary(self) -> Adversary | None:
+        """Trained beside the model by the recipe itself."""
         ...
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
@@ -58,86 +60,128 @@ class Recipe(Protocol):
         ...
 
 
-def train(recipe: Recipe, batches: Iterator[Sample], config: TrainConfig) -> bool:
+def train(
+    recipe: Recipe, batches: Iterator[Sample], config: TrainConfig, device: torch.device
+) -> bool:
     """Train a stage, or the next slice of it; returns whether the stage is complete.
 
-    The folder `config.run` holds the resumable state, the EMA weights and a CSV log; each file
-    is replaced whole, so stopping at any time loses at most two minutes.
+    The folder `config.run` holds the resumable state, the EMA weights and a CSV log with its
+    curves; each file is replaced whole, so stopping at any time loses at most two minutes. What
+    is drawn depends on seed and iteration alone: a run in slices is the run in one piece.
     """
-    torch.manual_seed(config.seed)
-    device = torch.device(config.device)
-    config.run.mkdir(parents=True, exist_ok=True)
-    model = load_weights(config.init) if config.init else SmallModel(SmallConfig())
-    model.to(device).to(memory_format=torch.channels_last).train().requires_grad_(False)
-    recipe.extra.to(device)
-    parts = recipe.trained(model)
-    for part in parts:
-        part.requires_grad_(True)
-    parameters: list[Tensor] = [p for part in parts for p in part.parameters()]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-    )
-    ema = deepcopy(model).eval().requires_grad_(False)
-    averaged: list[Tensor] = [p for part in recipe.trained(ema) for p in part.parameters()]
+    return _Run(recipe, config, device).go(batches)
 
-    first = 0
-    state_path = config.run / STATE
-    if state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        recipe.extra.load_state_dict(state["extra"])
-        first = state["iteration"]
 
-    def save(iteration: int) -> None:
-        state = {
-            "model": model.state_dict(),
-            "ema": ema.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "extra": recipe.extra.state_dict(),
-            "iteration": iteration,
-        }
-        torch.save(state, state_path.with_suffix(".part"))
-        state_path.with_suffix(".part").replace(state_path)
-        part = config.run / (WEIGHTS + ".part")
-        save_weights(part, ema.state_dict(), model.config)
-        part.replace(config.run / WEIGHTS)
+class _Run:
+    """A stage while it is trained."""
 
-    started = saved = time.monotonic()
-    sums: dict[str, float] = {}
-    iteration = first
-    while iteration < config.iterations and time.monotonic() - started < config.minutes * 60:
-        progress = iteration / config.iterations
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(iteration, config)
-        batch = Sample(*(value.to(device) for value in next(batches)))
-        with torch.autocast(device.type, torch.bfloat16):
-            terms = recipe.losses(model, batch, progress)
+    def __init__(self, recipe: Recipe, config: TrainConfig, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.recipe, self.config, self.device = recipe, config, device
+        model = load_weights(config.init) if config.init else SmallModel(SmallConfig())
+        model.to(device).to(memory_format=torch.channels_last).train().requires_grad_(False)
+        parallel.copy_from_first(model)
+        if recipe.adversary:
+            recipe.adversary.to(device)
+            parallel.copy_from_first(recipe.adversary.discriminator)
+        for part in recipe.trained(model):
+            part.requires_grad_(True)
+        self.model = model
+        self.parameters: list[Tensor] = [
+            p for part in recipe.trained(model) for p in part.parameters()
+        ]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=1e-4,
+            fused=True,
+        )
+        self.ema = deepcopy(model).eval()
+        self.averaged: list[Tensor] = [
+            p for part in recipe.trained(self.ema) for p in part.parameters()
+        ]
+        self.ema.requires_grad_(False)
+        self.iteration = 0
+        self.log = Log(config.run)
+        if (config.run / STATE).exists():
+            self.load()
+        else:
+            self.log.clear()
+        if config.compile:
+            for part in model.children():
+                part.compile()
+
+    def go(self, batches: Iterator[Sample]) -> bool:
+        config = self.config
+        started = saved = time.monotonic()
+        done = self.iteration >= config.iterations
+        late = False
+        while not done and not late:
+            self.step(next(batches))
+            done = self.iteration >= config.iterations
+            now = time.monotonic()
+            if self.iteration % config.log_every == 0:
+                self.log.write(self.iteration, now - started)
+            late = parallel.decide_together(now - started > config.minutes * 60, self.device)
+            if now - saved > SAVE_SECONDS:
+                self.save()
+                saved = now
+        self.log.write(self.iteration, time.monotonic() - started)
+        if done:
+            self.recipe.finish(self.ema, batches)
+        self.save()
+        return done
+
+    def step(self, sample: Sample) -> None:
+        """One iteration."""
+        config = self.config
+        torch.manual_seed(_iteration_seed(config.seed, self.iteration))
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * _schedule(self.iteration, config)
+        batch = Sample(*(value.to(self.device, non_blocking=True) for value in sample))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            terms = self.recipe.losses(self.model, batch, self.iteration / config.iterations)
         total = torch.stack([term.float() for term in terms.values()]).sum()
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         total.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        parallel.average_gradients(self.parameters)
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         if torch.isfinite(norm):  # a rare bad batch must not poison weights and EMA
-            optimizer.step()
-        decay = min(EMA_DECAY, (1 + iteration) / (10 + iteration))
+            self.optimizer.step()
+        decay = min(EMA_DECAY, (1 + self.iteration) / (10 + self.iteration))
         with torch.no_grad():
-            torch._foreach_lerp_(averaged, parameters, 1 - decay)
-        iteration += 1
-        for name, term in {**terms, "norm": norm}.items():
-            sums[name] = sums.get(name, 0.0) + float(term.detach()) / config.log_every
-        if iteration % config.log_every == 0:
-            _log(config.run / LOG, iteration, time.monotonic() - started, sums)
-            sums = {}
-        if time.monotonic() - saved > SAVE_SECONDS:
-            save(iteration)
-            saved = time.monotonic()
+            torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
+        self.iteration += 1
+        self.log.add({**terms, "norm": norm})
 
-    complete = iteration >= config.iterations
-    if complete:
-        recipe.finish(ema, batches)
-    save(iteration)
-    return complete
+    def load(self) -> None:
+        state = torch.load(self.config.run / STATE, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.recipe.adversary:
+            self.recipe.adversary.load_state_dict(state["adversary"])
+        self.iteration = state["iteration"]
+
+    def save(self) -> None:
+        """Replace state and weights, and draw the curves; only the first process does."""
+        if parallel.rank() > 0:
+            return
+        adversary = self.recipe.adversary
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adversary": adversary.state_dict() if adversary else {},
+            "iteration": self.iteration,
+        }
+        run = self.config.run
+        torch.save(state, run / (STATE + ".part"))
+        (run / (STATE + ".part")).replace(run / STATE)
+        save_weights(run / (WEIGHTS + ".part"), self.ema.state_dict(), self.model.config)
+        (run / (WEIGHTS + ".part")).replace(run / WEIGHTS)
+        self.log.draw()
 
 
 def resume_iteration(config: TrainConfig) -> int:
@@ -156,8 +200,6 @@ def _schedule(iteration: int, config: TrainConfig) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(angle))
 
 
-def _log(path: Path, iteration: int, seconds: float, values: dict[str, float]) -> None:
-    """Append a line: iteration, seconds of this slice, then name=value pairs."""
-    with path.open("a", newline="") as file:
-        row = [f"{name}={value:.5f}" for name, value in values.items()]
-        csv.writer(file).writerow([iteration, f"{seconds:.0f}", *row])
+def _iteration_seed(seed: int, iteration: int) -> int:
+    """Every process draws its own noise, the same whenever this iteration is run."""
+    return (seed << 40) + (parallel.rank() << 32) + iteration

@@ -1,6 +1,5 @@
 """Training losses; frames are (B, T, 3, H, W) in [-1, 1] unless said otherwise."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -95,33 +94,6 @@ def structure_warp_loss(
     return 0.5 * (backward.abs().mean() + forward.abs().mean())
 
 
-def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge loss of a discriminator's scores."""
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
-
-
-class PatchDiscriminator(nn.Module):
-    """Scores overlapping patches of single frames (PatchGAN), with spectral norm.
-
-    Shape: (N, 3, H, W) -> (N, 1, H/8, W/8).
-    """
-
-    def __init__(self, channels: int = 32) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        widths = [3 * 4, channels, 2 * channels, 4 * channels]
-        layers.append(nn.PixelUnshuffle(2))
-        for index, (c_in, c_out) in enumerate(pairwise(widths)):
-            stride = 1 if index == 0 else 2
-            conv = nn.Conv2d(c_in, c_out, 3 if stride == 1 else 4, stride=stride, padding=1)
-            layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
-        layers.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return self.layers(frames)
-
-
 class VggFeatures(nn.Module):
     """VGG-19 features for a perceptual loss; weights are the user's, never shipped.
 
@@ -157,10 +129,21 @@ class VggFeatures(nn.Module):
         return features
 
     def distance(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Weighted L1 between features, each divided by the truth's mean magnitude."""
+        """How far features are apart: their size and their direction, over three layers.
+
+        L1 divided by the truth's mean magnitude (weights 0.1, 0.1, 1), plus the squared distance
+        of unit vectors over channels (arXiv 1801.03924, eq. 1, without learned weights).
+        """
         with torch.no_grad():
             wanted = self(target)
         total = prediction.new_zeros(())
         for weight, a, b in zip(self.weights, self(prediction), wanted, strict=True):
+            a, b = a.float(), b.float()
             total = total + weight * (a - b).abs().mean() / b.abs().mean().clamp_min(1e-3)
+            total = total + (unit(a) - unit(b)).square().sum(dim=1).mean()
         return total
+
+
+def unit(features: Tensor) -> Tensor:
+    """Each pixel's vector over channels, at length 1; (N, C, H, W)."""
+    return features / (features.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()

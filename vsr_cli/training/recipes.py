@@ -1,4 +1,4 @@
-"""The stages that make the shipped weights: autoencoder, denoiser, sequence decoder."""
+"""The stages that need no decoded clip: autoencoder and denoiser."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,22 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.diffusion.motion import Motion
-from vsr_cli.diffusion.sampler import sample_latents
 from vsr_cli.diffusion.schedule import make_scheduler
-from vsr_cli.models.flow import DisFlow
-from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.model import Condition, SmallModel
 from vsr_cli.ops.warp import backward_warp, resize_flow
 from vsr_cli.training import losses as L
+from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.dataset import Sample
 
 KL_WEIGHT = 5e-4  # per latent value; keeps latents to what the decoder can use
 EQUIVARIANCE_WEIGHT = 0.02
 PERCEPTUAL_WEIGHT = 0.05
-ADVERSARIAL_WEIGHT = 0.025  # arXiv 2312.00853, section 3.3
 DRAWS = 2  # times and noises for each sample: preparing and encoding samples is not cheap
-PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
+PERCEPTUAL_CROP = 96  # pixels; VGG costs more than the model itself
 
 
 class AutoencoderRecipe:
@@ -32,10 +28,10 @@ class AutoencoderRecipe:
     super-resolution network, which is the floor of everything built on it.
     """
 
+    adversary: Adversary | None = None
+
     def __init__(self, vgg: L.VggFeatures | None) -> None:
         self.vgg = vgg
-        self.extra = nn.Identity()
-        self.count = 0
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.trunk, model.encoder, model.decoder]
@@ -64,8 +60,7 @@ class AutoencoderRecipe:
             "frequency": 0.1 * L.focal_frequency_loss(frames.float(), hr),
             "kl": KL_WEIGHT * L.kl_loss(mean[:used], log_variance[:used]),
         }
-        self.count += 1
-        if self.count % 4 == 0:
+        if torch.rand(()) < 0.25:  # it costs as much as the rest
             terms["equivariance"] = EQUIVARIANCE_WEIGHT * equivariance(model, batch, mean)
         if self.vgg is not None and progress > 0.5:
             terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
@@ -78,8 +73,9 @@ class AutoencoderRecipe:
 class DenoiserRecipe:
     """Stages B1 (single frames) and B2 (clips): condition encoder and U-Net, v-prediction."""
 
+    adversary: Adversary | None = None
+
     def __init__(self) -> None:
-        self.extra = nn.Identity()
         # Only its table of cumulative alphas is used, the same at run time.
         self.alphas = make_scheduler(1).alphas_cumprod
 
@@ -113,101 +109,6 @@ class DenoiserRecipe:
                 known = slice(0, batch.hr.shape[0])  # one draw of each sample
                 terms["warp"] = 0.5 * warp_consistency(latents[known], target[known], batch)
         return terms
-
-    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
-        return None
-
-
-class DecoderRecipe:
-    """Stage D: the decoder with its memory, on latents drawn by the sampler.
-
-    Latents come from `steps` steps, one batch in four from three times as many: more steps give
-    livelier latents, and the decoder must cope with both.
-
-    L = L_recon + 0.5 L_diff + 0.5 L_swc + 0.025 L_GAN (arXiv 2312.00853, eq. 4 to 6).
-    """
-
-    def __init__(self, vgg: L.VggFeatures | None, steps: int, learning_rate: float) -> None:
-        self.vgg = vgg
-        self.steps = steps
-        self.flow = DisFlow()
-        self.discriminator = L.PatchDiscriminator()
-        self.extra = self.discriminator
-        self.optimizer = torch.optim.AdamW(
-            self.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.99)
-        )
-
-    def trained(self, model: SmallModel) -> list[nn.Module]:
-        return [model.decoder]
-
-    def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
-        hr, lr = batch.hr, batch.lr
-        motion = estimate(self.flow, lr)
-        with torch.no_grad():
-            condition = model.condition(lr)
-            latents = self.latents(model, batch)
-        recalls: list[Recall | None] = [None]
-        for t in range(lr.shape[1] - 1):
-            recalls.append(Recall(motion.flow_backward[:, t], motion.visible_backward[:, t]))
-        zero = torch.rand(hr.shape[0], device=hr.device) < 0.25
-        latents[zero] = 0
-        frames, _ = model.decode(
-            latents,
-            lr,
-            condition.lr_features,
-            fidelity=random_fidelity(zero),
-            remembered=None,
-            recalls=recalls,
-        )
-        true_motion = estimate(self.flow, hr)
-        terms = {
-            "recon": L.charbonnier(frames, hr),
-            "gradient": 0.25 * L.gradient_loss(frames, hr),
-            "difference": 0.5 * L.difference_loss(frames, hr),
-            "structure": 0.5
-            * L.structure_warp_loss(
-                frames,
-                hr,
-                true_motion.flow_forward,
-                true_motion.flow_backward,
-                true_motion.visible_forward,
-                true_motion.visible_backward,
-            ),
-        }
-        if self.vgg is not None:
-            terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
-        if progress > 0.2:
-            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversarial(frames, hr)
-        return terms
-
-    def latents(self, model: SmallModel, batch: Sample) -> Tensor:
-        """Latents as the sampler draws them, (B, T, L, h, w)."""
-        condition = model.condition(batch.lr)
-        b, t, _, h, w = batch.lr.shape
-        shape = (b, t, model.latent_channels, h // 2, w // 2)
-        latents, _ = sample_latents(
-            lambda x, log_snr, past: model.denoise(x, log_snr, condition, past),
-            shape=shape,
-            scheduler=make_scheduler(self.steps * (3 if torch.rand(()) < 0.25 else 1)),
-            noise=lambda step: torch.randn(shape, device=batch.lr.device),
-            motion=None,
-            motion_scale=0.0,
-            history=None,
-        )
-        return latents.clone()
-
-    def adversarial(self, frames: Tensor, hr: Tensor) -> Tensor:
-        """Train the discriminator one step, then return the generator's hinge term."""
-        fake, real = frames.flatten(0, 1), hr.flatten(0, 1)
-        self.discriminator.requires_grad_(True)
-        loss = L.hinge_discriminator_loss(
-            self.discriminator(real).float(), self.discriminator(fake.detach()).float()
-        )
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.discriminator.requires_grad_(False)
-        return -self.discriminator(fake).float().mean()
 
     def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
         return None
@@ -269,9 +170,9 @@ def equivariance(model: SmallModel, batch: Sample, mean: Tensor) -> Tensor:
 def perceptual(vgg: L.VggFeatures, frames: Tensor, hr: Tensor) -> Tensor:
     """VGG distance of one random square of every second frame."""
     fake, real = frames.flatten(0, 1)[::2], hr.flatten(0, 1)[::2]
-    room = fake.shape[-1] - PERCEPTUAL_CROP
-    top, left = (int(torch.randint(0, room + 1, ())) for _ in range(2))
-    rows, columns = slice(top, top + PERCEPTUAL_CROP), slice(left, left + PERCEPTUAL_CROP)
+    side = min(PERCEPTUAL_CROP, fake.shape[-1])
+    top, left = (int(torch.randint(0, fake.shape[-1] - side + 1, ())) for _ in range(2))
+    rows, columns = slice(top, top + side), slice(left, left + side)
     return vgg.distance(fake[..., rows, columns], real[..., rows, columns])
 
 
@@ -288,9 +189,3 @@ def warp_consistency(latents: Tensor, target: Tensor, batch: Sample) -> Tensor:
         return backward_warp(z[:, :-1].flatten(0, 1), flow) - z[:, 1:].flatten(0, 1)
 
     return (visible * (residual(latents) - residual(target))).abs().mean()
-
-
-@torch.no_grad()
-def estimate(flow: DisFlow, frames: Tensor) -> Motion:
-    """DIS flow and visibility on the frames' own grid."""
-    return Motion.from_flow(*flow(frames))

@@ -143,7 +143,7 @@ class TemporalMixer(nn.Module):
         stacked = torch.cat(taps, dim=2).flatten(0, 1)  # (B*T, (reach+1)*C, H, W)
         stacked = stacked.contiguous(memory_format=torch.channels_last)
         mixed = self.conv(stacked).unflatten(0, (b, num_frames))
-        # Cloned: a view would keep every frame of the clip alive, once for every step.
+        # Cloned: a view would keep every frame of the clip alive as long as itself.
         return x + mixed, seen[:, -self.reach :].detach().clone()
 
 

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.conftest import MakeClip
+from tests.networks import TINY, tiny_model, write_tiny_weights
+from vsr_cli.models.weights import load_weights, save_weights
+from vsr_cli.training import __main__ as commands
+from vsr_cli.training import scenes
+from vsr_cli.training.curves import CURVES, LOG
+from vsr_cli.training.loop import STATE, WEIGHTS
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "_POOL", 4)
+    monkeypatch.setattr(scenes, "_PICTURE", 96)
+
+
+@pytest.fixture
+def shards(make_clip: MakeClip, tmp_path: Path) -> Path:
+    footage = tmp_path / "footage"
+    footage.mkdir()
+    make_clip(footage / "walk.mp4", num_frames=6, size=(64, 80))
+    result = runner.invoke(commands.app, ["shards", str(footage), "--out", str(tmp_path / "data")])
+    assert result.exit_code == 0
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("stage", list(commands.StageName))
+def test_every_stage_runs_and_leaves_weights_state_log_and_curves(
+    stage: str, shards: Path, tmp_path: Path
+) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    run = tmp_path / "run"
+    sizes = ["--batch", "2", "--crop", "32", "--frames", "1" if stage == "autoencoder" else "2"]
+    options = ["--data", str(shards), "--init", str(init), "--run", str(run), "--iterations", "2"]
+    result = runner.invoke(commands.app, ["stage", stage, *options, *sizes, "--workers", "0"])
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in run.iterdir()} == {WEIGHTS, STATE, LOG, CURVES}
+    assert load_weights(run / WEIGHTS).config == TINY
+
+
+def test_missing_data_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(tmp_path), "--run", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["training", "stage", "autoencoder", *options])
+    with pytest.raises(SystemExit) as stop:
+        commands.main()
+    assert stop.value.code == 3
+    assert "hint: " in capsys.readouterr().err
+
+
+def test_a_blend_lies_between_its_parents(tmp_path: Path) -> None:
+    parents = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for seed, path in enumerate(parents):
+        save_weights(path, tiny_model(seed).state_dict(), TINY)
+    out = tmp_path / "c.safetensors"
+    result = runner.invoke(
+        commands.app, ["blend", *map(str, parents), "--out", str(out), "--share", "0.25"]
+    )
+    assert result.exit_code == 0
+    first, second, mixed = (load_weights(path).trunk.stem.weight for path in (*parents, out))
+    torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second, atol=1e-3, rtol=0)

@@ -1,0 +1,92 @@
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from tests.networks import write_tiny_weights
+from tests.training.samples import batch
+from vsr_cli.models.weights import load_weights
+from vsr_cli.training.curves import CURVES, LOG, draw_curves
+from vsr_cli.training.dataset import Sample
+from vsr_cli.training.finishing import StudentRecipe
+from vsr_cli.training.loop import TrainConfig, resume_iteration, train
+from vsr_cli.training.recipes import AutoencoderRecipe
+
+CPU = torch.device("cpu")
+
+
+def endless(num_frames: int = 1) -> Iterator[Sample]:
+    return repeat(batch(num_frames))
+
+
+def student() -> StudentRecipe:
+    torch.manual_seed(0)
+    return StudentRecipe(None, steps=2, learning_rate=1e-3)
+
+
+def logged(run: Path) -> list[dict[str, str]]:
+    with (run / LOG).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    run = tmp_path / "run"
+    config = TrainConfig(run=run, init=init, iterations=4, log_every=1, warmup=1)
+
+    assert not train(AutoencoderRecipe(None), endless(), replace(config, minutes=0), CPU)
+    assert resume_iteration(config) == 1
+    assert train(AutoencoderRecipe(None), endless(), config, CPU)
+    assert resume_iteration(config) == 4
+    lines = [int(row["iteration"]) for row in logged(run) if row["name"] == "norm"]
+    assert lines == [1, 2, 3, 4]
+
+    before, after = load_weights(init).state_dict(), load_weights(run / "weights.safetensors")
+    changed = {
+        name.split(".")[0]
+        for name, tensor in after.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"trunk", "encoder", "decoder", "latent_std"}
+
+
+def test_a_run_in_slices_is_the_run_in_one_piece(tmp_path: Path) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    whole = TrainConfig(run=tmp_path / "whole", init=init, iterations=4, warmup=1)
+    train(student(), endless(2), whole, CPU)
+    sliced = replace(whole, run=tmp_path / "sliced", minutes=0)
+    while not train(student(), endless(2), sliced, CPU):
+        assert resume_iteration(sliced) < 4
+    one = load_weights(whole.run / "weights.safetensors").state_dict()
+    other = load_weights(sliced.run / "weights.safetensors").state_dict()
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    config = TrainConfig(
+        run=tmp_path / "run", init=init, iterations=40, log_every=10, warmup=1, learning_rate=3e-3
+    )
+    train(AutoencoderRecipe(None), endless(), config, CPU)
+    gradients = [float(row["value"]) for row in logged(config.run) if row["name"] == "gradient"]
+    assert gradients[-1] < 0.97 * gradients[0]
+    with Image.open(config.run / CURVES) as picture:
+        assert picture.width > 300
+
+
+def test_a_curve_goes_down_where_values_do() -> None:
+    picture = draw_curves({"loss": [(1, 9.0), (10, 5.0), (20, 1.0)], "nan": [(1, float("nan"))]})
+    blue = [
+        (x, y)
+        for x in range(320)
+        for y in range(picture.height)
+        if picture.getpixel((x, y)) == (70, 130, 180)
+    ]
+    left = [y for x, y in blue if x < 60]
+    right = [y for x, y in blue if x > 260]
+    assert left
+    assert max(left) < min(right)

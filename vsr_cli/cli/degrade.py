@@ -1,0 +1,120 @@
+"""`vsr degrade`: the kind of small clip that users bring, made of a good one."""
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vsr_cli.cli.console import both, json_lines, progress_bar, say, say_json, user_errors
+from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
+from vsr_cli.errors import DeviceError, InputError
+from vsr_cli.events import Done, Event, Notice
+
+if TYPE_CHECKING:
+    from vsr_cli.media.frame import VideoInfo
+
+Level = Literal["clean", "mild", "heavy", "mixed"]
+
+MOST_FRAMES = 1000
+SMALLEST_SIDE = 16  # pixels of the source
+# Bytes at the peak for each pixel of the source and frame, the clip itself included.
+BYTES_PER_PIXEL = {"clean": 80, "mild": 125, "heavy": 260, "mixed": 260}
+
+
+def degrade(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to read.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Video to write, `.mkv`.")],
+    *,
+    level: Annotated[
+        Level,
+        typer.Option(
+            help="clean only shrinks; mild and heavy blur, add noise and compress; mixed draws one."
+        ),
+    ] = "mild",
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Same seed, same clip.")
+    ] = 0,
+    num_frames: Annotated[
+        int,
+        typer.Option(
+            "--frames", metavar="N", min=1, max=MOST_FRAMES, help="Taken from the start, at most."
+        ),
+    ] = 100,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace TARGET.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")] = False,
+) -> None:
+    """Make a quarter-size, degraded clip of SOURCE, without sound, and write it losslessly."""
+    with user_errors(as_json=as_json):
+        from vsr_cli.media.reader import probe
+        from vsr_cli.ops.resize import crop
+        from vsr_cli.quality.clips import open_lossless, read_footage, write_all
+        from vsr_cli.quality.degrade import SCALE, Degradation
+
+        started = time.monotonic()
+        damage: list[Event] = []
+
+        def notice_damage(event: Event) -> None:
+            if isinstance(event, Notice) and event.code in DAMAGE:
+                damage.append(event)
+
+        info = probe(source)
+        height, width = info.height // SCALE, info.width // SCALE
+        if min(info.height, info.width) < SMALLEST_SIDE:
+            raise InputError(
+                f"`{source}` is too small to be degraded",
+                why=f"it is {info.width}x{info.height}",
+                hint=f"give a clip of {SMALLEST_SIDE} pixels a side or more",
+            )
+        with progress_bar(quiet=False) as show:
+            report = both(both(show, json_lines) if as_json else show, notice_damage)
+            with open_lossless(
+                target, source, info, (height, width), overwrite=overwrite
+            ) as writer:
+                _require_memory(info, num_frames, level)
+                footage = read_footage(source, num_frames, report=report)
+                if not footage.is_whole:
+                    text = f"the source goes on: only its first {num_frames} frames are taken"
+                    report(Notice(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
+                hr_frames = crop(footage.frames, (height * SCALE, width * SCALE))
+                lr_frames, lines = Degradation(level).explained(hr_frames, seed)
+                for line in (f"seed {seed}, {lines[0]}", *lines[1:]):
+                    say(line)
+                if as_json:
+                    say_json("degradation", {"level": level, "seed": seed, "steps": lines})
+                write_all(writer, footage.headers, lr_frames)
+        done = Done(
+            target=target,
+            frames_in=len(hr_frames),
+            frames_out=len(lr_frames),
+            width=width,
+            height=height,
+            seconds=time.monotonic() - started,
+        )
+        report(done)
+        if damage:
+            raise typer.Exit(SOURCE_DAMAGED)
+
+
+def _require_memory(info: "VideoInfo", most: int, level: Level) -> None:
+    """Refuse what would not fit: strengths drift along the clip, so all of it is held at once.
+
+    Raises:
+        DeviceError: the frames that will be read need more than is free.
+    """
+    from vsr_cli.pipeline.runtime import choose_device, free_memory
+
+    known = info.num_frames
+    if known is None and info.duration is not None:
+        known = math.ceil(info.duration * info.rate)
+    num_frames = most if known is None else min(most, known)
+    free = free_memory(choose_device("cpu")[0])
+    each = info.height * info.width * BYTES_PER_PIXEL[level]
+    if num_frames * each > free:
+        fit = free // each
+        raise DeviceError(
+            f"{num_frames} frames do not fit into memory",
+            why=f"they need about {num_frames * each / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            hint=f"use `--frames {fit}`" if fit else "give a smaller clip",
+        )

@@ -1,0 +1,94 @@
+"""The discriminator's side of adversarial training, shared by the stages that decode frames."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vsr_cli.training.parallel import average_gradients
+
+R1_WEIGHT = 0.01
+R1_NOISE = 0.05  # of the range [-1, 1]
+
+
+class PatchDiscriminator(nn.Module):
+    """Scores overlapping patches of single frames (PatchGAN), with spectral norm.
+
+    Shape: (N, 3, H, W) -> (N, 1, H/8, W/8).
+    """
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
+        widths = [3 * 4, channels, 2 * channels, 4 * channels]
+        for index, (c_in, c_out) in enumerate(pairwise(widths)):
+            if index == 0:
+                first = nn.Conv2d(c_in, c_out, 3, padding=1)
+            else:
+                first = nn.Conv2d(c_in, c_out, 4, stride=2, padding=1)
+            for conv in (first, nn.Conv2d(c_out, c_out, 3, padding=1)):
+                layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
+        layers.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.layers(frames)
+
+
+class Adversary:
+    """A discriminator and its optimiser; both go on where they were when training resumes."""
+
+    def __init__(self, learning_rate: float) -> None:
+        self.discriminator = PatchDiscriminator()
+        self.optimizer = torch.optim.AdamW(
+            self.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.99)
+        )
+
+    def to(self, device: torch.device) -> None:
+        """Move the discriminator; called before the first step."""
+        self.discriminator.to(device)
+
+    def state_dict(self) -> dict[str, dict[str, object]]:
+        """All that a resumed run needs."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, dict[str, object]]) -> None:
+        """The opposite of `state_dict`."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def loss(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Train the discriminator one step, then return the generator's loss.
+
+        Relativistic pairing (arXiv 1807.00734): each score counts against that of the other
+        kind. R1 keeps the discriminator smooth, in its form without second derivatives
+        (arXiv 2501.08316, section 3.3): scores must not change when noise is added.
+
+        Args:
+            fake: (B, T, 3, H, W) with a graph.
+            real: (B, T, 3, H, W), the truth of the same frames.
+        """
+        fake, real = fake.flatten(0, 1), real.flatten(0, 1)
+        self.discriminator.requires_grad_(True)
+        on_real = self.discriminator(real).float()
+        on_fake = self.discriminator(fake.detach()).float()
+        on_noisy = self.discriminator(real + R1_NOISE * torch.randn_like(real)).float()
+        penalty = (on_noisy - on_real).square().mean() / R1_NOISE**2
+        loss = relativistic_loss(on_real, on_fake) + R1_WEIGHT * penalty
+        self.optimizer.zero_grad()
+        loss.backward()
+        average_gradients(self.discriminator.parameters())
+        self.optimizer.step()
+        self.discriminator.requires_grad_(False)
+        with torch.no_grad():
+            on_real = self.discriminator(real).float()
+        return relativistic_loss(self.discriminator(fake).float(), on_real)
+
+
+def relativistic_loss(winner: Tensor, loser: Tensor) -> Tensor:
+    """Mean of softplus(loser - winner): small once the first is scored above the second."""
+    return F.softplus(loser - winner).mean()
