@@ -10,13 +10,13 @@ import torch
 from vsr_cli.config import DtypeChoice, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError
 
-# Bytes at the peak for each LR pixel in half precision, measured: once for the frame being
-# decoded, and for every frame of the clip.
+# Bytes at the peak for each LR pixel in half precision, measured on the CPU after several clips,
+# when the heap has stopped growing: once for the frame being decoded, for every frame of the clip,
+# and for what the sampler keeps of each step for the next clip (220 by count).
 BYTES_PER_PIXEL = 3000
-BYTES_PER_PIXEL_AND_FRAME = 1700
+BYTES_PER_PIXEL_AND_FRAME = 2800
+BYTES_PER_PIXEL_AND_STEP = 240
 BYTES_PER_PIXEL_MERGED = 16 * 3 * 4 * 3  # float32 RGB of the output, in three copies
-# What the denoiser remembers of the frames before; 220 by count, the rest is lost between blocks.
-BYTES_PER_PIXEL_AND_STEP = 900
 SHARE_OF_FREE_MEMORY = 0.6
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -144,8 +144,9 @@ def reuse_memory() -> None:
     """Have the C library keep freed memory for the next tensor, on Linux with glibc.
 
     By default it gives every large block back to the system and takes fresh, zeroed pages for the
-    next one, which made up 40 % of the time of a frame on the CPU. The price is some memory lost
-    between blocks that live long, which the plan counts in.
+    next one, which made up 40 % of the time of a frame on the CPU. The price is memory lost in
+    holes between blocks that live long: the plan counts it in, and what lives longest, the
+    sampler's trajectory, lies in a few blocks for that reason.
     """
     with suppress(OSError, AttributeError):  # another system or C library: nothing to mend
         mallopt = ctypes.CDLL("libc.so.6").mallopt
