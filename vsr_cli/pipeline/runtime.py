@@ -9,18 +9,23 @@ import torch
 
 from vsr_cli.config import DtypeChoice, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError
+from vsr_cli.ops.windows import Grid
 
 # Bytes at the peak for each LR pixel in half precision, measured on the CPU after several clips,
 # when the heap has stopped growing: once for the frame being decoded, for every frame of the clip,
-# and for what the sampler keeps of each step for the next clip (220 by count).
+# and for what the sampler keeps of each step for the next clip (220 by count, 236 with `paper`).
 BYTES_PER_PIXEL = 3000
 BYTES_PER_PIXEL_AND_FRAME = 2800
-BYTES_PER_PIXEL_AND_STEP = 240
-BYTES_PER_PIXEL_MERGED = 16 * 3 * 4 * 3  # float32 RGB of the output, in three copies
+BYTES_PER_PIXEL_AND_STEP = 260
+# In tiles, for every frame: conditions and decoded pieces of every tile, of two clips; and once
+# they are merged, RGB of the output. Measured likewise.
+BYTES_PER_PIXEL_OF_TILES = 750
+BYTES_PER_PIXEL_MERGED = 800
 SHARE_OF_FREE_MEMORY = 0.6
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-SMALLEST_TILE = 512  # output pixels; the overlap of smaller ones would cost more than they save
+SMALLEST_TILE = 64  # latent pixels; the overlap of smaller ones would cost more than they save
+TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,8 @@ def plan_runtime(config: UpscaleConfig, lr_size: tuple[int, int], steps: int) ->
     device, why_device = choose_device(config.device)
     dtype, why_dtype = choose_dtype(config.dtype, device)
     budget = SHARE_OF_FREE_MEMORY * free_memory(device)
-    pixel_budget = int(budget / (2 if dtype == torch.float32 else 1))
-    pixel_budget -= steps * lr_size[0] * lr_size[1] * BYTES_PER_PIXEL_AND_STEP
-    length, tile, why_fit = fit_memory(config, lr_size, pixel_budget)
+    half_budget = int(budget / (2 if dtype == torch.float32 else 1))
+    length, tile, why_fit = fit_memory(config, lr_size, steps, half_budget)
     reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
     return Runtime(device, dtype, length, tile, reasons)
 
@@ -103,7 +107,7 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
 
 
 def fit_memory(
-    config: UpscaleConfig, lr_size: tuple[int, int], budget: int
+    config: UpscaleConfig, lr_size: tuple[int, int], steps: int, budget: int
 ) -> tuple[int, int | None, str]:
     """Clip length and tile size that fit, and why they are not what was asked for.
 
@@ -113,6 +117,7 @@ def fit_memory(
     Args:
         config: `clip.length` is the most; `tile` is None (as needed), 0 (never) or output pixels.
         lr_size: (height, width) of the source.
+        steps: of the sampler.
         budget: bytes, of half precision.
 
     Raises:
@@ -122,22 +127,33 @@ def fit_memory(
     asked, tile = config.clip.length, config.tile
     if tile:
         return asked, tile // 8, ""
-    fits = (budget - pixels * BYTES_PER_PIXEL) // (pixels * BYTES_PER_PIXEL_AND_FRAME)
+    once = pixels * (BYTES_PER_PIXEL + steps * BYTES_PER_PIXEL_AND_STEP)
+    fits = (budget - once) // (pixels * BYTES_PER_PIXEL_AND_FRAME)
     if fits >= asked:
         return asked, None, ""
     if fits >= 2:
         return fits, None, f"clip length {fits}: what fits into the free memory"
-    # What the whole frame still needs in tiles: RGB of the clip in and out.
-    left = budget - 2 * pixels * BYTES_PER_PIXEL_MERGED
-    side = int((max(left, 0) / (BYTES_PER_PIXEL + 2 * BYTES_PER_PIXEL_AND_FRAME)) ** 0.5) * 4
-    if tile == 0 or side < SMALLEST_TILE:
+    sides = range(max(lr_size) // 2, SMALLEST_TILE - 1, -1) if tile is None else ()
+    side = next((side for side in sides if _bytes_in_tiles(lr_size, side, steps) <= budget), None)
+    if side is None:
         raise DeviceError(
             f"a {lr_size[1]}x{lr_size[0]} video does not fit into memory",
-            why=f"two frames need more than the {max(budget, 0) / 1e9:.1f} GB that may be used",
+            why=f"two frames need more than the {budget / 1e9:.1f} GB that may be used",
             hint="free memory, allow tiles with `--tile auto`, or use another `--device`",
         )
-    side -= side % 8
-    return 2, side // 8, f"tiles of {side} pixels: two whole frames do not fit into the free memory"
+    why = f"tiles of {8 * side} pixels: two whole frames do not fit into the free memory"
+    return 2, side, why
+
+
+def _bytes_in_tiles(lr_size: tuple[int, int], side: int, steps: int) -> int:
+    """What two frames take in tiles of so many latent pixels, in half precision."""
+    grid = Grid.plan((-(-lr_size[0] // 2), -(-lr_size[1] // 2)), side, TILE_OVERLAP)
+    tiles = [4 * rows.size * columns.size for rows, columns in grid.tiles]  # LR pixels
+    computed = tiles[0] * (BYTES_PER_PIXEL + 2 * BYTES_PER_PIXEL_AND_FRAME)
+    merged = 2 * lr_size[0] * lr_size[1] * BYTES_PER_PIXEL_MERGED
+    # Where tiles overlap, each keeps its own.
+    kept = sum(tiles) * (2 * BYTES_PER_PIXEL_OF_TILES + steps * BYTES_PER_PIXEL_AND_STEP)
+    return kept + max(computed, merged)
 
 
 def reuse_memory() -> None:

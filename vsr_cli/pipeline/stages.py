@@ -17,9 +17,7 @@ from vsr_cli.ops.color import match_mean_std, match_wavelet
 from vsr_cli.ops.resize import crop, pad_to_multiple
 from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.runtime import Runtime
-
-TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
+from vsr_cli.pipeline.runtime import TILE_OVERLAP, Runtime
 
 
 @dataclass(frozen=True)
