@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
-from vsr_cli.cli.upscale import parse_scale, parse_tile
+from vsr_cli.cli.options_model import parse_scale, parse_tile
 from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import (
     ConfigError,
@@ -261,3 +261,13 @@ def test_a_damaged_source_is_finished_and_said_with_exit_code_8(
     result = vsr("in.mp4", "out.mp4")
     assert result.exit_code == 8
     assert "some of it is gone" in result.stderr
+
+
+def test_rare_options_are_told_on_request_only() -> None:
+    common, everything = (
+        CliRunner().invoke(app, ["upscale", wanted]).output for wanted in ("--help", "--help-all")
+    )
+    for option in ("--clip-length", "--tile", "--pix-fmt"):
+        assert option not in common
+        assert option in everything
+    assert set(common.split()) <= set(everything.split())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsr_cli.cli.console import both, json_lines, progress_bar, say, say_json, user_errors
+from vsr_cli.cli.options import AsJson
 from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
 from vsr_cli.errors import DeviceError, InputError
 from vsr_cli.events import Done, Event, Notice
@@ -43,7 +44,7 @@ def degrade(
         ),
     ] = 100,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace TARGET.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a quarter-size, degraded clip of SOURCE, without sound, and write it losslessly."""
     with user_errors(as_json=as_json):

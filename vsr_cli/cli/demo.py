@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli.cli.console import duration, say, show_debug_log, user_errors
+from vsr_cli.cli.options import Device, Steps, Verbose
 from vsr_cli.cli.upscale import run
 from vsr_cli.config import OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
@@ -17,17 +18,12 @@ def demo(
         Path, typer.Option(metavar="DIR", help="Folder to write to; made if missing.")
     ] = Path("demo"),
     *,
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Denoising steps.", show_default="the model's own"),
-    ] = SamplerConfig.steps,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = UpscaleConfig.device,
+    steps: Steps = SamplerConfig.steps,
+    device: Device = UpscaleConfig.device,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace what an earlier demo left.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a small clip, upscale it, and put the result beside the original."""
     with user_errors(verbose=verbose):

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsr_cli.cli.console import say, user_errors
-from vsr_cli.cli.report import AsJson, Device, Dtype, Model, Steps
+from vsr_cli.cli.options import (
+    Device,
+    Dtype,
+    Fidelity,
+    Model,
+    MotionScale,
+    ResultAsJson,
+    SeveralSteps,
+)
 from vsr_cli.cli.variants import parse_variant
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
@@ -27,7 +35,7 @@ BASELINES = ("bicubic", "lanczos", "sharpen", "truth")  # names that are taken
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Clips that count as the truth.")],
     *,
-    steps: Steps = None,
+    steps: SeveralSteps = None,
     level: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,16 +101,12 @@ def evaluate(
         bool, typer.Option("--overwrite", "-y", help="Replace inputs and tables that exist.")
     ] = False,
     model: Model = UpscaleConfig.model,
-    motion_scale: Annotated[
-        float, typer.Option(metavar="X", help="Pull along the motion.")
-    ] = SamplerConfig.motion_scale,
-    fidelity: Annotated[
-        float, typer.Option(metavar="W", help="0 invents detail, 1 stays with the source.")
-    ] = UpscaleConfig.fidelity,
+    motion_scale: MotionScale = SamplerConfig.motion_scale,
+    fidelity: Fidelity = UpscaleConfig.fidelity,
     device: Device = UpscaleConfig.device,
     dtype: Dtype = UpscaleConfig.dtype,
     seed: Annotated[int, typer.Option(metavar="N", help="Of degradation and noise.")] = 0,
-    as_json: AsJson = False,
+    as_json: ResultAsJson = False,
 ) -> None:
     """Degrade the clips of DIR, restore them, and measure against bicubic and Lanczos."""
     with user_errors(as_json=as_json):

@@ -1,31 +1,20 @@
 """`vsr bench`: what a frame costs, in a table."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vsr_cli.cli.console import say, say_json, user_errors
-from vsr_cli.config import MAX_STEPS, DtypeChoice, UpscaleConfig
+from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Cost, Event
-
-Steps = Annotated[
-    list[int] | None,
-    typer.Option(metavar="N", min=1, max=MAX_STEPS, help="Denoising steps; may be repeated."),
-]
-Model = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights.", show_default="the shipped ones")
-]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
-Dtype = Annotated[DtypeChoice, typer.Option(help="Number format of networks.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 
 def bench(
     *,
-    steps: Steps = None,
+    steps: SeveralSteps = None,
     size: Annotated[
         list[str] | None,
         typer.Option(metavar="WxH", help="Source size; may be repeated.", show_default="320x180"),
@@ -34,7 +23,7 @@ def bench(
     model: Model = UpscaleConfig.model,
     device: Device = UpscaleConfig.device,
     dtype: Dtype = UpscaleConfig.dtype,
-    as_json: AsJson = False,
+    as_json: ResultAsJson = False,
 ) -> None:
     """Measure TFLOP and seconds for each frame on this machine; video files not included."""
     with user_errors(as_json=as_json):

@@ -1,8 +1,7 @@
 """`vsr upscale`: options become an `UpscaleConfig`, the pipeline does the work."""
 
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,15 +14,9 @@ from vsr_cli.cli.console import (
     show_debug_log,
     user_errors,
 )
-from vsr_cli.config import (
-    ClipConfig,
-    ColorFix,
-    DtypeChoice,
-    FlowChoice,
-    OutputConfig,
-    SamplerConfig,
-    UpscaleConfig,
-)
+from vsr_cli.cli.options import AsJson, Quiet, Verbose
+from vsr_cli.cli.settings import MakeConfig, with_job_options
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Notice
 
@@ -38,99 +31,12 @@ Examples:
 """
 
 
+@with_job_options
 def upscale(
+    make_config: MakeConfig,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to read.")],
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Video to write.")],
     *,
-    scale: Annotated[
-        str,
-        typer.Option(
-            "--scale", "-s", metavar="N", help="Enlargement per side, 1 to 4, such as 1.5 or 3/2."
-        ),
-    ] = str(UpscaleConfig.scale),
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Denoising steps.", show_default="the model's own"),
-    ] = SamplerConfig.steps,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Same seed, same video.")
-    ] = SamplerConfig.seed,
-    fidelity: Annotated[
-        float, typer.Option(metavar="W", help="0 invents detail, 1 stays with the source.")
-    ] = UpscaleConfig.fidelity,
-    motion_scale: Annotated[
-        float, typer.Option(metavar="X", help="Pull along the motion, 0 to 10; 0 is off.")
-    ] = SamplerConfig.motion_scale,
-    color: Annotated[
-        ColorFix, typer.Option(help="How colours are brought back to the source's.")
-    ] = UpscaleConfig.color,
-    model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights.", show_default="the shipped one")
-    ] = UpscaleConfig.model,
-    flow: Annotated[
-        FlowChoice, typer.Option(help="Optical flow; `raft` needs `--flow-weights`.")
-    ] = UpscaleConfig.flow,
-    flow_weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="RAFT weights, a file of yours.")
-    ] = UpscaleConfig.flow_weights,
-    scene_cut: Annotated[
-        bool, typer.Option(help="Start afresh at every cut.")
-    ] = UpscaleConfig.scene_cut,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = UpscaleConfig.device,
-    dtype: Annotated[
-        DtypeChoice,
-        typer.Option("--dtype", "--precision", help="Number format of networks."),
-    ] = UpscaleConfig.dtype,
-    clip_length: Annotated[
-        int, typer.Option(metavar="N", help="Frames computed together.")
-    ] = ClipConfig.length,
-    tile: Annotated[
-        str, typer.Option(metavar="N", help="auto, off, or a size in output pixels.")
-    ] = "auto",
-    video_codec: Annotated[
-        str | None,
-        typer.Option(
-            *("--vcodec", "-c:v"),
-            metavar="NAME",
-            help="Encoder, as FFmpeg names it.",
-            show_default="fits target and source",
-        ),
-    ] = OutputConfig.video_codec,
-    crf: Annotated[
-        float | None,
-        typer.Option(
-            *("--crf", "-crf"),
-            metavar="X",
-            help="Lower is better and larger.",
-            show_default="the encoder's",
-        ),
-    ] = OutputConfig.crf,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            *("--preset", "-preset"),
-            metavar="NAME",
-            help="The encoder's speed.",
-            show_default="the encoder's",
-        ),
-    ] = OutputConfig.preset,
-    pix_fmt: Annotated[
-        str | None,
-        typer.Option(
-            *("--pix-fmt", "-pix_fmt"),
-            metavar="NAME",
-            help="Pixel format, as FFmpeg names it.",
-            show_default="fits the source",
-        ),
-    ] = OutputConfig.pix_fmt,
-    audio: Annotated[
-        Literal["copy", "none"], typer.Option(help="What to do with sound.")
-    ] = OutputConfig.audio,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-y", help="Replace TARGET.")
-    ] = OutputConfig.overwrite,
     skip_existing: Annotated[
         bool,
         typer.Option(*("--skip-existing", "-n"), help="Succeed if TARGET exists."),
@@ -139,38 +45,17 @@ def upscale(
         bool,
         typer.Option("--dry-run", help="Check and say, write nothing."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only notes and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
     with user_errors(verbose=verbose, as_json=as_json):
         if verbose:
             show_debug_log()
-        config = UpscaleConfig(
-            scale=parse_scale(scale),
-            model=model,
-            fidelity=fidelity,
-            color=color,
-            flow=flow,
-            flow_weights=flow_weights,
-            scene_cut=scene_cut,
-            tile=parse_tile(tile),
-            device=device,
-            dtype=dtype,
-            clip=ClipConfig(length=clip_length, overlap=min(ClipConfig.overlap, clip_length // 2)),
-            sampler=SamplerConfig(steps=steps, seed=seed, motion_scale=motion_scale),
-            output=OutputConfig(
-                video_codec=video_codec,
-                crf=crf,
-                preset=preset,
-                pix_fmt=pix_fmt,
-                overwrite=overwrite,
-                audio=audio,
-            ),
-        )
+        config = make_config()
         _refuse_pipes(source, target)
-        if skip_existing and overwrite:
+        if skip_existing and config.output.overwrite:
             raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
         if skip_existing and target.exists():
             _skip(target, quiet=quiet, as_json=as_json)
@@ -202,37 +87,6 @@ def run(
     report(done)
     if damage:
         raise typer.Exit(SOURCE_DAMAGED)
-
-
-def parse_scale(text: str) -> Fraction:
-    """`2`, `1.5` or `3/2`.
-
-    Raises:
-        ConfigError: it is no number.
-    """
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ConfigError(
-            f"`--scale {text}` is not a number", hint="use 1 to 4, such as 2, 1.5 or 3/2"
-        ) from error
-
-
-def parse_tile(text: str) -> int | None:
-    """`auto` leaves it to the memory, `off` is 0, a number is the size in output pixels.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    if text == "auto":
-        return None
-    if text == "off":
-        return 0
-    if not text.isdecimal():
-        raise ConfigError(
-            f"`--tile {text}` is not a size", hint="use auto, off, or output pixels such as 512"
-        )
-    return int(text)
 
 
 def _refuse_pipes(source: Path, target: Path) -> None:

@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from vsr_cli.cli.console import say, say_json, user_errors
+from vsr_cli.cli.options import AsJson
 from vsr_cli.errors import WeightsError
 
 weights_app = typer.Typer(
     help="Show and check the weights that came with vsr.", no_args_is_help=True
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")]
 
 
 @weights_app.command("list")

@@ -1,0 +1,37 @@
+"""Options that several commands have: one spelling, one explanation."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr_cli.config import MAX_STEPS, DtypeChoice
+
+# Shown by `--help-all` only, so that `--help` stays what one can take in at once.
+RARE = {"hidden": True}
+
+Steps = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Denoising steps.", show_default="the model's own"),
+]
+SeveralSteps = Annotated[
+    list[int] | None,
+    typer.Option(metavar="N", min=1, max=MAX_STEPS, help="Denoising steps; may be repeated."),
+]
+Fidelity = Annotated[
+    float, typer.Option(metavar="W", help="0 invents detail, 1 stays with the source.")
+]
+MotionScale = Annotated[
+    float, typer.Option(metavar="X", help="Pull along the motion, 0 to 10; 0 is off.")
+]
+Model = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Weights.", show_default="the shipped ones")
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[
+    DtypeChoice, typer.Option("--dtype", "--precision", help="Number format of networks.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")]
+ResultAsJson = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only notes and errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
