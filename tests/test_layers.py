@@ -17,7 +17,7 @@ BASE = {"config", "errors", "events", "pixels"}
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"cli"},  # __init__, __main__
-    "config": {"errors"},
+    "config": {"errors", "pixels"},
     "events": {"errors"},
     "errors": set[str](),
     "pixels": {"errors"},

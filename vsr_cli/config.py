@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from vsr_cli.errors import ConfigError
+from vsr_cli.pixels import Matrix, Range
 
 MAX_STEPS = 1000  # the training horizon of the noise schedule
 
+Alpha = Literal["auto", "drop"]
 ColorFix = Literal["wavelet", "adain", "none"]
+Deinterlace = Literal["auto", "off", "frame", "field"]
 DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
 FlowChoice = Literal["dis", "raft"]
 Guidance = Literal["bounded", "paper"]
@@ -59,6 +62,56 @@ class SamplerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """What of the source is read, and how it is understood; None leaves that to the source."""
+
+    start: Fraction | None = None  # seconds after the source's own start, as `stop`
+    stop: Fraction | None = None
+    duration: Fraction | None = None  # seconds, instead of `stop`
+    frames: tuple[int, int | None] | None = None  # first, and the one after the last
+    video_stream: int | None = None  # which picture, counted from 0 among the pictures
+    matrix: Matrix | None = None
+    range: Range | None = None
+    primaries: int | None = None  # H.273, table 2
+    transfer: int | None = None  # H.273, table 3
+    deinterlace: Deinterlace = "auto"
+    alpha: Alpha = "auto"
+    format: str | None = None  # FFmpeg's name of the container
+    raw_size: tuple[int, int] | None = None  # (height, width) of raw video
+    raw_pix_fmt: str | None = None
+    raw_rate: Fraction | None = None  # frames per second of raw video and of single images
+
+    def __post_init__(self) -> None:
+        if self.stop is not None and self.duration is not None:
+            raise ConfigError("`--to` and `--duration` contradict each other", hint="give one")
+        if self.frames and (self.start, self.stop, self.duration) != (None, None, None):
+            raise ConfigError(
+                "`--frames` and times contradict each other", hint="give either frames or times"
+            )
+        first, last = self.frames or (0, None)
+        if first < 0 or (last is not None and last <= first):
+            raise ConfigError(
+                "`--frames` holds no frame", hint="give it as `A:B`, with A less than B"
+            )
+        start = self.start or Fraction(0)
+        if start < 0 or (self.stop is not None and self.stop <= start):
+            raise ConfigError(
+                "the part to read ends before it starts", hint="`--start` goes before `--to`"
+            )
+        if self.duration is not None and self.duration <= 0:
+            raise ConfigError("`--duration` is not above 0", hint="give seconds")
+        if self.video_stream is not None and self.video_stream < 0:
+            raise ConfigError("`--video-stream` is below 0", hint="pictures count from 0")
+        if self.raw_rate is not None and self.raw_rate <= 0:
+            raise ConfigError("`--raw-rate` is not above 0", hint="give frames per second")
+        if self.format == "rawvideo" and None in (self.raw_size, self.raw_pix_fmt):
+            raise ConfigError(
+                "raw video does not say what it is",
+                hint="give `--raw-size WxH` and `--raw-pix-fmt NAME`",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutputConfig:
     """How the target is written; None leaves the choice to container and source."""
 
@@ -87,6 +140,7 @@ class UpscaleConfig:
     dtype: DtypeChoice = "auto"
     clip: ClipConfig = field(default_factory=ClipConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    input: InputConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:

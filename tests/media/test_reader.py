@@ -109,6 +109,16 @@ def test_transparency_is_dropped_aloud(tmp_path: Path, make_clip: MakeClip) -> N
     assert notices == ["W_ALPHA_DROPPED"]
 
 
+@pytest.mark.parametrize(
+    ("pts", "is_vfr"), [(IRREGULAR, True), (list(range(0, 7007, 1001)), False), ([5], None)]
+)
+def test_uneven_frames_are_known_from_the_index(
+    tmp_path: Path, make_clip: MakeClip, pts: list[int], is_vfr: bool | None
+) -> None:
+    path = make_clip(tmp_path / "in.mp4", pts=pts, time_base=Fraction(1, 30000))
+    assert probe(path).is_vfr is is_vfr
+
+
 def test_full_range_is_known_from_the_tag(tmp_path: Path, make_clip: MakeClip) -> None:
     path = make_clip(tmp_path / "in.mp4", color_range=2, colorspace=5)
     frames, _ = read_all(path)

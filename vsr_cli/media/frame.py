@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import cast
+from typing import Literal, cast
 
 import av
 import numpy as np
 from av.codec.codec import find_best_pix_fmt_of_list
 from av.video.frame import VideoFrame
 
+from vsr_cli.media.hdr import HdrMetadata
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, is_hd
+
+FieldOrder = Literal["progressive", "top", "bottom", "unknown"]  # the field that is shown first
 
 Plane = np.ndarray[tuple[int, int], np.dtype[np.uint8 | np.uint16]]
 
@@ -66,6 +69,11 @@ class VideoInfo:
     num_frames: int | None  # None where the container does not count them
     duration: Fraction | None  # seconds, of the picture where known, else of the container
     origin: Fraction  # seconds to take off every time; not 0 in broadcasts, whose clock never stops
+    # The part that is read, in seconds on the source's clock; None: from its start, to its end.
+    start: Fraction | None
+    stop: Fraction | None
+    is_vfr: bool | None  # whether frames last differently long; None where nothing tells
+    timecode: str | None  # of the first frame, as HH:MM:SS:FF
     pix_fmt: str
     layout: PixelLayout
     tags: ColorTags  # as written in the stream
@@ -75,6 +83,9 @@ class VideoInfo:
     rotation: int  # degrees counter-clockwise a player turns the picture
     display_matrix: tuple[int, ...] | None  # 9 numbers, as in ISO/IEC 14496-12, 8.5.2
     interlaced: bool
+    field_order: FieldOrder
+    has_alpha: bool
+    hdr: HdrMetadata | None
     audio: tuple[AudioTrack, ...]
 
 

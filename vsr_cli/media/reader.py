@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.frame import (
     AudioTrack,
+    FieldOrder,
     Frame,
     VideoInfo,
     copy_planes,
@@ -28,6 +30,7 @@ from vsr_cli.media.frame import (
     plain_format,
     resolve_color,
 )
+from vsr_cli.media.hdr import read_hdr
 from vsr_cli.media.tally import Tally
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
 
@@ -113,7 +116,7 @@ def read_frames(source: Path, info: VideoInfo, *, report: Report) -> Iterator[Fr
         stream = container.streams[info.stream_index]
         if not isinstance(stream, VideoStream):
             raise InputError(f"`{source}` has changed since it was probed", hint="start again")
-        if has_alpha(info.pix_fmt) or stream.metadata.get("alpha_mode") == "1":
+        if info.has_alpha:
             report(Notice(code="W_ALPHA_DROPPED", text="the transparency of the source is dropped"))
         step = max(1, round(1 / (info.rate * info.time_base)))
         last_pts: int | None = None
@@ -208,6 +211,10 @@ def _describe(
         num_frames=stream.frames or None,
         duration=duration,
         origin=_clock_origin(container, stream, first),
+        start=None,
+        stop=None,
+        is_vfr=_is_vfr(container, stream),
+        timecode=_timecode(container, stream),
         pix_fmt=first.format.name,
         layout=_layout(first.format.name, codec),
         tags=tags,
@@ -217,6 +224,9 @@ def _describe(
         rotation=first.rotation,
         display_matrix=_read_matrix(matrix) if isinstance(matrix, SideData) else None,
         interlaced=first.interlaced_frame,
+        field_order=_field_order(stream, first),
+        has_alpha=has_alpha(first.format.name) or stream.metadata.get("alpha_mode") == "1",
+        hdr=read_hdr(first),
         audio=tuple(
             AudioTrack(
                 index=track.index,
@@ -273,6 +283,29 @@ def _time_base(stream: VideoStream) -> Fraction:
 def _plausible_rate(stream: VideoStream) -> Fraction:
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
     return next((rate for rate in rates if rate and rate <= MAX_RATE), Fraction(25))
+
+
+def _is_vfr(container: InputContainer, stream: VideoStream) -> bool | None:
+    """Whether frames last differently long, where the header tells; it does so in MP4 alone."""
+    if "mov" not in container.format.name:
+        return None
+    times = [entry.timestamp for entry in stream.index_entries]
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    return max(steps) - min(steps) > 1 if steps else None  # 1 tick: a rate that the clock lacks
+
+
+def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
+    """The time code of the first frame; it may be written in any of three places."""
+    holders = [stream.metadata, container.metadata, *(s.metadata for s in container.streams.data)]
+    return next((h["timecode"] for h in holders if "timecode" in h), None)
+
+
+def _field_order(stream: VideoStream, first: VideoFrame) -> FieldOrder:
+    """Which field is shown first, where the codec tells."""
+    orders: dict[int, FieldOrder] = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
+    if first.interlaced_frame:
+        return orders.get(stream.codec_context.field_order, "unknown")
+    return "progressive"
 
 
 def _clock_origin(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
