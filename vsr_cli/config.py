@@ -17,6 +17,7 @@ DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
 FlowChoice = Literal["dis", "raft"]
 Guidance = Literal["bounded", "paper"]
 Memory = Literal["warped", "still", "off"]
+Verify = Literal["quick", "full", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ class OutputConfig:
     pix_fmt: str | None = None
     overwrite: bool = False
     audio: Literal["copy", "none"] = "copy"
+    verify: Verify = "quick"  # full also decodes every picture of the finished file
 
 
 @dataclass(frozen=True, kw_only=True)

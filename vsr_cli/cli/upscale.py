@@ -115,7 +115,8 @@ def _show_plan(
         VsrError: the source cannot be read, or the target not be written.
     """
     from vsr_cli.media.reader import probe
-    from vsr_cli.media.writer import VideoWriter, check_target
+    from vsr_cli.media.target import check_target
+    from vsr_cli.media.writer import VideoWriter
 
     info = probe(source)
     check_target(target, source, config.output)

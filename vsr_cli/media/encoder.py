@@ -32,6 +32,7 @@ class EncoderPlan:
     """Everything about the coded picture that is decided before the first frame."""
 
     codec: str
+    size: tuple[int, int]  # (height, width)
     pix_fmt: str
     layout: PixelLayout
     color: ColorTags
@@ -94,6 +95,7 @@ def plan_encoder(
     color, color_reason = _choose_color(info, layout, size)
     return EncoderPlan(
         codec=codec.name,
+        size=size,
         pix_fmt=pix_fmt,
         layout=layout,
         color=color,

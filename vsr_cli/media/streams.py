@@ -1,11 +1,13 @@
 """Everything in a file that is not the picture: sound and chapters, copied without a change."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -13,6 +15,7 @@ from av.stream import Stream
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.reader import open_source
 
 # Written by each muxer anew, or true of the old picture only.
 _STALE_KEYS = frozenset(
@@ -36,28 +39,51 @@ _DROPPED = {
 }
 
 
+@dataclass(frozen=True)
+class OtherStreams:
+    """Where everything beside the picture comes from.
+
+    packets: gives those of the streams it is asked for, as they come; None where none is at hand
+        yet but more may follow. It ends with the source.
+    """
+
+    container: InputContainer
+    packets: "Callable[[Sequence[Stream]], Iterator[Packet[Stream] | None]]"
+
+
+@contextmanager
+def open_other_streams(source: Path) -> Iterator[OtherStreams]:
+    """Read a file a second time, only as far as its packets are asked for.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with open_source(source) as container:
+        yield OtherStreams(container, lambda streams: container.demux(list(streams)))
+
+
 class StreamCopier:
     """Copies the sound of a source into a container, in step with the picture.
 
-    The source is read a second time, only as far as the picture has come, so that memory does not
-    grow with the length of the video.
+    Packets are taken only as far as the picture has come, so that memory does not grow with the
+    length of the video.
     """
 
-    def __init__(self, source: InputContainer, output: OutputContainer, origin: Fraction) -> None:
-        """Take both containers, which stay the caller's to close.
+    def __init__(self, others: OtherStreams, output: OutputContainer, info: VideoInfo) -> None:
+        """Take both ends, which stay the caller's to close.
 
         Args:
-            source: opened anew, nothing read from it yet.
+            others: nothing read from it yet.
             output: its header not yet written.
-            origin: seconds to take off every time.
+            info: of the source.
         """
-        self._source = source
+        self._others = others
         self._output = output
-        self._origin = origin
-        self._copies: dict[int, AudioStream] = {}
+        self._origin = info.origin
+        self._copies: dict[int, Stream] = {}
         self._last_dts: dict[int, int] = {}
-        self._packets: Iterator[Packet[AudioStream]] = iter(())
-        self._next: Packet[AudioStream] | None = None
+        self._packets: Iterator[Packet[Stream] | None] = iter(())
+        self._next: Packet[Stream] | None = None
         # Copied, by the stream's place in the output.
         self.num_packets: Counter[int] = Counter()
         self.num_bytes: Counter[int] = Counter()
@@ -68,8 +94,7 @@ class StreamCopier:
         Raises:
             OutputError: the output's container cannot hold one of them.
         """
-        tracks = self._source.streams.audio
-        for track in tracks:
+        for track in self._others.container.streams.audio:
             try:
                 copy = self._output.add_stream_from_template(track, opaque=True)
             except (ValueError, av.FFmpegError) as error:
@@ -85,39 +110,35 @@ class StreamCopier:
                 copy.metadata["language"] = _MOV_LANGUAGES[language]
             copy.disposition = track.disposition
             self._copies[track.index] = copy
-        if tracks:
-            self._packets = self._source.demux(tracks)
-            self._advance()
+
+    def start(self) -> None:
+        """Begin to take packets; the header is written by now."""
+        if self._copies:
+            streams = self._others.container.streams
+            self._packets = self._others.packets([streams[index] for index in self._copies])
 
     def copy_until(self, time: Fraction | None) -> None:
         """Copy what is due before `time`, in seconds of the output; None: all that is left."""
-        while self._next is not None:
-            packet = self._next
+        while (packet := self._take()) is not None:
             if packet.size and packet.dts is not None:
                 due = packet.dts * packet.time_base - self._origin
                 if time is not None and due > time:
+                    self._next = packet
                     return
                 self._copy(packet)
-            self._advance()
 
-    def _advance(self) -> None:
+    def _take(self) -> "Packet[Stream] | None":
+        """The next packet; None if there is none, or none yet."""
+        packet, self._next = self._next, None
+        if packet is not None:
+            return packet
         try:
-            self._next = next(self._packets, None)
+            return next(self._packets, None)
         except av.FFmpegError:  # cut off here; the reader of the picture says so
-            self._next = None
+            self._packets = iter(())
+            return None
 
-    def is_all_in(self, num_packets: Counter[int], num_bytes: Counter[int]) -> bool:
-        """Whether what was read back, by place in the output, is all that was copied.
-
-        One of the two may differ: containers cut PCM into packets of their own, and a bit-stream
-        filter takes headers off packets that the container does without.
-        """
-        return all(
-            num_packets[place] == count or num_bytes[place] == self.num_bytes[place]
-            for place, count in self.num_packets.items()
-        )
-
-    def _copy(self, packet: "Packet[AudioStream]") -> None:
+    def _copy(self, packet: "Packet[Stream]") -> None:
         copy = self._copies[packet.stream_index]
         shift = round(self._origin / packet.time_base)
         dts = (packet.dts or 0) - shift

@@ -15,7 +15,8 @@ from vsr_cli.errors import DeviceError
 from vsr_cli.events import Done, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reader import probe, read_frames
-from vsr_cli.media.writer import VideoWriter, check_target
+from vsr_cli.media.target import check_target
+from vsr_cli.media.writer import VideoWriter
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.small.model import SmallModel

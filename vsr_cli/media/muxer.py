@@ -1,0 +1,179 @@
+"""One target file: the picture's packets from wherever they come, and the rest of the source."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from math import lcm
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from vsr_cli.config import OutputConfig
+from vsr_cli.errors import InputError, OutputError, VerificationError
+from vsr_cli.events import Report
+from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.streams import (
+    OtherStreams,
+    StreamCopier,
+    copy_metadata,
+    live_metadata,
+    open_other_streams,
+    report_dropped,
+)
+from vsr_cli.media.target import TargetFile, container_of, output_errors
+from vsr_cli.media.verify import Times, Written, find_problem
+
+MIN_CLOCK, MAX_CLOCK = 10_000, 2**24  # ticks per second
+
+AddPicture = Callable[[OutputContainer], VideoStream]
+
+
+class Muxer:
+    """Writes a container beside its target, checks it, and gives it its name.
+
+    The other streams of the source are copied in step with the picture. Leaving the `with` block
+    without `finish` removes what was written.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        info: VideoInfo,
+        config: OutputConfig,
+        add_picture: AddPicture,
+        *,
+        source: Path | OtherStreams,
+        report: Report,
+    ) -> None:
+        """Open the container and write its header.
+
+        Args:
+            target: the final name, which `check_target` has passed.
+            info: of the source.
+            config: the user's choices.
+            add_picture: adds the stream whose packets `mux` will get.
+            source: where everything but the picture is copied from.
+            report: hears `W_..._DROPPED`.
+
+        Raises:
+            ConfigError: a choice does not fit.
+            OutputError: encoder or container refuse.
+        """
+        self._target, self._info, self._config = target, info, config
+        self._file = TargetFile(target, overwrite=config.overwrite)
+        self._times = Times()
+        self._resources = ExitStack()
+        self._resources.callback(self._file.discard)
+        try:
+            with output_errors(f"`{target}` cannot be written"):
+                self._output = self._open_container(container_of(target))
+                self._resources.callback(self._close)
+                self._stream = add_picture(self._output)
+            others = source
+            if isinstance(others, Path):
+                others = self._resources.enter_context(open_other_streams(others))
+            self._copier = StreamCopier(others, self._output, info)
+            copy_metadata(others.container, info, self._output)
+            picture = others.container.streams[info.stream_index]
+            self._stream.metadata.update(live_metadata(picture.metadata))
+            self._stream.disposition = picture.disposition
+            if config.audio == "copy":
+                self._copier.add_audio()
+            report_dropped(others.container, info, report)
+            with output_errors(f"`{target.suffix}` does not take these streams"):
+                self._output.start_encoding()
+            self._copier.start()
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def mux(self, packet: "Packet[VideoStream]") -> None:
+        """Write a packet of the picture; packets come in the order of decoding.
+
+        Raises:
+            OutputError: the disk is full, or the container does not take it.
+        """
+        if packet.pts is not None:
+            tick = packet.time_base
+            self._times.add(packet.pts * tick, (packet.duration or 0) * tick)
+        with output_errors(f"`{self._target}` cannot be written"):
+            if packet.dts is not None:
+                self._copier.copy_until(packet.dts * packet.time_base)
+            packet.stream = self._stream
+            self._output.mux(packet)
+
+    def finish(self) -> None:
+        """Add the rest of the other streams, check, and rename.
+
+        Raises:
+            OutputError: nothing was written, the disk is full, or the target has appeared.
+            VerificationError: what is on disk is not what was written; it is kept as `.failed`.
+        """
+        if self._times.num_frames == 0:
+            raise OutputError("no frame was written", hint="check the source with a player")
+        with output_errors(f"`{self._target}` cannot be written"):
+            self._copier.copy_until(None)
+            self._output.close()
+        if self._config.verify != "off":
+            self._verify()
+        self._file.publish()
+
+    def _open_container(self, container: str) -> OutputContainer:
+        options = {}
+        if container in ("mp4", "mov"):
+            # The index in front, so that a player can start before it has the whole file; and
+            # a clock that every start can be told in, where the usual one has milliseconds.
+            options = {"movflags": "faststart", "movie_timescale": str(_movie_clock(self._info))}
+        return av.open(f"file:{self._file.temp}", "w", format=container, container_options=options)
+
+    def _close(self) -> None:
+        """Close the container; whatever it still complains about, the file goes anyway."""
+        with suppress(av.FFmpegError, OSError, ValueError):
+            self._output.close()
+
+    def _verify(self) -> None:
+        written = Written(
+            picture=self._stream.index,
+            step=1 / self._info.rate,
+            times=self._times,
+            num_packets=self._copier.num_packets,
+            num_bytes=self._copier.num_bytes,
+        )
+        hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
+        try:
+            problem = find_problem(self._file.temp, written, decode=self._config.verify == "full")
+        except (InputError, av.FFmpegError) as error:
+            self._file.keep_failed()
+            raise VerificationError(
+                "the finished file cannot be read back", why=str(error), hint=hint
+            ) from error
+        if problem:
+            self._file.keep_failed()
+            times = self._times
+            raise VerificationError(
+                f"the finished file is not what was written: {problem}",
+                why=f"expected {times.num_frames} frames in {float(times.end - times.first):.3f} s",
+                hint=hint,
+            )
+
+
+def _movie_clock(info: VideoInfo) -> int:
+    """Ticks per second that are whole multiples of those of picture and sound, where possible."""
+    picture = info.time_base.denominator
+    exact = lcm(picture, *(track.sample_rate or 1 for track in info.audio))
+    return exact if exact <= MAX_CLOCK else picture * -(-MIN_CLOCK // picture)
