@@ -6,10 +6,12 @@ from torch import Tensor
 
 from tests.networks import tiny_model
 from vsr_cli.config import Memory, SamplerConfig, UpscaleConfig
+from vsr_cli.events import ignore
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import Clip
+from vsr_cli.pipeline.frugal import Frugal
 from vsr_cli.pipeline.runtime import Runtime
-from vsr_cli.pipeline.stages import decode_clips, estimate_motion, sample_clips
+from vsr_cli.pipeline.stages import Carried, decode_clips, estimate_motion, sample_clips
 
 CPU = torch.device("cpu")
 
@@ -40,8 +42,11 @@ def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -
     config = UpscaleConfig(sampler=SamplerConfig(motion_scale=0))
     runtime = Runtime(CPU, torch.float32, 4, None, ())
     prepared = estimate_motion(clips, flow, multiple=model.lr_multiple, device=CPU)
-    sampled = sample_clips(prepared, model, config, runtime)
-    return torch.cat([clip.frames for clip in decode_clips(sampled, model, 1.0, memory)])
+    frugal = Frugal(model, tile_size=None, may_tile=False, report=ignore)
+    carried = Carried()
+    sampled = sample_clips(prepared, frugal, config, runtime, carried)
+    done = decode_clips(sampled, frugal, 1.0, carried, memory)
+    return torch.cat([clip.frames for clip in done])
 
 
 @pytest.mark.parametrize("cut", [2, 4])

@@ -130,13 +130,17 @@ class Grid:
         """(rows, columns) of each tile, row by row."""
         return [(rows, columns) for rows in self.rows for columns in self.columns]
 
-    def scaled(self, factor: int) -> "Grid":
-        """The same tiles on a grid that is `factor` times finer."""
+    def scaled(self, factor: int, *, within: tuple[int, int] | None = None) -> "Grid":
+        """The same tiles on a grid that is `factor` times finer, and ends at (height, width)."""
 
-        def finer(windows: tuple[Window, ...]) -> tuple[Window, ...]:
-            return tuple(Window(factor * w.start, factor * w.stop) for w in windows)
+        def finer(windows: tuple[Window, ...], end: int | None) -> tuple[Window, ...]:
+            stops = (factor * w.stop if end is None else min(factor * w.stop, end) for w in windows)
+            return tuple(
+                Window(factor * w.start, stop) for w, stop in zip(windows, stops, strict=True)
+            )
 
-        return Grid(finer(self.rows), finer(self.columns))
+        height, width = within or (None, None)
+        return Grid(finer(self.rows, height), finer(self.columns, width))
 
     def cut(self, x: Tensor) -> list[Tensor]:
         """The tiles of `x` (..., h, w) in order; views."""

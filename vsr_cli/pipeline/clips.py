@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -30,15 +31,31 @@ class Clip:
         return range(self.start + self.num_shared, self.start + len(self.frames))
 
 
-def cut_clips(frames: Iterable[Tensor], config: ClipConfig, is_cut: IsCut) -> Iterator[Clip]:
+def num_shared_at(first: int, config: ClipConfig) -> int:
+    """How many frames before frame `first` a clip that begins with it needs."""
+    return min(first, config.overlap)
+
+
+def cut_clips(
+    frames: Iterable[Tensor], config: ClipConfig, is_cut: IsCut, *, first: int = 0
+) -> Iterator[Clip]:
     """Group frames (3, H, W) into clips that share `config.overlap` frames within a shot.
 
     Holds at most `config.length` frames. A clip never spans a cut and may be short at the end
     of a shot, but every clip has a frame that no earlier clip had.
+
+    Args:
+        frames: in order.
+        config: how long clips are.
+        is_cut: whether a shot ends between two neighbours.
+        first: where to go on: earlier clips held the frames before this one. What they held last,
+            `num_shared_at` frames, comes first in `frames`.
     """
-    held: list[Tensor] = []
-    start = shared = 0
-    for frame in frames:
+    remaining = iter(frames)
+    shared = num_shared_at(first, config)
+    start = first - shared
+    held = list(islice(remaining, shared))
+    for frame in remaining:
         if held and is_cut(held[-1], frame):
             if len(held) > shared:
                 yield Clip(start, torch.stack(held), shared)

@@ -15,9 +15,9 @@ from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.model import Condition, SmallModel
 from vsr_cli.ops.color import match_mean_std, match_wavelet
 from vsr_cli.ops.resize import crop, pad_to_multiple
-from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.runtime import TILE_OVERLAP, Runtime
+from vsr_cli.pipeline.frugal import Frugal
+from vsr_cli.pipeline.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,23 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A prepared clip with its latents (1, T, C, h, w) and the condition of each tile of `grid`."""
+    """A prepared clip with its latents (1, T, C, h, w) and what the networks know of it."""
 
     prepared: Prepared
     latents: Tensor
-    grid: Grid  # on the latent grid
-    conditions: list[Condition]
+    condition: Condition
+
+
+@dataclass
+class Carried:
+    """All that a clip hands on to the next one of its shot; the stages put in what is new.
+
+    trajectory: of the sampler.
+    remembered: the decoder's memory, (1, C, H, W).
+    """
+
+    trajectory: Trajectory | None = None
+    remembered: Tensor | None = None
 
 
 def estimate_motion(
@@ -58,88 +69,64 @@ def estimate_motion(
 
 
 def sample_clips(
-    clips: Iterable[Prepared], model: SmallModel, config: UpscaleConfig, runtime: Runtime
+    clips: Iterable[Prepared],
+    model: Frugal,
+    config: UpscaleConfig,
+    runtime: Runtime,
+    carried: Carried,
 ) -> Iterator[Sampled]:
-    """Draw the latents of each clip; within a shot each goes on where the one before ended.
-
-    Where memory demands tiles, the denoiser sees them one by one and they are merged at every
-    step, so that each frame still has one trajectory.
-    """
-    scheduler = make_scheduler(config.sampler.steps or model.default_steps)
-    history: Trajectory | None = None
+    """Draw the latents of each clip; within a shot each goes on where the one before ended."""
+    network = model.model
+    scheduler = make_scheduler(config.sampler.steps or network.default_steps)
     for prepared in clips:
         if prepared.clip.num_shared == 0:
-            history = None
+            carried.trajectory = None
         _, num_frames, _, height, width = prepared.lr_frames.shape
-        size = (height // model.lr_multiple, width // model.lr_multiple)
-        grid = Grid.plan(size, runtime.tile_size, TILE_OVERLAP)
+        size = (height // network.lr_multiple, width // network.lr_multiple)
         with torch.inference_mode():
-            lr_tiles = grid.scaled(model.lr_multiple).cut(prepared.lr_frames)
-            conditions = [model.condition(tile) for tile in lr_tiles]
-            latents, history = sample_latents(
-                _tiled_denoiser(model, grid, conditions),
-                shape=(1, num_frames, model.latent_channels, *size),
+            condition = model.condition(prepared.lr_frames)
+            latents, carried.trajectory = sample_latents(
+                _denoiser(model, condition),
+                shape=(1, num_frames, network.latent_channels, *size),
                 scheduler=scheduler,
-                noise=_clip_noise(model, config.sampler.seed, prepared.clip.fresh, size, runtime),
+                noise=_clip_noise(network, config.sampler.seed, prepared.clip.fresh, size, runtime),
                 motion=prepared.motion.resized(size) if prepared.motion else None,
                 motion_scale=config.sampler.motion_scale,
-                history=history,
+                history=carried.trajectory,
                 guidance=config.sampler.guidance,
             )
-        yield Sampled(prepared, latents, grid, conditions)
+        yield Sampled(prepared, latents, condition)
 
 
 def decode_clips(
-    clips: Iterable[Sampled], model: SmallModel, fidelity: float, memory: Memory = "warped"
+    clips: Iterable[Sampled],
+    model: Frugal,
+    fidelity: float,
+    carried: Carried,
+    memory: Memory = "warped",
 ) -> Iterator[Clip]:
     """Latents -> frames (T, 3, H, W), four times the LR size, float32 in [-1, 1], each once."""
-    remembered: list[Tensor] | None = None  # one for each tile
     for sampled in clips:
         prepared, clip = sampled.prepared, sampled.prepared.clip
         if clip.num_shared == 0:
-            remembered = None
-        lr_grid = sampled.grid.scaled(model.lr_multiple)
-        pieces: list[Tensor] = []
-        after: list[Tensor] = []
-        tiles = zip(
-            lr_grid.cut(prepared.lr_frames),
-            sampled.grid.cut(sampled.latents),
-            sampled.conditions,
-            _recalls(prepared, lr_grid, memory),
-            strict=True,
-        )
-        for index, (lr_tile, latents, condition, recalls) in enumerate(tiles):
-            with torch.inference_mode():
-                frames, state = model.decode(
-                    latents,
-                    lr_tile,
-                    condition.lr_features,
-                    fidelity=fidelity,
-                    remembered=remembered[index] if remembered else None,
-                    recalls=recalls,
-                )
-            pieces.append(frames[0])
-            after.append(state)
-        remembered = after
-        frames = lr_grid.scaled(model.scale).merge(pieces)
+            carried.remembered = None
+        with torch.inference_mode():
+            frames, carried.remembered = model.decode(
+                sampled.latents,
+                prepared.lr_frames,
+                sampled.condition.lr_features,
+                fidelity=fidelity,
+                remembered=carried.remembered,
+                recalls=_recalls(prepared, memory),
+            )
         height, width = clip.frames.shape[-2:]
-        size = (height * model.scale, width * model.scale)
-        yield Clip(clip.fresh.start, crop(frames, size).clamp(-1, 1), 0)
+        size = (height * model.model.scale, width * model.model.scale)
+        yield Clip(clip.fresh.start, crop(frames[0], size).clamp(-1, 1), 0)
 
 
-def _tiled_denoiser(model: SmallModel, grid: Grid, conditions: list[Condition]) -> Denoise:
-    """The model's denoiser on every tile, merged; the state is the tiles' states in a row."""
-
+def _denoiser(model: Frugal, condition: Condition) -> Denoise:
     def denoise(x: Tensor, log_snr: Tensor, past: State | None) -> tuple[Tensor, State]:
-        pieces: list[Tensor] = []
-        states: State = []
-        for index, (tile, condition) in enumerate(zip(grid.cut(x), conditions, strict=True)):
-            size = len(past) // len(conditions) if past else 0
-            own = past[size * index : size * (index + 1)] if past else None
-            v, state = model.denoise(tile, log_snr, condition, own)
-            pieces.append(v)
-            states += state
-        return grid.merge(pieces), states
+        return model.denoise(x, log_snr, condition, past)
 
     return denoise
 
@@ -163,23 +150,21 @@ def _clip_noise(
     return noise
 
 
-def _recalls(prepared: Prepared, lr_grid: Grid, memory: Memory) -> list[list[Recall | None]]:
-    """For each tile, how each fresh frame finds the one before it; None starts a shot.
+def _recalls(prepared: Prepared, memory: Memory) -> list[Recall | None]:
+    """How each fresh frame finds the one before it; None starts a shot.
 
     `still` finds every pixel where it is and takes it for visible, `off` finds nothing.
     """
     if memory == "off":
-        return [[None] * prepared.lr_frames.shape[1] for _ in lr_grid.tiles]
+        return [None] * prepared.lr_frames.shape[1]
     first: list[Recall | None] = [] if prepared.clip.num_shared else [None]
     if prepared.motion is None:
-        return [first for _ in lr_grid.tiles]
+        return first
     backward, visible = prepared.motion.flow_backward, prepared.motion.visible_backward
     if memory == "still":
         backward, visible = torch.zeros_like(backward), torch.ones_like(visible)
-    return [
-        [*first, *(Recall(flow[:, k], seen[:, k]) for k in range(flow.shape[1]))]
-        for flow, seen in zip(lr_grid.cut(backward), lr_grid.cut(visible), strict=True)
-    ]
+    pairs = range(backward.shape[1])
+    return [*first, *(Recall(backward[:, k], visible[:, k]) for k in pairs)]
 
 
 def match_color(frames: Tensor, lr_frames: Tensor, how: ColorFix) -> Tensor:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import DeviceError
 from vsr_cli.events import Done, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reader import probe, read_frames
@@ -26,6 +25,7 @@ from vsr_cli.ops.shots import is_cut
 from vsr_cli.ops.yuv import to_planes, to_rgb
 from vsr_cli.pipeline.ahead import run_ahead
 from vsr_cli.pipeline.clips import Clip, cut_clips
+from vsr_cli.pipeline.frugal import Frugal
 from vsr_cli.pipeline.runtime import (
     Runtime,
     choose_device,
@@ -33,7 +33,13 @@ from vsr_cli.pipeline.runtime import (
     plan_runtime,
     reuse_memory,
 )
-from vsr_cli.pipeline.stages import decode_clips, estimate_motion, match_color, sample_clips
+from vsr_cli.pipeline.stages import (
+    Carried,
+    decode_clips,
+    estimate_motion,
+    match_color,
+    sample_clips,
+)
 
 
 def upscale_video(
@@ -63,7 +69,7 @@ def upscale_video(
         headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
         rgb = _read_rgb(read_frames(source, info, report=report), headers)
         done = 0
-        for clip in upscale_frames(rgb, model, config, runtime):
+        for clip in upscale_frames(rgb, model, config, runtime, report=report):
             for sr_frame in clip.frames:
                 header = headers.popleft()
                 planes = to_planes(resize(sr_frame, size), writer.layout, writer.color)
@@ -88,37 +94,44 @@ def upscale_video(
 
 
 def upscale_frames(
-    frames: Iterator[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime
+    frames: Iterator[Tensor],
+    model: SmallModel,
+    config: UpscaleConfig,
+    runtime: Runtime,
+    *,
+    first: int = 0,
+    carried: Carried | None = None,
+    report: Report = ignore,
 ) -> Iterator[Clip]:
-    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once."""
+    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once.
+
+    Args:
+        frames: from the start, or from what `cut_clips` needs to go on at `first`.
+        model: on the device and in the dtype of `runtime`.
+        config: how.
+        runtime: how many frames at once.
+        first: the frame to go on with.
+        carried: what the clip before it handed on. After each clip that is yielded it holds what
+            that one hands on.
+        report: hears how scarce memory is coped with.
+    """
     reuse_memory()
+    carried = carried or Carried()
     clip_config = replace(config.clip, length=runtime.clip_length)
     cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
     held: deque[Clip] = deque()
-    clips = _remember(cut_clips(frames, clip_config, cuts), held)
+    clips = _remember(cut_clips(frames, clip_config, cuts, first=first), held)
     prepared = estimate_motion(
         clips, make_flow(config, runtime.device), multiple=model.lr_multiple, device=runtime.device
     )
+    frugal = Frugal(model, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report)
     # Reading and flow are the CPU's work and go on while the networks compute.
-    with closing(run_ahead(prepared, 1)) as ready, _memory_errors(runtime):
-        sampled = sample_clips(ready, model, config, runtime)
-        for clip in decode_clips(sampled, model, config.fidelity, config.memory):
+    with closing(run_ahead(prepared, 1)) as ready:
+        sampled = sample_clips(ready, frugal, config, runtime, carried)
+        for clip in decode_clips(sampled, frugal, config.fidelity, carried, config.memory):
             lr_clip = held.popleft()
             lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
             yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
-
-
-@contextmanager
-def _memory_errors(runtime: Runtime) -> Iterator[None]:
-    """Say what can be done when a device has less memory than was planned with."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"`{runtime.device}` has run out of memory",
-            why=f"clips of {runtime.clip_length} frames needed more than was free",
-            hint="use a smaller `--clip-length`, or `--tile 512`",
-        ) from error
 
 
 def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:

@@ -14,6 +14,7 @@ from vsr_cli.models.small.blocks import (
 )
 
 Past = list[Tensor]  # one (B, 2, C, H, W) for each temporal mixer
+LEVEL_OF_MIXER = (0, 1, 2, 1, 0)  # level n has a 2^n-th of the resolution, sides rounded up
 
 
 class ConditionEncoder(nn.Module):
@@ -70,7 +71,7 @@ class Denoiser(nn.Module):
         self.up1 = nn.ModuleList([block(2 * c1, c1), block(c1, c1)])
         self.from1 = nn.Conv2d(c1, 4 * c0, 1)
         self.up0 = nn.ModuleList([block(2 * c0, c0), block(c0, c0)])
-        self.mixers = nn.ModuleList([TemporalMixer(c) for c in (c0, c1, c2, c1, c0)])
+        self.mixers = nn.ModuleList([TemporalMixer((c0, c1, c2)[n]) for n in LEVEL_OF_MIXER])
         self.norm = ChannelNorm(c0)
         self.out = zero_init(nn.Conv2d(c0, latent_channels, 3, padding=1))
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
 from vsr_cli.models.small.decoder import Recall, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
+from vsr_cli.ops.windows import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,12 @@ class Condition:
 
     lr_features: Tensor
     levels: list[Tensor]
+
+    def during(self, frames: Window) -> "Condition":
+        """What is known of some of the frames."""
+        shape = self.lr_features.shape[:2]
+        levels = [frames.cut(x.unflatten(0, shape), dim=1).flatten(0, 1) for x in self.levels]
+        return Condition(frames.cut(self.lr_features, dim=1), levels)
 
 
 class SmallModel(nn.Module):

@@ -1,0 +1,118 @@
+"""Running out of memory: less at a time, the same frames."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.networks import tiny_model
+from vsr_cli.config import SamplerConfig, UpscaleConfig
+from vsr_cli.errors import DeviceError
+from vsr_cli.events import Event, Notice
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.pipeline.frugal import is_out_of_memory
+from vsr_cli.pipeline.runtime import Runtime
+from vsr_cli.pipeline.upscale import upscale_frames
+
+R = TypeVar("R")
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+]
+
+
+@dataclass
+class Shortage:
+    """Lets the calls of a model's parts fail where a test wants it."""
+
+    fails: Callable[[int, torch.Size], bool]  # number of the call, shape of what it was given
+    error: BaseException = field(default_factory=MemoryError)
+    num_calls: int = 0
+
+    def limit(self, module: torch.nn.Module) -> None:
+        def check(module: torch.nn.Module, given: tuple[Tensor, ...]) -> None:
+            self.num_calls += 1
+            if self.fails(self.num_calls, given[0].shape):
+                raise self.error
+
+        module.register_forward_pre_hook(check)
+
+
+def limited(shortage: Shortage) -> SmallModel:
+    model = tiny_model()
+    for part in (model.trunk, model.denoiser, model.decoder):
+        shortage.limit(part)
+    return model
+
+
+def moving(num_frames: int, size: tuple[int, int] = (24, 32)) -> Iterator[Tensor]:
+    texture = torch.rand(3, size[0], size[1] + num_frames, generator=torch.Generator())
+    texture = torch.nn.functional.avg_pool2d(texture[None], 3, 1, 1)[0] * 2 - 1
+    return iter([texture[:, :, k : k + size[1]] for k in range(num_frames)])
+
+
+def upscale(
+    model: SmallModel,
+    frames: Iterator[Tensor],
+    *,
+    tile: int | None = None,
+    config: UpscaleConfig | None = None,
+) -> tuple[Tensor, list[str]]:
+    config = config or UpscaleConfig(scene_cut=False, sampler=SamplerConfig(steps=2))
+    runtime = Runtime(torch.device("cpu"), torch.float32, 4, tile, ())
+    events: list[Event] = []
+    clips = upscale_frames(frames, model, config, runtime, report=events.append)
+    found = torch.cat([clip.frames for clip in clips])
+    return found, [event.code for event in events if isinstance(event, Notice)]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("call", [1, 2, 3, 5, 8, 13])
+def test_one_shortage_changes_no_bit(error: BaseException, call: int) -> None:
+    expected, none = upscale(tiny_model(), moving(9))
+    found, codes = upscale(limited(Shortage(lambda n, _: n == call, error)), moving(9))
+    assert (none, codes) == ([], ["W_MEMORY_RETRIED"])
+    assert torch.equal(found, expected)
+
+
+def test_where_clips_do_not_fit_networks_see_fewer_frames_and_compute_the_same() -> None:
+    expected, _ = upscale(tiny_model(), moving(9))
+    shortage = Shortage(lambda n, shape: len(shape) == 5 and shape[1] > 1)
+    found, codes = upscale(limited(shortage), moving(9))
+    assert codes == ["W_MEMORY_RETRIED", "W_MEMORY_FRAMES", "W_MEMORY_FRAMES"]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_where_frames_do_not_fit_tiles_come_last_and_in_the_middle_of_a_shot() -> None:
+    size = (32, 264)
+    expected, _ = upscale(tiny_model(), moving(5, size))
+    # From the second clip on; latents 72 pixels wide fit, and LR frames of any size.
+    shortage = Shortage(lambda n, shape: n > 9 and shape[-3] != 3 and shape[-1] > 72)
+    found, codes = upscale(limited(shortage), moving(5, size))
+    assert codes[-1] == "W_MEMORY_TILES"
+    assert 0 < (found - expected).abs().mean() * 127.5 < 1
+    planned, none = upscale(tiny_model(), moving(5, size), tile=66)
+    assert none == []
+    torch.testing.assert_close(planned[-1], found[-1], atol=0.02, rtol=0)
+
+
+def test_tiles_that_the_user_forbids_are_not_taken() -> None:
+    config = UpscaleConfig(scene_cut=False, tile=0, sampler=SamplerConfig(steps=1))
+    model = limited(Shortage(lambda n, shape: shape[-1] > 100))
+    with pytest.raises(DeviceError, match="memory has run out"):
+        upscale(model, moving(2, (32, 264)), config=config)
+
+
+def test_where_nothing_fits_it_says_so() -> None:
+    with pytest.raises(DeviceError, match="memory has run out"):
+        upscale(limited(Shortage(lambda n, _: True)), moving(3))
+
+
+def test_other_errors_are_no_shortage() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        upscale(limited(Shortage(lambda n, _: n == 2, RuntimeError("mat1 and mat2"))), moving(3))
+    assert not is_out_of_memory(KeyboardInterrupt())
