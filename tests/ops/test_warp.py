@@ -74,6 +74,21 @@ def test_adjoint_is_the_transpose_of_the_warp(size: tuple[int, int], speed: floa
     torch.testing.assert_close(warped_then, splatted_then, atol=1e-9, rtol=1e-9)
 
 
+@pytest.mark.parametrize("speed", [0.0, 0.7, 5.0, 100.0])
+def test_with_zeros_outside_the_adjoint_is_the_transpose_as_well(speed: float) -> None:
+    x, y = torch.randn(2, 3, 4, 7, 11, generator=seeded(1), dtype=torch.float64)
+    flow = random_flow(3, (7, 11), speed=speed).double()
+    warped_then = (backward_warp(x, flow, outside="zeros") * y).sum()
+    splatted_then = (x * warp_adjoint(y, flow, outside="zeros")).sum()
+    torch.testing.assert_close(warped_then, splatted_then, atol=1e-9, rtol=1e-9)
+
+
+def test_flow_that_leaves_the_frame_finds_zeros_if_asked() -> None:
+    x, far = torch.ones(1, 1, 4, 6), constant_flow(3.0, 0.0, (4, 6))
+    assert backward_warp(x, far).eq(1).all()
+    assert backward_warp(x, far, outside="zeros")[0, 0, 0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
 def test_adjoint_keeps_the_total() -> None:
     y = torch.rand(2, 3, 9, 9, generator=seeded(0))
     splatted = warp_adjoint(y, random_flow(2, (9, 9), speed=4.0))

@@ -7,7 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsr_cli.ops.windows import Window, fade_weights, overlap_add, plan_windows
+from vsr_cli.ops.windows import (
+    Grid,
+    Window,
+    fade_weights,
+    gaussian_weights,
+    overlap_add,
+    plan_windows,
+    step_windows,
+)
 
 
 @st.composite
@@ -88,3 +96,40 @@ def test_pieces_that_do_not_fit_their_window_are_refused() -> None:
         overlap_add([torch.zeros(6)], windows, dim=0)
     with pytest.raises(ValueError, match="start < stop"):
         Window(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "stride", "starts"),
+    [
+        (28, 16, 8, [0, 8, 12]),
+        (32, 16, 8, [0, 8, 16]),
+        (16, 16, 8, [0]),
+        (9, 16, 8, [0]),
+        (1710, 960, 750, [0, 750]),
+        (1711, 960, 750, [0, 750, 751]),
+        (2000, 960, 750, [0, 750, 1040]),
+    ],
+)
+def test_stepped_windows_begin_every_stride_and_end_flush(
+    length: int, size: int, stride: int, starts: list[int]
+) -> None:
+    windows = step_windows(length, size, stride)
+    assert [window.start for window in windows] == starts
+    assert windows[-1].stop == length
+    assert {window.size for window in windows} == {min(size, length)}
+
+
+def test_a_stride_that_leaves_gaps_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 <= stride <= size"):
+        step_windows(30, 8, 9)
+
+
+def test_blended_tiles_give_the_plane_back_whatever_the_weight() -> None:
+    plane = torch.rand(2, 3, 21, 30, generator=torch.Generator().manual_seed(0))
+    grid = Grid.step((21, 30), 8, 5)
+    weight = torch.outer(gaussian_weights(8, 4), gaussian_weights(8, 3.5))
+    torch.testing.assert_close(grid.blend(grid.cut(plane), weight), plane)
+    halves = [tile * (index % 2) for index, tile in enumerate(grid.cut(plane))]
+    blended = grid.blend(halves, weight)
+    assert (blended <= plane + 1e-6).all()
+    assert 0.2 < (blended / plane).mean() < 0.8

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsr_cli.ops.warp import backward_warp, resize_flow, visibility, warp_adjoint
+from vsr_cli.ops.warp import Outside, backward_warp, resize_flow, visibility, warp_adjoint
 
 HUBER_DELTA = 0.5  # latents have unit variance; a larger residual is more likely wrong flow
 _TRUSTED_SHARE = 0.75  # of the area of a coarse pixel that must be visible
@@ -61,7 +61,7 @@ class Motion:
         )
 
 
-def motion_loss(latents: Tensor, motion: Motion) -> Tensor:
+def motion_loss(latents: Tensor, motion: Motion, *, outside: Outside = "border") -> Tensor:
     """Disagreement of neighbouring latents z along the flow (arXiv 2312.00853, eq. 2).
 
     sum_t |V_F[t] (warp(z[t+1], F[t]) - z[t])| + |V_G[t] (warp(z[t], G[t]) - z[t+1])|
@@ -69,12 +69,13 @@ def motion_loss(latents: Tensor, motion: Motion) -> Tensor:
     Args:
         latents: (B, T, C, h, w), T >= 2.
         motion: flow F, G and visibility V_F, V_G at the resolution of `latents`.
+        outside: what flow that leaves the frame finds; matters where it counts as visible.
     """
-    forward, backward = _residuals(latents, motion)
+    forward, backward = _residuals(latents, motion, outside)
     return forward.abs().sum() + backward.abs().sum()
 
 
-def motion_gradient(latents: Tensor, motion: Motion) -> Tensor:
+def motion_gradient(latents: Tensor, motion: Motion, *, outside: Outside = "border") -> Tensor:
     """Gradient of `motion_loss` in closed form, in float32.
 
     With s_F = V_F[t] sign(warp(z[t+1], F[t]) - z[t]), s_G alike and A the adjoint of the warp,
@@ -83,14 +84,19 @@ def motion_gradient(latents: Tensor, motion: Motion) -> Tensor:
     Args:
         latents: (B, T, C, h, w).
         motion: at the resolution of `latents`.
+        outside: as for `motion_loss`.
 
     Returns:
         (B, T, C, h, w) float32.
     """
-    forward, backward = (residual.sign() for residual in _residuals(latents.float(), motion))
+    residuals = _residuals(latents.float(), motion, outside)
+    forward, backward = (residual.sign() for residual in residuals)
     pairs = (latents.shape[0], motion.num_pairs, *latents.shape[2:])
-    on_earlier = warp_adjoint(backward, motion.flow_backward.flatten(0, 1)) - forward
-    on_later = warp_adjoint(forward, motion.flow_forward.flatten(0, 1)) - backward
+    flow_forward, flow_backward = (
+        flow.flatten(0, 1) for flow in (motion.flow_forward, motion.flow_backward)
+    )
+    on_earlier = warp_adjoint(backward, flow_backward, outside=outside) - forward
+    on_later = warp_adjoint(forward, flow_forward, outside=outside) - backward
     gradient = torch.zeros_like(latents, dtype=torch.float32)
     gradient[:, :-1] += on_earlier.reshape(pairs)
     gradient[:, 1:] += on_later.reshape(pairs)
@@ -166,7 +172,9 @@ def guide_paper(
     return (noisy_latents.float() - step).to(noisy_latents.dtype)
 
 
-def _residuals(latents: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
+def _residuals(
+    latents: Tensor, motion: Motion, outside: Outside = "border"
+) -> tuple[Tensor, Tensor]:
     """V_F (warp(z[t+1], F[t]) - z[t]) and V_G (warp(z[t], G[t]) - z[t+1])."""
     b, t, _, height, width = latents.shape
     if motion.visible_forward.shape != (b, t - 1, 1, height, width):
@@ -176,8 +184,8 @@ def _residuals(latents: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
         )
     earlier = latents[:, :-1].flatten(0, 1)  # (B*(T-1), C, h, w), as everything below
     later = latents[:, 1:].flatten(0, 1)
-    onto_earlier = backward_warp(later, motion.flow_forward.flatten(0, 1))
-    onto_later = backward_warp(earlier, motion.flow_backward.flatten(0, 1))
+    onto_earlier = backward_warp(later, motion.flow_forward.flatten(0, 1), outside=outside)
+    onto_later = backward_warp(earlier, motion.flow_backward.flatten(0, 1), outside=outside)
     forward = motion.visible_forward.flatten(0, 1) * (onto_earlier - earlier)
     backward = motion.visible_backward.flatten(0, 1) * (onto_later - later)
     return forward, backward

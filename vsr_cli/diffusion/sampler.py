@@ -8,11 +8,15 @@ from torch import Tensor
 
 from vsr_cli.config import Guidance
 from vsr_cli.diffusion.motion import Motion, guide, guide_paper
-from vsr_cli.diffusion.schedule import AncestralScheduler
+from vsr_cli.diffusion.schedule import AncestralScheduler, RespacedChain
 
 State = list[Tensor]
 # (noisy latents (B, T, C, h, w), log-SNR (B,), state or None) -> v and the new state
 Denoise = Callable[[Tensor, Tensor, State | None], tuple[Tensor, State]]
+# (noisy latents (B, T, C, h, w), time of the network) -> predicted noise
+PredictNoise = Callable[[Tensor, int], Tensor]
+# (latents after a step, sigma of its noise) -> the same, pulled
+Guide = Callable[[Tensor, float], Tensor]
 # index of the draw (0 starts the chain, k follows step k) -> noise (B, T, C, h, w)
 Noise = Callable[[int], Tensor]
 
@@ -125,4 +129,54 @@ def sample_latents(
                     variance=scheduler.sigma(t) ** 2,
                 )[:, len(before) :]
             kept.stepped[index].copy_(last.detach())
+    return latents, kept
+
+
+def sample_from_lr(
+    predict_noise: PredictNoise,
+    lr_latents: Tensor,
+    *,
+    chain: RespacedChain,
+    noise: Noise,
+    guide: Guide | None = None,
+    pinned: list[Tensor] | None = None,
+    num_kept: int = 0,
+) -> tuple[Tensor, list[Tensor]]:
+    """Draw latents as the published family does: from noised LR latents, predicting noise.
+
+    After every ancestral step (arXiv 2006.11239, eq. 7) the latents are pulled along the motion
+    (arXiv 2312.00853, eq. 3). Frames that the clip before has drawn already go through the states
+    they had there, so that the frames after them go on from where those end.
+
+    Args:
+        predict_noise: called once a step.
+        lr_latents: (B, T, C, h, w).
+        chain: from `make_respaced_chain`.
+        noise: draw 0 starts the chain, draw k follows step k; the last one is not needed.
+        guide: None switches guidance off.
+        pinned: what the call for the clip before kept; its frames are the first of this clip.
+        num_kept: how many of the last frames to keep for the clip after this one.
+
+    Returns:
+        latents (B, T, C, h, w) float32, and the kept frames at the start and after each step.
+    """
+    steps = chain.scheduler.timesteps.tolist()
+    kept: list[Tensor] = []
+
+    def settle(latents: Tensor) -> Tensor:
+        if pinned is not None:
+            old = pinned[len(kept)]
+            latents = torch.cat([old, latents[:, old.shape[1] :]], dim=1)
+        kept.append(latents[:, latents.shape[1] - num_kept :].clone())
+        return latents
+
+    latents = settle(chain.noise_start(lr_latents.float(), noise(0).float()))
+    for count, index in enumerate(steps, start=1):
+        predicted = predict_noise(latents, chain.network_times[index]).float()
+        is_last = count == len(steps)
+        drawn = torch.zeros_like(latents) if is_last else noise(count).float()
+        latents = chain.scheduler.advance(predicted, index, latents, drawn)
+        if guide is not None:
+            latents = guide(latents, chain.scheduler.sigma(index))
+        latents = settle(latents)
     return latents, kept

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -17,24 +18,24 @@ _SIDE_BITS = 24  # of a row or column in the counter
 
 
 class AncestralScheduler(DDPMScheduler):
-    """Diffusers' DDPM chain, fed with predicted x0 and with noise that the caller draws.
+    """Diffusers' DDPM chain, fed with a prediction and with noise that the caller draws.
 
     DDPMScheduler draws its own noise from a generator, which depends on what else was drawn
     before; here noise must belong to a frame and a place (`keyed_noise`).
     """
 
-    def advance(self, x0: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
+    def advance(self, prediction: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
         """From time `t` to the next one of the chain: posterior mean + sigma_t noise.
 
         arXiv 2006.11239, eq. 6 and 7, with the small variance; at the last time no noise.
 
         Args:
-            x0: predicted clean latents, any shape.
+            prediction: clean latents or, if the chain was made for it, noise; any shape.
             t: one of `timesteps`.
             noisy_latents: x_t, the same shape.
             noise: standard normal, the same shape.
         """
-        mean = self.step(x0, t, noisy_latents, return_dict=False)[0]
+        mean = self.step(prediction, t, noisy_latents, return_dict=False)[0]
         return mean + self.sigma(t) * noise
 
     def sigma(self, t: int) -> float:
@@ -72,6 +73,54 @@ def make_scheduler(steps: int) -> AncestralScheduler:
     )
     scheduler.set_timesteps(steps)
     return scheduler
+
+
+@dataclass(frozen=True)
+class RespacedChain:
+    """A chain over some of the times that an epsilon-predicting network was trained on.
+
+    scheduler: fed with predicted noise; counts the kept times, so that its `timesteps` are
+        indices N-1 .. 0 into `network_times`.
+    network_times: what the network is told, ascending.
+    base_alphas_cumprod: of all 1000 times, before most were left out; float32.
+    """
+
+    scheduler: AncestralScheduler
+    network_times: tuple[int, ...]
+    base_alphas_cumprod: Tensor
+
+    def noise_start(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Where sampling begins: `latents` at the last time of training, nearly all noise."""
+        alpha = self.base_alphas_cumprod[-1].to(latents.device)
+        return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+
+
+def make_respaced_chain(steps: int) -> RespacedChain:
+    """The chain of `steps` steps that Stable Diffusion and its kin are sampled with.
+
+    beta = linspace(sqrt(0.00085), sqrt(0.012), 1000)^2; the kept times lie 999 / (steps - 1)
+    apart, rounded (half to even), and beta'_i = 1 - A(s_i) / A(s_{i-1}) (arXiv 2102.09672).
+
+    Raises:
+        ValueError: `steps` is out of range.
+    """
+    if not 1 <= steps <= NUM_TRAIN_TIMESTEPS:
+        raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
+    roots = torch.linspace(math.sqrt(0.00085), math.sqrt(0.012), 1000, dtype=torch.float64)
+    alphas_cumprod = (1 - roots**2).cumprod(0).float()
+    last = NUM_TRAIN_TIMESTEPS - 1
+    times = [round(index * last / (steps - 1)) for index in range(steps)] if steps > 1 else [last]
+    kept = alphas_cumprod[times]
+    before = torch.cat([kept.new_ones(1), kept[:-1]])
+    scheduler = AncestralScheduler(
+        num_train_timesteps=steps,
+        trained_betas=(1 - kept / before).tolist(),
+        prediction_type="epsilon",
+        variance_type="fixed_small",
+        clip_sample=False,
+    )
+    scheduler.set_timesteps(steps)
+    return RespacedChain(scheduler, tuple(times), alphas_cumprod)
 
 
 def keyed_noise(

@@ -66,6 +66,45 @@ def match_mean_std(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
     return matched.reshape(sr_frames.shape).to(sr_frames.dtype)
 
 
+def adain(sr_frames: Tensor, lr_upscaled: Tensor) -> Tensor:
+    """`match_mean_std` as published models do it: at full size (AdaIN, arXiv 1703.06868).
+
+    result = (sr - mean(sr)) std(lr) / std(sr) + mean(lr), std = sqrt(unbiased variance + 1e-5)
+
+    Args:
+        sr_frames: (..., 3, H, W) in [-1, 1].
+        lr_upscaled: the same shape.
+    """
+    have_variance, have_mean = torch.var_mean(sr_frames, dim=(-2, -1), keepdim=True)
+    want_variance, want_mean = torch.var_mean(lr_upscaled, dim=(-2, -1), keepdim=True)
+    have_std, want_std = (have_variance + 1e-5).sqrt(), (want_variance + 1e-5).sqrt()
+    return (sr_frames - have_mean) / have_std * want_std + want_mean
+
+
+def wavelet(sr_frames: Tensor, lr_upscaled: Tensor) -> Tensor:
+    """`match_wavelet` as published models do it: at full size (arXiv 2305.07015, appendix).
+
+    The highest five levels of an undecimated 1-2-1 pyramid are those of `sr_frames`, the rest is
+    that of `lr_upscaled`.
+
+    Args:
+        sr_frames: (..., 3, H, W) in [-1, 1].
+        lr_upscaled: the same shape.
+    """
+    return sr_frames - _lowest_level(sr_frames) + _lowest_level(lr_upscaled)
+
+
+def _lowest_level(frames: Tensor, levels: int = 5) -> Tensor:
+    """What is left of frames (..., 3, H, W) after so many levels of 1-2-1 blur, ever wider."""
+    taps = frames.new_tensor([1.0, 2.0, 1.0])
+    kernel = (torch.outer(taps, taps) / 16)[None, None]
+    low = frames.reshape(-1, 1, *frames.shape[-2:])  # (N, 1, H, W)
+    for level in range(levels):
+        reach = 2**level
+        low = F.conv2d(F.pad(low, (reach,) * 4, mode="replicate"), kernel, dilation=reach)
+    return low.reshape(frames.shape)
+
+
 def _fold(sr_frames: Tensor, lr_frames: Tensor) -> tuple[Tensor, Tensor]:
     """Both as float32 (N, C, height, width)."""
     if sr_frames.shape[:-2] != lr_frames.shape[:-2]:

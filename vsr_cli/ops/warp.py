@@ -1,21 +1,26 @@
 """Warping along optical flow: look-up, its adjoint, resizing of flow, visibility."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Outside = Literal["border", "zeros"]  # what a flow that leaves the frame finds there
+
 _FIXED_POINT = 2.0**40  # 2^40 times up to 2^22 pixels still fits an int64
 
 
-def backward_warp(x: Tensor, flow: Tensor) -> Tensor:
+def backward_warp(x: Tensor, flow: Tensor, *, outside: Outside = "border") -> Tensor:
     """Look `x` up where the flow points: out(p) = x(p + flow(p)), bilinear.
 
-    Outside the frame the nearest border pixel is seen. The arithmetic is float32 (float64 for
-    float64), whatever the type of `x`, because a grid in half precision is off by whole pixels.
+    The arithmetic is float32 (float64 for float64), whatever the type of `x`, because a grid in
+    half precision is off by whole pixels.
 
     Args:
         x: (N, C, h, w), any float type.
         flow: (N, 2, h, w) in pixels, channel 0 right, 1 down.
+        outside: what is seen outside the frame, the nearest border pixel or zero.
 
     Returns:
         (N, C, h, w) in the type of `x`.
@@ -27,11 +32,11 @@ def backward_warp(x: Tensor, flow: Tensor) -> Tensor:
     grid = torch.stack(
         (columns * (2 / max(width - 1, 1)) - 1, rows * (2 / max(height - 1, 1)) - 1), dim=-1
     )
-    warped = F.grid_sample(wide, grid, padding_mode="border", align_corners=True)
+    warped = F.grid_sample(wide, grid, padding_mode=outside, align_corners=True)
     return warped.to(x.dtype)
 
 
-def warp_adjoint(y: Tensor, flow: Tensor) -> Tensor:
+def warp_adjoint(y: Tensor, flow: Tensor, *, outside: Outside = "border") -> Tensor:
     """Transpose of `backward_warp` in its first argument: <warp(x), y> = <x, adjoint(y)>.
 
     Every value is splatted onto the four pixels it would have been read from. On a GPU the sums
@@ -41,6 +46,7 @@ def warp_adjoint(y: Tensor, flow: Tensor) -> Tensor:
     Args:
         y: (N, C, h, w), any float type.
         flow: (N, 2, h, w) in pixels, as given to `backward_warp`.
+        outside: likewise.
 
     Returns:
         (N, C, h, w) in the type of `y`.
@@ -49,28 +55,34 @@ def warp_adjoint(y: Tensor, flow: Tensor) -> Tensor:
     height, width = y.shape[-2:]
     wide = y if y.dtype == torch.float64 else y.float()
     columns, rows = _positions(flow.to(wide.dtype))
-    columns, rows = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
+    # With zeros outside, one pixel around the frame is all that can reach into it.
+    margin = 0 if outside == "border" else 1
+    columns = columns.clamp(-margin, width - 1 + margin)
+    rows = rows.clamp(-margin, height - 1 + margin)
     left, top = columns.floor(), rows.floor()
     to_right, to_bottom = columns - left, rows - top
-    left_index, top_index = left.long(), top.long()
-    right_index = (left_index + 1).clamp(max=width - 1)
-    bottom_index = (top_index + 1).clamp(max=height - 1)
 
     indices, weights = [], []
-    for row, row_weight in ((top_index, 1 - to_bottom), (bottom_index, to_bottom)):
-        for column, column_weight in ((left_index, 1 - to_right), (right_index, to_right)):
-            indices.append((row * width + column).flatten(1))  # (N, h*w), as the weights
-            weights.append((row_weight * column_weight).flatten(1))
+    for row, row_weight in ((top, 1 - to_bottom), (top + 1, to_bottom)):
+        for column, column_weight in ((left, 1 - to_right), (left + 1, to_right)):
+            weight = row_weight * column_weight
+            nearest_row, nearest_column = row.clamp(0, height - 1), column.clamp(0, width - 1)
+            if outside == "zeros":
+                weight = weight * ((nearest_row == row) & (nearest_column == column))
+            index = nearest_row.long() * width + nearest_column.long()
+            indices.append(index.flatten(1))  # (N, h*w), as the weights
+            weights.append(weight.flatten(1))
     splat = _splat_fixed if y.is_cuda else _splat_float
     return splat(wide.flatten(2), indices, weights).reshape(y.shape).to(y.dtype)
 
 
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_flow(flow: Tensor, size: tuple[int, int], *, antialias: bool = True) -> Tensor:
     """Bring a flow to another grid: its values are pixels, so they are scaled too.
 
     Args:
         flow: (..., 2, h, w) in pixels of its own grid, any leading dimensions.
         size: (height, width) of the new grid.
+        antialias: False looks at two by two pixels alone, however much smaller the new grid is.
 
     Returns:
         (..., 2, height, width) float32 in pixels of the new grid.
@@ -81,7 +93,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
         size=size,
         mode="bilinear",
         align_corners=False,
-        antialias=True,
+        antialias=antialias,
     )
     ratio = resized.new_tensor([size[1] / width, size[0] / height])
     return (resized * ratio[:, None, None]).reshape(*flow.shape[:-2], *size)

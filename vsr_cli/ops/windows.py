@@ -52,6 +52,33 @@ def plan_windows(length: int, size: int, overlap: int) -> list[Window]:
     return [Window(start, start + size) for start in starts]
 
 
+def step_windows(length: int, size: int, stride: int) -> list[Window]:
+    """Cover 0 to `length` with windows of `size` that begin every `stride`, the last one flush.
+
+    Unlike those of `plan_windows` all but the last lie where they would lie on any longer axis.
+    An axis no longer than `size` is one window.
+    """
+    if length < 1 or not 1 <= stride <= size:
+        raise ValueError(
+            f"expected length >= 1 and 1 <= stride <= size, got {length}, {stride} and {size}"
+        )
+    if length <= size:
+        return [Window(0, length)]
+    starts = [*range(0, length - size, stride), length - size]
+    return [Window(start, start + size) for start in starts]
+
+
+def gaussian_weights(size: int, center: float) -> Tensor:
+    """The bell that published tiles are merged with along one axis, (size,) float64.
+
+    exp(-(u - center)^2 / (2 v size^2)) / sqrt(2 pi v) with v = 0.01: a tenth of a tile.
+    """
+    variance = 0.01
+    distance = torch.arange(size, dtype=torch.float64) - center
+    bell = torch.exp(-(distance**2) / (2 * variance * size**2))
+    return bell / math.sqrt(2 * math.pi * variance)
+
+
 def fade_weights(windows: Sequence[Window]) -> list[Tensor]:
     """A trapezoid for each window; at every position of the axis they sum to one.
 
@@ -125,6 +152,12 @@ class Grid:
         )
         return cls(tuple(rows), tuple(columns))
 
+    @classmethod
+    def step(cls, size: tuple[int, int], tile_size: int, stride: int) -> "Grid":
+        """Cover (height, width) with square tiles that begin every `stride`."""
+        rows, columns = (step_windows(side, tile_size, stride) for side in size)
+        return cls(tuple(rows), tuple(columns))
+
     @property
     def tiles(self) -> list[tuple[Window, Window]]:
         """(rows, columns) of each tile, row by row."""
@@ -156,6 +189,24 @@ class Grid:
             for index in range(len(self.rows))
         )
         return overlap_add(strips, self.rows, dim=-2)
+
+    def blend(self, pieces: Iterable[Tensor], weight: Tensor) -> Tensor:
+        """Tiles (..., h, w) in order -> the plane: their mean by `weight`, (h, w) of every tile.
+
+        Pieces are taken one by one and are added in float32.
+        """
+        size = (max(w.stop for w in self.rows), max(w.stop for w in self.columns))
+        total: Tensor | None = None
+        for (rows, columns), piece in zip(self.tiles, pieces, strict=True):
+            if total is None:
+                total = torch.zeros((*piece.shape[:-2], *size), device=piece.device)
+                weight = weight.to(total)
+                weights = torch.zeros(size, device=piece.device)
+            columns.cut(rows.cut(total, dim=-2), dim=-1).add_(piece.float() * weight)
+            columns.cut(rows.cut(weights, dim=-2), dim=-1).add_(weight)
+        if total is None:
+            raise ValueError("expected at least one tile")
+        return total.div_(weights)
 
 
 def _ramp(length: int) -> Tensor:

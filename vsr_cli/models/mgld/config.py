@@ -1,0 +1,43 @@
+"""Widths and depths of the published family; the header of imported weights holds them."""
+
+from dataclasses import dataclass
+
+LATENT_CHANNELS = 4
+LATENT_STRIDE = 8  # pixels of a frame for each latent pixel
+LATENT_SCALE = 0.18215  # the autoencoder's latents times this are what is diffused
+NUM_TOKENS = 77  # of the prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class MgldConfig:
+    """The published MGLD-VSR model, unless said otherwise (tests are narrower).
+
+    Widths are multiples of 32, the number of groups of every group norm.
+    """
+
+    denoiser_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    head_channels: int = 64
+    context_channels: int = 1024
+    structure_channels: tuple[int, ...] = (256, 256, 512, 512)
+    structure_heads: int = 4
+    structure_features: int = 256  # what modulates the denoiser, at every level
+    spade_channels: int = 128
+    autoencoder_channels: tuple[int, ...] = (128, 256, 512, 512)
+    fusion_growth: int = 32
+    clip_length: int = 5  # frames; the temporal layers have seen no other number
+    tile_size: int = 64  # latent pixels; the denoiser was trained on squares of it
+    tile_overlap: int = 32  # latent pixels
+    pixel_tile: int = 960  # output pixels; of `parity` alone
+    pixel_stride: int = 750
+    default_steps: int = 50
+    text_layers: int = 23  # of the prompt's encoder, the last one left out ("penultimate")
+    text_heads: int = 16
+    text_width: int = 1024
+
+    @property
+    def least_side(self) -> int:
+        """Pixels of the shorter side that the networks work on, at least."""
+        return self.tile_size * LATENT_STRIDE
+
+
+PUBLISHED = MgldConfig()
