@@ -62,7 +62,7 @@ def make_plan(source: Path, target: Path, config: OutputConfig) -> EncoderPlan:
 def write_chunks(source: Path, plan: EncoderPlan, cuts: Sequence[int]) -> list[Path]:
     """Chunks with the times of a source, each ending before a frame of `cuts`, the last open."""
     info = probe(source)
-    frames = list(read_frames(source, info, report=ignore))
+    frames = list(read_frames(source, report=ignore))
     paths = []
     for number, (start, stop) in enumerate(pairwise((0, *cuts, len(frames)))):
         paths.append(source.with_name(f"chunk_{number:06}.mkv"))
@@ -128,7 +128,7 @@ def test_x265_keeps_the_times_of_a_few_frames(
     for _ in range(4):  # x265 left decoding times to chance
         config = replace(ENCODERS["libx265"], overwrite=True)
         with VideoWriter(target, probe(source), SIZE, config, source=source, report=ignore) as out:
-            for index, frame in enumerate(read_frames(source, probe(source), report=ignore)):
+            for index, frame in enumerate(read_frames(source, report=ignore)):
                 out.write(out.frame_like(frame, moving_planes(out.plan, index)))
             out.finish()
         assert read_file(target).times == read_file(source).times
@@ -142,7 +142,7 @@ def test_one_chunk_is_what_a_writer_writes(tmp_path: Path, make_clip: MakeClip) 
     with VideoWriter(
         tmp_path / "direct.mp4", info, SIZE, config, source=source, report=ignore
     ) as writer:
-        for index, frame in enumerate(read_frames(source, info, report=ignore)):
+        for index, frame in enumerate(read_frames(source, report=ignore)):
             writer.write(writer.frame_like(frame, moving_planes(writer.plan, index)))
         writer.finish()
     chunks = write_chunks(source, writer.plan, ())

@@ -21,7 +21,7 @@ IRREGULAR = [0, 3003, 4004, 9009, 9100, 15015]  # in 1/30000 s
 def read_all(path: Path) -> tuple[list[Frame], list[str]]:
     """All frames, and the codes of all notices."""
     events: list[Event] = []
-    frames = list(read_frames(path, probe(path), report=events.append))
+    frames = list(read_frames(path, report=events.append))
     return frames, [event.code for event in events if isinstance(event, Notice)]
 
 
@@ -169,7 +169,7 @@ def test_a_picture_that_changes_size_is_refused(tmp_path: Path, make_clip: MakeC
     both = tmp_path / "both.ts"
     both.write_bytes(small.read_bytes() + large.read_bytes())
     with pytest.raises(InputError, match="changes size") as caught:
-        list(read_frames(both, probe(both), report=ignore))
+        list(read_frames(both, report=ignore))
     assert caught.value.hint
 
 

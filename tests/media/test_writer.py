@@ -205,11 +205,11 @@ def test_written_samples_come_back(tmp_path: Path, make_clip: MakeClip) -> None:
     info, frames = probe(source), []
     config = OutputConfig(video_codec="ffv1")
     with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
-        for frame in read_frames(source, info, report=ignore):
+        for frame in read_frames(source, report=ignore):
             frames.append(frame)
             writer.write(writer.frame_like(frame, frame.planes))
         writer.finish()
-    for frame, back in zip(frames, read_frames(target, probe(target), report=ignore), strict=True):
+    for frame, back in zip(frames, read_frames(target, report=ignore), strict=True):
         for before, after in zip(frame.planes, back.planes, strict=True):
             np.testing.assert_array_equal(before, after)
 
@@ -221,7 +221,7 @@ def test_ffv1_keeps_every_code_of_eight_bit_rgb(tmp_path: Path, make_clip: MakeC
     config = OutputConfig(video_codec="ffv1", pix_fmt="bgr0")
     planes = tuple(random.integers(0, 256, (37, 51), dtype=np.uint8) for _ in range(3))
     with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
-        for frame in read_frames(source, info, report=ignore):
+        for frame in read_frames(source, report=ignore):
             writer.write(writer.frame_like(frame, planes))
         writer.finish()
     with av.open(f"file:{target}") as container:
@@ -257,7 +257,7 @@ def test_nothing_is_left_and_nothing_replaced_when_the_work_is_interrupted(
 
     def work() -> None:
         with VideoWriter(target, info, (48, 64), config, source=source, report=ignore) as writer:
-            for frame in read_frames(source, info, report=ignore):
+            for frame in read_frames(source, report=ignore):
                 writer.write(writer.frame_like(frame, frame.planes))
                 assert len(hidden(tmp_path)) == 1
                 raise KeyboardInterrupt
@@ -279,7 +279,7 @@ def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, make_clip: Make
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     info = probe(source)
     with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
-        for frame in read_frames(source, info, report=ignore):
+        for frame in read_frames(source, report=ignore):
             writer.write(writer.frame_like(frame, frame.planes))
         target.write_bytes(b"precious")
         with pytest.raises(OutputError, match="appeared"):
@@ -294,7 +294,7 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     info = probe(source)
     with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
-        for frame in read_frames(source, info, report=ignore):
+        for frame in read_frames(source, report=ignore):
             writer.write(writer.frame_like(frame, frame.planes))
         writer._muxer._times.num_frames += 1
         with pytest.raises(VerificationError, match="6 frames instead of 7") as caught:

@@ -34,7 +34,7 @@ def rewrite(
     info = probe(source)
     size = size or (info.height, info.width)
     with VideoWriter(target, info, size, config, source=source, report=events.append) as writer:
-        for index, frame in enumerate(read_frames(source, info, report=ignore)):
+        for index, frame in enumerate(read_frames(source, report=ignore)):
             planes = flat_planes(writer.layout, size, 40 + index)
             writer.write(writer.frame_like(frame, planes))
         writer.finish()

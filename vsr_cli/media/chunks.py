@@ -27,7 +27,7 @@ from vsr_cli.media.picture import (
     describe_picture,
     reorder_delay,
 )
-from vsr_cli.media.reader import open_source
+from vsr_cli.media.source import open_source
 from vsr_cli.media.target import output_errors
 
 PART_SUFFIX = ".part"

@@ -15,7 +15,7 @@ from av.stream import Stream
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.reader import open_source
+from vsr_cli.media.source import open_source
 
 # Written by each muxer anew, or true of the old picture only.
 _STALE_KEYS = frozenset(

@@ -40,14 +40,19 @@ class Tally:
         if is_picture:
             self.picture_end = end if self.picture_end is None else max(self.picture_end, end)
 
-    def report_losses(self, container: InputContainer, stream: VideoStream, report: Report) -> None:
-        """Say, after the last frame, what was mended, damaged or missing."""
+    def report_damage(self, report: Report) -> None:
+        """Say, after the last frame, what was mended or damaged."""
         if self.num_mended:
             text = f"{self.num_mended} frames had no time of their own and were given one"
             report(Notice(code="W_TIMES_MENDED", text=text))
         if self.num_damaged:
             text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
             report(Notice(code="W_INPUT_DAMAGED", text=text))
+
+    def report_truncation(
+        self, container: InputContainer, stream: VideoStream, report: Report
+    ) -> None:
+        """Say, at the end of the source, whether it came too early."""
         missing = self._missing_seconds(container, stream)
         if missing is not None or self.is_broken:
             text = f"the source ends after {self.num_frames} frames"

@@ -9,7 +9,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vsr_cli.media.reader import open_source
+from vsr_cli.media.source import open_source
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.reader import probe, read_frames
+from vsr_cli.media.reader import open_video
 from vsr_cli.media.target import check_target
 from vsr_cli.media.writer import VideoWriter
 from vsr_cli.models.files import shipped_weights
@@ -54,10 +54,14 @@ def upscale_video(
         VsrError: the class names what to mend: input, output, weights, device or options.
     """
     started = time.monotonic()
-    info = probe(source)
-    check_target(target, source, config.output)
-    size = config.target_size(info.height, info.width)
-    with VideoWriter(target, info, size, config.output, source=source, report=report) as writer:
+    with ExitStack() as resources:
+        video = resources.enter_context(open_video(source, config.input))
+        check_target(target, source, config.output)
+        info = video.info
+        size = config.target_size(info.height, info.width)
+        writer = resources.enter_context(
+            VideoWriter(target, info, size, config.output, source=source, report=report)
+        )
         model_path = config.model or shipped_weights()
         choose_dtype(config.dtype, choose_device(config.device)[0])  # refused now rather than later
         model = load_weights(model_path)
@@ -67,7 +71,7 @@ def upscale_video(
         report(_plan(source, target, config, model_path, model, runtime, info, writer))
 
         headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
-        rgb = _read_rgb(read_frames(source, info, report=report), headers)
+        rgb = _read_rgb(video.frames(report=report), headers)
         done = 0
         for clip in upscale_frames(rgb, model, config, runtime, report=report):
             for sr_frame in clip.frames:

@@ -47,7 +47,7 @@ def read_footage(source: Path, num_frames: int, *, report: Report = ignore) -> F
     info = probe(source)
     headers: list[Frame] = []
     frames: list[Tensor] = []
-    for frame in islice(read_frames(source, info, report=report), num_frames + 1):
+    for frame in islice(read_frames(source, report=report), num_frames + 1):
         headers.append(replace(frame, planes=()))
         if len(headers) <= num_frames:
             frames.append(_rgb(frame))
@@ -66,7 +66,7 @@ def count_frames(source: Path, most: int) -> int:
     Raises:
         InputError: if it cannot be read.
     """
-    return sum(1 for _ in islice(read_frames(source, probe(source), report=ignore), most))
+    return sum(1 for _ in islice(read_frames(source, report=ignore), most))
 
 
 def open_lossless(
@@ -115,7 +115,7 @@ class Pictures:
     def __iter__(self) -> Iterator[Tensor]:
         """Frames (3, H, W) in [-1, 1]."""
         if not self.files:
-            for frame in read_frames(self.path, probe(self.path), report=ignore):
+            for frame in read_frames(self.path, report=ignore):
                 yield _rgb(frame)
         for file in self.files:
             for codes in decode_rgb(file):

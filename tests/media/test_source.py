@@ -1,0 +1,221 @@
+"""Pipes in: read once, nothing lost, and refused with a reason where that cannot be."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vsr_cli.config import InputConfig
+from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.events import ignore
+from vsr_cli.media.frame import Frame
+from vsr_cli.media.reader import VideoSource, open_video, read_frames
+from vsr_cli.media.source import STDIN, Pipe
+
+MakeClip = Callable[..., Path]
+Feed = Callable[[bytes], None]
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    """Puts bytes into standard input, from a thread of its own."""
+    threads: list[threading.Thread] = []
+
+    def start(data: bytes) -> None:
+        reading, writing = os.pipe()
+        monkeypatch.setattr(sys, "stdin", os.fdopen(reading, "rb"))
+        thread = threading.Thread(target=write_all, args=(writing, data))
+        thread.start()
+        threads.append(thread)
+
+    yield start
+    sys.stdin.close()
+    for thread in threads:
+        thread.join()
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as pipe:
+        try:
+            pipe.write(data)
+        except BrokenPipeError:
+            return
+
+
+def remux(source: Path, target: Path, **options: str) -> Path:
+    with av.open(str(source)) as old, av.open(str(target), "w", container_options=options) as new:
+        copies = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}
+        for packet in old.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+    return target
+
+
+def assert_same(frames: list[Frame], expected: list[Frame]) -> None:
+    assert len(frames) == len(expected) > 0
+    for frame, other in zip(frames, expected, strict=True):
+        assert frame.pts * frame.time_base == other.pts * other.time_base
+        for plane, plane_of_other in zip(frame.planes, other.planes, strict=True):
+            np.testing.assert_array_equal(plane, plane_of_other)
+
+
+def sound_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "audio"),
+    [(".mkv", "ffv1", "flac"), (".nut", "ffv1", "flac"), (".ts", "mpeg2video", "mp2")],
+)
+def test_a_pipe_gives_the_frames_and_the_sound_of_the_file(
+    tmp_path: Path, make_clip: MakeClip, feed: Feed, suffix: str, codec: str, audio: str
+) -> None:
+    path = make_clip(tmp_path / f"in{suffix}", codec=codec, audio=[audio], num_frames=20)
+    feed(path.read_bytes())
+    with open_video(STDIN) as video:
+        frames = list(video.frames(report=ignore))
+        sound = [bytes(packet) for packet in video.take_packets(None)]
+        assert video.is_once
+    assert_same(frames, list(read_frames(path, report=ignore)))
+    assert sound == sound_of(path)
+
+
+@pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov+default_base_moof"])
+def test_an_mp4_that_starts_with_its_index_can_be_piped(
+    tmp_path: Path, make_clip: MakeClip, feed: Feed, movflags: str
+) -> None:
+    path = make_clip(tmp_path / "in.mp4", audio=["aac"], num_frames=20)
+    path = remux(path, tmp_path / "out.mp4", movflags=movflags)
+    feed(path.read_bytes())
+    assert_same(list(read_frames(STDIN, report=ignore)), list(read_frames(path, report=ignore)))
+
+
+def test_an_mp4_that_ends_with_its_index_is_refused_with_advice(
+    tmp_path: Path, make_clip: MakeClip, feed: Feed
+) -> None:
+    data = make_clip(tmp_path / "in.mp4").read_bytes()
+    index = data.index(b"moov") - 4
+    filling = 3_000_000  # more than any buffer
+    feed(data[:index] + filling.to_bytes(4) + b"free" + bytes(filling - 8) + data[index:])
+    with pytest.raises(InputError, match="MP4") as caught, open_video(STDIN):
+        pass
+    assert caught.value.hint is not None
+    assert "faststart" in caught.value.hint
+
+
+def test_y4m_can_be_piped(tmp_path: Path, make_clip: MakeClip, feed: Feed) -> None:
+    path = make_clip(tmp_path / "in.y4m", codec="wrapped_avframe", num_frames=3)
+    feed(path.read_bytes())
+    with open_video(STDIN) as video:
+        assert (video.info.rate, video.info.is_vfr) == (Fraction(25), False)
+        frames = list(video.frames(report=ignore))
+    assert_same(frames, list(read_frames(path, report=ignore)))
+
+
+def test_raw_video_is_what_the_user_says(feed: Feed) -> None:
+    samples = np.random.default_rng(0).integers(0, 1024, (3, 6, 10, 8), dtype=np.uint16)
+    feed(samples.tobytes())
+    config = InputConfig(
+        format="rawvideo",
+        raw_size=(10, 8),
+        raw_pix_fmt="gbrp10le",
+        raw_rate=Fraction(30000, 1001),
+    )
+    expected = samples.reshape(6, 3, 10, 8)[:, [2, 0, 1]]  # R, G, B
+    frames = list(read_frames(STDIN, config, report=ignore))
+    assert [frame.pts * frame.time_base for frame in frames] == [
+        n * Fraction(1001, 30000) for n in range(6)
+    ]
+    np.testing.assert_array_equal(np.stack([np.stack(frame.planes) for frame in frames]), expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"), [(b"", "is empty"), (b"no video, only words\n" * 99, "cannot be read")]
+)
+def test_what_is_no_video_is_refused(feed: Feed, data: bytes, says: str) -> None:
+    feed(data)
+    with pytest.raises(InputError, match=f"standard input {says}") as caught, open_video(STDIN):
+        pass
+    assert caught.value.hint
+
+
+def test_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    with pytest.raises(InputError, match="terminal"), open_video(STDIN):
+        pass
+
+
+def test_an_unknown_format_is_refused(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "in.mkv")
+    config = InputConfig(format="no-such")
+    with pytest.raises(ConfigError, match="no-such"), open_video(path, config):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_read_like_standard_input(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=10)
+    pipe = tmp_path / "pipe.mkv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()))
+    writer.start()
+    frames = list(read_frames(pipe, report=ignore))
+    writer.join()
+    assert_same(frames, list(read_frames(path, report=ignore)))
+
+
+def test_a_playlist_in_a_pipe_reaches_no_file(
+    tmp_path: Path, make_clip: MakeClip, feed: Feed
+) -> None:
+    path = make_clip(tmp_path / "in.ts", codec="mpeg2video")
+    head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n"
+    feed(f"{head}file:{path}\n#EXT-X-ENDLIST\n".encode())
+    with pytest.raises(InputError), open_video(STDIN):
+        pass
+
+
+def taken(video: VideoSource, until: Fraction | None) -> list[tuple[Fraction, int]]:
+    return [
+        ((packet.dts or 0) * packet.time_base, packet.size) for packet in video.take_packets(until)
+    ]
+
+
+def test_sound_is_handed_out_in_step_with_the_picture(
+    tmp_path: Path, make_clip: MakeClip, feed: Feed
+) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=50, audio=["flac", "flac"])
+    feed(remux(path, tmp_path / "mixed.mkv").read_bytes())
+    packets: list[tuple[Fraction, int]] = []
+    with open_video(STDIN) as video:
+        video.keep_packets([video.info.audio[1].index])
+        for frame in video.frames(report=ignore):
+            time = frame.pts * frame.time_base
+            due = taken(video, time)
+            assert all(at <= time for at, _ in due)
+            packets += due
+        packets += taken(video, None)
+    with av.open(str(path)) as container:
+        expected = [packet.size for packet in container.demux(audio=1) if packet.size]
+    assert [size for _, size in packets] == expected
+    assert len(packets) > 10
+
+
+def test_closing_a_pipe_ends_a_read_that_waits() -> None:
+    reading, writing = os.pipe()
+    pipe = Pipe(reading)
+    found: list[bytes] = []
+    thread = threading.Thread(target=lambda: found.append(pipe.read(10)))
+    thread.start()
+    pipe.close()
+    thread.join(timeout=5)
+    assert found == [b""]
+    os.close(reading)
+    os.close(writing)

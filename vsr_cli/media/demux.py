@@ -1,0 +1,166 @@
+"""One pass through a container: pictures decoded, the packets of other streams put aside."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vsr_cli.errors import InputError
+from vsr_cli.media.tally import Tally
+
+MAX_HELD = 1 << 30  # bytes put aside before a source is called badly interleaved
+HEAD_PACKETS = 48  # looked at to tell how frames follow each other
+HEAD_BYTES = 1 << 24
+
+_log = logging.getLogger(__name__)
+
+
+class Demuxer:
+    """Reads a container once, for two readers who need not be in step: picture and the rest.
+
+    Whoever runs out of packets reads on, and puts aside what belongs to the other; both may be
+    threads of their own.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, tally: Tally, *, keeps_rest: bool
+    ) -> None:
+        """Take a container, which stays the caller's to close.
+
+        Args:
+            container: nothing read from it yet.
+            stream: the picture.
+            tally: counts what is read.
+            keeps_rest: whether to put aside packets of other streams, all until `keep` is called.
+        """
+        self.tally = tally
+        self.head: list[int] = []  # times of the first packets of the picture
+        self._container, self._stream = container, stream
+        self._packets = container.demux()
+        self._pictures: deque[Packet[Stream]] = deque()
+        self._rest: deque[Packet[Stream]] = deque()
+        others = {other.index for other in container.streams} - {stream.index}
+        self._kept = frozenset(others if keeps_rest else ())
+        self._held = 0  # bytes in `_pictures` and `_rest`
+        self._latest: Fraction | None = None  # seconds, of all packets
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def keep(self, streams: Collection[int]) -> None:
+        """Put aside the packets of these streams, by their index; drop those of all others."""
+        with self._lock:
+            self._kept = frozenset(streams) - {self._stream.index}
+            dropped = [packet for packet in self._rest if packet.stream_index not in self._kept]
+            self._held -= sum(packet.size for packet in dropped)
+            self._rest = deque(p for p in self._rest if p.stream_index in self._kept)
+
+    def peek(self) -> list[int]:
+        """Times of the first packets of the picture, in their order of presentation."""
+        with self._lock:
+            while len(self.head) < HEAD_PACKETS and self._held < HEAD_BYTES and self._pump():
+                pass
+        return sorted(self.head)
+
+    def seek(self, time: Fraction) -> None:
+        """Go on with the key frame before `time`, in seconds, or with the start of the file."""
+        tick = self._stream.time_base or Fraction(1, av.time_base)
+        with self._lock:
+            try:
+                self._container.seek(int(time / tick), stream=self._stream)
+            except av.FFmpegError as error:
+                _log.debug("no seeking to %s: %s", time, error)
+                self._container.seek(self._container.start_time or 0)
+            self._packets = self._container.demux()
+            self._pictures.clear()
+            self._rest.clear()
+            self._held, self._latest, self._ended = 0, None, False
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Decode the picture; packets that do not decode are counted and left out."""
+        while True:
+            with self._lock:
+                while not self._pictures and self._pump():
+                    pass
+                packet = self._pictures.popleft() if self._pictures else None
+                self._held -= packet.size if packet else 0
+            try:
+                pictures = self._stream.decode(packet if packet and packet.size else None)
+            except (av.FFmpegError, EOFError) as error:
+                if packet and packet.size:
+                    _log.debug("packet %d: %s", self.tally.num_packets, error)
+                    self.tally.num_damaged += 1
+                pictures = []
+            for picture in pictures:
+                self.tally.num_frames += 1
+                self.tally.num_damaged += picture.is_corrupt
+                yield picture
+            if packet is None or not packet.size:
+                return
+
+    def rest(self, until: Fraction | None) -> "Iterator[Packet[Stream]]":
+        """Packets of the streams that are kept, each once, as they come in the container.
+
+        Args:
+            until: seconds on the source's clock; ends when the container has come that far and
+                what is left is due later. None: all.
+        """
+        while True:
+            with self._lock:
+                while not self._rest and not self._is_past(until) and self._pump():
+                    pass
+                if not self._rest or (until is not None and _time(self._rest[0]) > until):
+                    return
+                packet = self._rest.popleft()
+                self._held -= packet.size
+            yield packet
+
+    def _is_past(self, until: Fraction | None) -> bool:
+        return until is not None and self._latest is not None and self._latest > until
+
+    def _pump(self) -> bool:
+        """Read one packet and put it where it belongs; False at the end."""
+        if self._ended:
+            return False
+        try:
+            packet = next(self._packets, None)
+        except av.FFmpegError as error:
+            _log.debug("reading stopped: %s", error)
+            self.tally.is_broken = True
+            packet = None
+        if packet is None:
+            self._ended = True
+            return False
+        is_picture = packet.stream_index == self._stream.index
+        self.tally.see(packet, is_picture=is_picture)
+        if packet.size and packet.dts is not None:
+            time = _time(packet)
+            self._latest = time if self._latest is None else max(self._latest, time)
+        if is_picture:
+            self._pictures.append(packet)
+            if packet.pts is not None and len(self.head) < HEAD_PACKETS and not packet.is_discard:
+                self.head.append(packet.pts)
+        elif packet.size and packet.stream_index in self._kept:
+            self._rest.append(packet)
+        else:
+            return True
+        self._held += packet.size
+        if self._held > MAX_HELD:
+            raise InputError(
+                "picture and sound of the source lie too far apart to be read from a pipe",
+                why=f"more than {MAX_HELD >> 20} MiB would have to be held",
+                hint="give it as a file",
+            )
+        return True
+
+
+def _time(packet: "Packet[Stream]") -> Fraction:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return (ticks or 0) * packet.time_base

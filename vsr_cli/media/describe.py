@@ -1,0 +1,268 @@
+"""What a container and its first picture say about a video."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vsr_cli.config import InputConfig
+from vsr_cli.errors import InputError
+from vsr_cli.media.frame import (
+    AudioTrack,
+    FieldOrder,
+    VideoInfo,
+    has_alpha,
+    layout_of,
+    plain_format,
+    resolve_color,
+)
+from vsr_cli.media.hdr import read_hdr
+from vsr_cli.media.times import Timing, find_timing
+from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
+
+TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
+MAX_RATE = 240  # frames per second; containers that claim more mean their clock
+RATE_ERROR = Fraction(1, 100)  # of an average over the first frames
+CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
+# Formats without a place for the time of a frame.
+REGULAR_FORMATS = frozenset({"rawvideo", "yuv4mpegpipe"})
+
+
+def find_picture(container: InputContainer, name: str, number: int | None) -> VideoStream:
+    """The stream that is upscaled.
+
+    Args:
+        container: opened for reading.
+        name: of the source, for messages.
+        number: counted from 0 among the pictures, covers included; None: the best one.
+
+    Raises:
+        InputError: there is none, or none that can be decoded.
+    """
+    if number is None:
+        stream = container.streams.best("video")
+    else:
+        pictures = container.streams.video
+        if number >= len(pictures):
+            raise InputError(
+                f"{name} has no video stream {number}",
+                why=f"it has {len(pictures)}, counted from 0",
+                hint="`vsr probe` lists what there is",
+            )
+        stream = pictures[number]
+    hint = "give a file that has a picture"
+    if not isinstance(stream, VideoStream):
+        kinds = sorted({stream.type for stream in container.streams})
+        raise InputError(
+            f"{name} has no video",
+            why=f"it holds {' and '.join(kinds)} only" if kinds else "it holds no stream",
+            hint=hint,
+        )
+    if stream.disposition & Disposition.attached_pic and number is None:
+        raise InputError(f"{name} has no video", why="its picture is a cover", hint=hint)
+    if stream.codec_context is None:
+        raise InputError(
+            f"the video in {name} cannot be decoded",
+            why="its codec is not known here",
+            hint="convert it to H.264 or FFV1 first",
+        )
+    return stream
+
+
+def describe(
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame,
+    head: Sequence[int],
+    config: InputConfig,
+    name: str,
+) -> tuple[VideoInfo, Timing]:
+    """Put together what is known before the second picture is decoded.
+
+    Args:
+        container: opened for reading.
+        stream: the picture.
+        first: the first picture of the whole source.
+        head: the first times of the picture, in ticks, in order of presentation.
+        config: what to believe instead of tags.
+        name: of the source, for messages.
+
+    Raises:
+        InputError: its colours are of an unknown kind.
+    """
+    size = (first.height, first.width)
+    tags, asked = read_tags(first, config, name)
+    color, reason = resolve_color(tags, first.format.name, size)
+    matrix = first.side_data.get("DISPLAYMATRIX")
+    codec = stream.codec_context.codec.canonical_name
+    tick = ticks_of(stream)
+    timing = _timing(container, stream, head)
+    if stream.duration:
+        duration: Fraction | None = stream.duration * tick
+    else:
+        duration = Fraction(container.duration, av.time_base) if container.duration else None
+    return VideoInfo(
+        container=container.format.name,
+        stream_index=stream.index,
+        codec=codec,
+        width=first.width,
+        height=first.height,
+        rate=timing.rate,
+        time_base=timing.time_base,
+        num_frames=stream.frames or None,
+        duration=duration,
+        origin=_clock_origin(container, stream, first),
+        start=None,
+        stop=None,
+        is_vfr=timing.is_vfr,
+        timecode=_timecode(container, stream),
+        pix_fmt=first.format.name,
+        layout=layout_for(plain_format(first.format.name), codec),
+        tags=tags,
+        color=color,
+        color_reason="; ".join(filter(None, (asked, reason))) or None,
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        rotation=first.rotation,
+        display_matrix=_read_matrix(matrix) if isinstance(matrix, SideData) else None,
+        interlaced=first.interlaced_frame,
+        field_order=_field_order(stream, first),
+        has_alpha=has_alpha(first.format.name) or stream.metadata.get("alpha_mode") == "1",
+        hdr=read_hdr(first),
+        audio=tuple(
+            AudioTrack(
+                index=track.index,
+                codec=track.codec_context.name if track.codec_context else "unknown",
+                sample_rate=track.codec_context.sample_rate if track.codec_context else 0,
+                language=track.metadata.get("language"),
+            )
+            for track in container.streams.audio
+        ),
+    ), timing
+
+
+def read_tags(picture: VideoFrame, config: InputConfig, name: str) -> tuple[ColorTags, str | None]:
+    """What a picture says about its colour, and what the user says instead.
+
+    Returns:
+        The tags to go by, and which of them are the user's; None: none.
+
+    Raises:
+        InputError: its matrix is none of luma and chroma.
+    """
+    code = 9 if picture.colorspace == 10 else picture.colorspace  # 10: BT.2020, constant luminance
+    if code not in set(Matrix) and code != 3 and config.matrix is None:  # 3 is reserved
+        raise InputError(
+            f"the colours of {name} are coded in a way that is not supported",
+            why=f"its matrix has the H.273 code {code}",
+            hint="convert it to BT.709 first",
+        )
+    tags = ColorTags(
+        matrix=Matrix(code) if code in set(Matrix) else Matrix.UNSPECIFIED,
+        range=Range(picture.color_range),
+        primaries=picture.color_primaries,
+        transfer=picture.color_trc,
+    )
+    asked = {
+        "matrix": config.matrix,
+        "range": config.range,
+        "primaries": config.primaries,
+        "transfer": config.transfer,
+    }
+    believed = ColorTags(
+        matrix=tags.matrix if config.matrix is None else config.matrix,
+        range=tags.range if config.range is None else config.range,
+        primaries=tags.primaries if config.primaries is None else config.primaries,
+        transfer=tags.transfer if config.transfer is None else config.transfer,
+    )
+    named = [name for name, value in asked.items() if value is not None]
+    return believed, f"colour {' and '.join(named)} as asked for" if named else None
+
+
+def layout_for(pix_fmt: str, codec: str) -> PixelLayout:
+    """The layout of a planar format as this codec samples it."""
+    layout = layout_of(pix_fmt)
+    if layout is None:
+        raise ValueError(f"{pix_fmt} is not planar")
+    return replace(layout, siting="center") if codec in CENTERED_CODECS else layout
+
+
+def ticks_of(stream: VideoStream) -> Fraction:
+    """Seconds per tick of a stream."""
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+def _timing(container: InputContainer, stream: VideoStream, head: Sequence[int]) -> Timing:
+    rates = _plausible_rates(stream)
+    timings = [find_timing(head, ticks_of(stream), rate) for rate in rates]
+    timing = next((timing for timing in timings if timing.is_vfr is False), timings[0])
+    if container.format.name in REGULAR_FORMATS:
+        return replace(timing, is_vfr=False)
+    if "mov" in container.format.name:  # its index tells of every frame
+        times = [entry.timestamp for entry in stream.index_entries]
+        steps = [later - earlier for earlier, later in pairwise(times)]
+        if steps:  # 1 tick: a rate that the clock lacks
+            return replace(timing, is_vfr=max(steps) - min(steps) > 1)
+    if container.format.flags & TS_DISCONT and timing.is_vfr:
+        return replace(timing, is_vfr=None)  # a broadcast may start in the middle of a group
+    return timing
+
+
+def _plausible_rates(stream: VideoStream) -> list[Fraction]:
+    """Frames per second, the likeliest first; the others are near it."""
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    usable = [rate for rate in rates if rate and rate <= MAX_RATE] or [Fraction(25)]
+    return [rate for rate in usable if abs(rate / usable[0] - 1) < RATE_ERROR]
+
+
+def _clock_origin(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
+    """The time that the output shall call 0.
+
+    In a broadcast, whose clock started long before, that is where picture or sound starts. In
+    other files it is 0, unless pictures come earlier: those would be lost in MP4, where nothing
+    before 0 is shown.
+    """
+    start = (first.pts or 0) * ticks_of(stream)
+    if not container.format.flags & TS_DISCONT:
+        return min(Fraction(0), start)
+    sound = (
+        track.start_time * track.time_base
+        for track in container.streams.audio
+        if track.start_time is not None and track.time_base
+    )
+    return min((start, *sound))
+
+
+def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
+    """The time code of the first frame; it may be written in any of three places."""
+    holders = [stream.metadata, container.metadata, *(s.metadata for s in container.streams.data)]
+    return next((h["timecode"] for h in holders if "timecode" in h), None)
+
+
+def _field_order(stream: VideoStream, first: VideoFrame) -> FieldOrder:
+    """Which field is shown first, where the codec tells."""
+    orders: dict[int, FieldOrder] = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
+    if first.interlaced_frame:
+        return orders.get(stream.codec_context.field_order, "unknown")
+    return "progressive"
+
+
+def _read_matrix(data: SideData) -> tuple[int, ...]:
+    """A display matrix of 16.16 fixed-point numbers, without its scale.
+
+    FFmpeg has put a scale that stretches pixels into the aspect ratio already, and Matroska holds
+    no other matrix than a rotation.
+    """
+    matrix = np.frombuffer(bytes(data), np.int32).astype(np.float64).reshape(3, 3)
+    lengths = np.hypot(matrix[:2, 0], matrix[:2, 1])
+    if (np.abs(lengths / 65536 - 1) > 1e-3).any() and lengths.all():
+        matrix[:2, :2] *= 65536 / lengths[:, None]
+        matrix[2, :2] = 0
+    return tuple(int(n) for n in matrix.round().ravel())
