@@ -1,6 +1,6 @@
 """Small videos for every test that needs one; nothing here uses the code under test."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -41,6 +41,7 @@ class MakeClip(Protocol):
         rotation: int = 0,
         sample_aspect_ratio: Fraction | None = None,
         title: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Path: ...
 
 
@@ -48,8 +49,9 @@ class MakeClip(Protocol):
 def make_clip() -> MakeClip:
     """Writes a moving picture of `num_frames`, with one sound track per name of a codec.
 
-    `size` is (height, width); `pts` are in `time_base` and may be irregular; track n of the sound
-    has a tone of its own, and the language "eng" or, after the first, "deu".
+    `size` is (height, width); `options` are the encoder's; `pts` are in `time_base` and may be
+    irregular; track n of the sound has a tone of its own, and the language "eng" or, after the
+    first, "deu".
     """
     return write_clip
 
@@ -70,6 +72,7 @@ def write_clip(
     rotation: int = 0,
     sample_aspect_ratio: Fraction | None = None,
     title: str | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     time_base = time_base or 1 / rate
     step = round(1 / (rate * time_base))
@@ -78,7 +81,7 @@ def write_clip(
     clock = {"movie_timescale": str(lcm(time_base.denominator, SAMPLE_RATE))}
     is_mp4 = path.suffix in (".mp4", ".mov")
     with av.open(f"file:{path}", "w", container_options=clock if is_mp4 else {}) as output:
-        stream = output.add_stream(codec, rate=rate, options=_options(codec))
+        stream = output.add_stream(codec, rate=rate, options={**_options(codec), **(options or {})})
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.height, context.width = size

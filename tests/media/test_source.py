@@ -17,6 +17,7 @@ from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reader import VideoSource, open_video, read_frames
 from vsr_cli.media.source import STDIN, Pipe
+from vsr_cli.media.streams import OtherStreams
 
 MakeClip = Callable[..., Path]
 Feed = Callable[[bytes], None]
@@ -66,9 +67,9 @@ def assert_same(frames: list[Frame], expected: list[Frame]) -> None:
             np.testing.assert_array_equal(plane, plane_of_other)
 
 
-def sound_of(path: Path) -> list[bytes]:
+def sound_of(path: Path, track: int = 0) -> list[bytes]:
     with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+        return [bytes(packet) for packet in container.demux(audio=track) if packet.size]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,7 @@ def test_a_pipe_gives_the_frames_and_the_sound_of_the_file(
     feed(path.read_bytes())
     with open_video(STDIN) as video:
         frames = list(video.frames(report=ignore))
-        sound = [bytes(packet) for packet in video.take_packets(None)]
-        assert video.is_once
+        sound = [data for _, data in taken(video)]
     assert_same(frames, list(read_frames(path, report=ignore)))
     assert sound == sound_of(path)
 
@@ -182,30 +182,43 @@ def test_a_playlist_in_a_pipe_reaches_no_file(
         pass
 
 
-def taken(video: VideoSource, until: Fraction | None) -> list[tuple[Fraction, int]]:
-    return [
-        ((packet.dts or 0) * packet.time_base, packet.size) for packet in video.take_packets(until)
-    ]
+def taken(video: VideoSource, track: int = 0) -> list[tuple[Fraction, bytes]]:
+    """Every packet of the sound, with its time."""
+    assert isinstance(video.others, OtherStreams)
+    packets = video.others.packets([video.container.streams.audio[track]])
+    return [((p.dts or 0) * p.time_base, bytes(p)) for p in packets if p]
 
 
 def test_sound_is_handed_out_in_step_with_the_picture(
     tmp_path: Path, make_clip: MakeClip, feed: Feed
 ) -> None:
-    path = make_clip(tmp_path / "in.mkv", num_frames=50, audio=["flac", "flac"])
+    path = make_clip(tmp_path / "in.mkv", num_frames=150, audio=["flac", "flac"])
     feed(remux(path, tmp_path / "mixed.mkv").read_bytes())
-    packets: list[tuple[Fraction, int]] = []
+    sound: list[bytes] = []
+    counts: list[int] = []
     with open_video(STDIN) as video:
-        video.keep_packets([video.info.audio[1].index])
-        for frame in video.frames(report=ignore):
-            time = frame.pts * frame.time_base
-            due = taken(video, time)
-            assert all(at <= time for at, _ in due)
-            packets += due
-        packets += taken(video, None)
-    with av.open(str(path)) as container:
-        expected = [packet.size for packet in container.demux(audio=1) if packet.size]
-    assert [size for _, size in packets] == expected
-    assert len(packets) > 10
+        assert isinstance(video.others, OtherStreams)
+        packets = video.others.packets([video.container.streams.audio[1]])
+        for _ in video.frames(report=ignore):
+            while (packet := next(packets)) is not None:
+                sound.append(bytes(packet))
+            counts.append(len(sound))
+        sound += [bytes(packet) for packet in packets if packet]
+    assert sound == sound_of(path, 1)
+    assert len(set(counts)) > 10
+
+
+def test_the_part_of_a_pipe_that_is_read_has_its_sound(
+    tmp_path: Path, make_clip: MakeClip, feed: Feed
+) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=50, audio=["flac"])
+    feed(remux(path, tmp_path / "mixed.mkv").read_bytes())
+    with open_video(STDIN, InputConfig(start=Fraction(1, 2), stop=Fraction(1))) as video:
+        times = [frame.pts * frame.time_base for frame in video.frames(report=ignore)]
+        sound = [time for time, _ in taken(video)]
+    assert times == [Fraction(n, 25) for n in range(13, 25)]
+    assert sound[0] < Fraction(1, 2)
+    assert sound[-1] >= Fraction(9, 10)
 
 
 def test_closing_a_pipe_ends_a_read_that_waits() -> None:

@@ -64,13 +64,13 @@ def tell_cut(
         return info
     is_late = cut.first > 0 or cut.start is not None
     skipped = cut.first or round((start - begin) * info.rate)
+    ends = [end for end in (stop, None if info.duration is None else begin + info.duration) if end]
     left = None if info.num_frames is None else info.num_frames - skipped
-    wanted = cut.num_frames
-    if wanted is None and stop is not None:
+    wanted = cut.num_frames if stop is not None else None  # the source may end before
+    if cut.num_frames is None and stop is not None:
         wanted = ceil((stop - start) * info.rate)
     is_counted = cut.start is cut.stop is None or info.is_vfr is False
     known = [count for count in (left, wanted) if count is not None]
-    ends = [end for end in (stop, None if info.duration is None else begin + info.duration) if end]
     timecode = info.timecode
     if timecode is not None and is_late:
         timecode = advance_timecode(timecode, skipped, info.rate)

@@ -19,15 +19,16 @@ from vsr_cli.media.tally import Tally
 MAX_HELD = 1 << 30  # bytes put aside before a source is called badly interleaved
 HEAD_PACKETS = 48  # looked at to tell how frames follow each other
 HEAD_BYTES = 1 << 24
+INTERLEAVING = 10  # seconds by which streams may lag behind each other
 
 _log = logging.getLogger(__name__)
 
 
 class Demuxer:
-    """Reads a container once, for two readers who need not be in step: picture and the rest.
+    """Reads a container once, for two readers: one of the picture, one of the rest.
 
-    Whoever runs out of packets reads on, and puts aside what belongs to the other; both may be
-    threads of their own.
+    The picture leads; what is read beside it waits until the other reader, which may be another
+    thread, takes it.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Demuxer:
         others = {other.index for other in container.streams} - {stream.index}
         self._kept = frozenset(others if keeps_rest else ())
         self._held = 0  # bytes in `_pictures` and `_rest`
-        self._latest: Fraction | None = None  # seconds, of all packets
+        self._latest: dict[int, Fraction] = {}  # seconds, of the last packet of each stream
+        self._is_picture_done = False
+        self._stop: Fraction | None = None
         self._ended = False
         self._lock = threading.Lock()
 
@@ -81,7 +84,8 @@ class Demuxer:
             self._packets = self._container.demux()
             self._pictures.clear()
             self._rest.clear()
-            self._held, self._latest, self._ended = 0, None, False
+            self._latest.clear()
+            self._held, self._ended = 0, False
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Decode the picture; packets that do not decode are counted and left out."""
@@ -105,25 +109,39 @@ class Demuxer:
             if packet is None or not packet.size:
                 return
 
-    def rest(self, until: Fraction | None) -> "Iterator[Packet[Stream]]":
-        """Packets of the streams that are kept, each once, as they come in the container.
+    def finish(self, stop: Fraction | None) -> None:
+        """Say that no more pictures are wanted, and of the rest what is due before `stop`.
 
         Args:
-            until: seconds on the source's clock; ends when the container has come that far and
-                what is left is due later. None: all.
+            stop: seconds on the source's clock; None: the rest is wanted to its end.
+        """
+        with self._lock:
+            self._is_picture_done, self._stop = True, stop
+
+    def rest(self) -> "Iterator[Packet[Stream] | None]":
+        """Packets of the streams that are kept, each once, as they come in the container.
+
+        Yields:
+            None where there is none yet, because the picture has not been read any further.
         """
         while True:
             with self._lock:
-                while not self._rest and not self._is_past(until) and self._pump():
-                    pass
-                if not self._rest or (until is not None and _time(self._rest[0]) > until):
-                    return
-                packet = self._rest.popleft()
-                self._held -= packet.size
+                if self._is_picture_done:
+                    while not self._rest and not self._has_all() and self._pump():
+                        self._pictures.clear()
+                    if not self._rest:
+                        return
+                packet = self._rest.popleft() if self._rest else None
+                self._held -= packet.size if packet else 0
             yield packet
 
-    def _is_past(self, until: Fraction | None) -> bool:
-        return until is not None and self._latest is not None and self._latest > until
+    def _has_all(self) -> bool:
+        """Whether every stream has come as far as it is wanted."""
+        if self._stop is None or not self._latest:
+            return False
+        kept = [self._latest[index] for index in self._kept if index in self._latest]
+        is_long_past = max(self._latest.values()) > self._stop + INTERLEAVING
+        return is_long_past or min(kept, default=self._stop) >= self._stop
 
     def _pump(self) -> bool:
         """Read one packet and put it where it belongs; False at the end."""
@@ -141,8 +159,7 @@ class Demuxer:
         is_picture = packet.stream_index == self._stream.index
         self.tally.see(packet, is_picture=is_picture)
         if packet.size and packet.dts is not None:
-            time = _time(packet)
-            self._latest = time if self._latest is None else max(self._latest, time)
+            self._latest[packet.stream_index] = packet.dts * packet.time_base
         if is_picture:
             self._pictures.append(packet)
             if packet.pts is not None and len(self.head) < HEAD_PACKETS and not packet.is_discard:
@@ -159,8 +176,3 @@ class Demuxer:
                 hint="give it as a file",
             )
         return True
-
-
-def _time(packet: "Packet[Stream]") -> Fraction:
-    ticks = packet.dts if packet.dts is not None else packet.pts
-    return (ticks or 0) * packet.time_base

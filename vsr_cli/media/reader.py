@@ -1,6 +1,6 @@
 """Videos in: what a source holds, and its frames one by one, with the times they have."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -21,6 +21,7 @@ from vsr_cli.media.demux import Demuxer
 from vsr_cli.media.describe import describe, find_picture, ticks_of
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.source import EVERYTHING, STDIN, is_pipe, late_index, open_source
+from vsr_cli.media.streams import OtherStreams
 from vsr_cli.media.tally import Tally
 from vsr_cli.media.times import Clock
 from vsr_cli.media.unpack import Unpacker
@@ -87,15 +88,16 @@ class VideoSource:
             InputError: there is no such frame.
         """
         self.container = container
-        self.is_once = is_pipe(source)  # whether it cannot be opened a second time
+        self._source = source
+        self._is_once = is_pipe(source)  # whether it cannot be opened a second time
         self._name = "standard input" if source == STDIN else f"`{source}`"
         self._config = config
         stream = find_picture(container, self._name, config.video_stream)
         self._stream, self._tick = stream, ticks_of(stream)
-        self._demuxer = Demuxer(container, stream, Tally(self._tick), keeps_rest=self.is_once)
+        self._demuxer = Demuxer(container, stream, Tally(self._tick), keeps_rest=self._is_once)
         pictures = self._demuxer.pictures()
         first = next(pictures, None)
-        if first is None and self.is_once and "mov" in container.format.name:
+        if first is None and self._is_once and "mov" in container.format.name:
             raise late_index()
         if first is None:
             raise InputError(
@@ -110,7 +112,7 @@ class VideoSource:
         has_times = first.pts is not None
         self._cut = find_cut(config, self._clock_start(), None if has_times else self._timing.rate)
         self._is_cut_off = False  # whether the end that was asked for has come
-        self._pictures = self._find_start(first, pictures, source)
+        self._pictures = self._find_start(first, pictures)
         if config.deinterlace == "field":
             num_frames = self.info.num_frames
             self.info = replace(
@@ -139,28 +141,20 @@ class VideoSource:
         unpack = Unpacker(self.info, self._config, self._name)
         for timed in deinterlace(self._timed(), self._config.deinterlace, report):
             yield unpack(timed, self.info.time_base)
+        self._demuxer.finish(self.info.stop)
         tally = self._demuxer.tally
         tally.report_damage(report)
         if not self._is_cut_off:
             tally.report_truncation(self.container, self._stream, report)
 
-    def keep_packets(self, streams: Collection[int]) -> None:
-        """Put aside the packets of these streams only, by index; all others are dropped.
+    @property
+    def others(self) -> OtherStreams | Path:
+        """Where everything beside the picture can be copied from."""
+        return OtherStreams(self.container, self._take_packets) if self._is_once else self._source
 
-        Only a source that is read once puts packets aside, and all of them until told otherwise.
-        """
-        self._demuxer.keep(streams)
-
-    def take_packets(self, until: Fraction | None) -> "Iterator[Packet[Stream]]":
-        """Packets of other streams than the picture, each once, as they come in the source.
-
-        May be called from another thread than the one that reads frames.
-
-        Args:
-            until: seconds on the source's clock; what is due later stays. None: all to the end.
-        """
-        ends = [end for end in (until, self.info.stop) if end is not None]
-        return self._demuxer.rest(min(ends, default=None))
+    def _take_packets(self, streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
+        self._demuxer.keep({stream.index for stream in streams})
+        return self._demuxer.rest()
 
     def _timed(self) -> Iterator[Timed]:
         """Pictures at their places in time, up to the end that was asked for."""
@@ -202,7 +196,7 @@ class VideoSource:
         return None if picture.pts is None else picture.pts * self._tick
 
     def _find_start(
-        self, first: VideoFrame, pictures: Iterator[VideoFrame], source: Path
+        self, first: VideoFrame, pictures: Iterator[VideoFrame]
     ) -> Iterator[VideoFrame]:
         """The pictures from the first that is wanted; `info` is told of the cut."""
         begin, cut = self._time(first) or Fraction(0), self._cut
@@ -223,7 +217,7 @@ class VideoSource:
         self._demuxer.tally.num_damaged = int(kept.is_corrupt)
         pts, _ = Clock(self._timing).place(kept.pts)
         start = pts * self._timing.time_base
-        stop = cut.stop if cut.num_frames is None else self._stop_after(kept, source)
+        stop = cut.stop if cut.num_frames is None else self._stop_after(kept)
         self.info = tell_cut(self.info, cut, begin=begin, start=start, stop=stop)
         return chain([kept], found)
 
@@ -231,7 +225,7 @@ class VideoSource:
         self, pictures: Iterator[VideoFrame], begin: Fraction, start: Fraction
     ) -> Iterator[VideoFrame]:
         """The pictures from `start` on, all of them whole."""
-        if self.is_once or start - begin < NEAR:
+        if self._is_once or start - begin < NEAR:
             return dropwhile(lambda picture: self._is_before(picture, start), pictures)
         for margin in LANDINGS:
             if start - margin < begin:
@@ -254,13 +248,13 @@ class VideoSource:
         time = self._time(picture)
         return time is None or time < start
 
-    def _stop_after(self, kept: VideoFrame, source: Path) -> Fraction | None:
+    def _stop_after(self, kept: VideoFrame) -> Fraction | None:
         """The time of the first frame after those that are counted, as far as can be known."""
         count = self._cut.num_frames or 0
         if kept.pts is None:
             return None
-        if not self.is_once:
-            with open_source(source, self._config) as container:
+        if not self._is_once:
+            with open_source(self._source, self._config) as container:
                 stream = container.streams[self._stream.index]
                 packets = (p for p in container.demux(stream) if not p.is_discard)
                 times = (packet.pts for packet in packets if packet.pts is not None)

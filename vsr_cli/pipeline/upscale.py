@@ -60,7 +60,7 @@ def upscale_video(
         info = video.info
         size = config.target_size(info.height, info.width)
         writer = resources.enter_context(
-            VideoWriter(target, info, size, config.output, source=source, report=report)
+            VideoWriter(target, info, size, config.output, source=video.others, report=report)
         )
         model_path = config.model or shipped_weights()
         choose_dtype(config.dtype, choose_device(config.device)[0])  # refused now rather than later
