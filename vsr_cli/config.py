@@ -11,12 +11,14 @@ from vsr_cli.pixels import Matrix, Range
 MAX_STEPS = 1000  # the training horizon of the noise schedule
 
 Alpha = Literal["auto", "drop"]
+Audio = Literal["copy", "none", "aac", "flac"]
 ColorFix = Literal["wavelet", "adain", "none"]
 Deinterlace = Literal["auto", "off", "frame", "field"]
 DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
 FlowChoice = Literal["dis", "raft"]
 Guidance = Literal["bounded", "paper"]
 Memory = Literal["warped", "still", "off"]
+Subs = Literal["copy", "none"]
 Verify = Literal["quick", "full", "off"]
 
 
@@ -121,7 +123,12 @@ class OutputConfig:
     preset: str | None = None
     pix_fmt: str | None = None
     overwrite: bool = False
-    audio: Literal["copy", "none"] = "copy"
+    audio: Audio = "copy"  # aac and flac encode it again
+    subs: Subs = "copy"
+    chapters: bool = True
+    attachments: bool = True  # fonts and covers
+    metadata: bool = True  # titles and other tags; languages are always kept
+    strict_copy: bool = False  # refuse a container that cannot hold every stream as it is
     verify: Verify = "quick"  # full also decodes every picture of the finished file
 
 

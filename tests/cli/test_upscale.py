@@ -248,7 +248,7 @@ def test_a_dry_run_checks_encoder_and_container_and_leaves_nothing(
     good = vsr(source, tmp_path / "out.mkv", "--dry-run")
     assert good.exit_code == 0, good.stderr
     assert "256x192, libx264 yuv420p" in good.stderr
-    bad = vsr(source, tmp_path / "out.webm", "--dry-run")
+    bad = vsr(source, tmp_path / "out.webm", "--dry-run", "-c:v", "libx264")
     assert bad.exit_code == 4
     assert sorted(tmp_path.iterdir()) == [source]
 

@@ -15,9 +15,9 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
+from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.reader import VideoSource, open_video, read_frames
 from vsr_cli.media.source import STDIN, Pipe
-from vsr_cli.media.streams import OtherStreams
 
 MakeClip = Callable[..., Path]
 Feed = Callable[[bytes], None]

@@ -231,21 +231,6 @@ def test_ffv1_keeps_every_code_of_eight_bit_rgb(tmp_path: Path, make_clip: MakeC
         np.testing.assert_array_equal(picture, np.stack(planes, axis=-1))
 
 
-def test_what_is_not_copied_is_said_once(tmp_path: Path, make_clip: MakeClip) -> None:
-    source = make_clip(tmp_path / "in.mkv")
-    with_subs = tmp_path / "subs.mkv"
-    with av.open(str(source)) as old, av.open(str(with_subs), "w") as new:
-        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
-        for _ in range(2):
-            new.add_mux_stream("subrip", time_base=Fraction(1, 1000))
-        for packet in old.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                new.mux(packet)
-    notices = rewrite(with_subs, tmp_path / "out.mkv")
-    assert [notice.code for notice in notices] == ["W_SUBS_DROPPED"]
-
-
 def test_nothing_is_left_and_nothing_replaced_when_the_work_is_interrupted(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
@@ -316,7 +301,6 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
         (".mp4", OutputConfig(preset="nonsense"), OutputError, "does not open"),
         (".mp4", OutputConfig(video_codec="huffyuv"), OutputError, "cannot hold `huffyuv`"),
         (".webm", OutputConfig(video_codec="libx264"), OutputError, "cannot hold `h264`"),
-        (".webm", OutputConfig(), OutputError, "cannot hold the sound"),
     ],
 )
 def test_what_encoder_or_container_refuse_is_known_before_the_first_frame(

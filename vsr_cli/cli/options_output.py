@@ -1,11 +1,11 @@
 """Options about what is written, and the `OutputConfig` they make."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from vsr_cli.cli.options import RARE
-from vsr_cli.config import OutputConfig
+from vsr_cli.config import Audio, OutputConfig, Subs, Verify
 
 
 def output_config(
@@ -48,8 +48,26 @@ def output_config(
         ),
     ] = OutputConfig.pix_fmt,
     audio: Annotated[
-        Literal["copy", "none"], typer.Option(help="What to do with sound.")
+        Audio, typer.Option(help="Sound: as it is, none, or encoded again.")
     ] = OutputConfig.audio,
+    subs: Annotated[Subs, typer.Option(help="Subtitles.", **RARE)] = OutputConfig.subs,
+    chapters: Annotated[
+        bool, typer.Option("--chapters/--no-chapters", help="Copy chapters.", **RARE)
+    ] = OutputConfig.chapters,
+    attachments: Annotated[
+        bool, typer.Option("--attachments/--no-attachments", help="Copy fonts and covers.", **RARE)
+    ] = OutputConfig.attachments,
+    metadata: Annotated[
+        bool, typer.Option("--metadata/--no-metadata", help="Copy titles and other tags.", **RARE)
+    ] = OutputConfig.metadata,
+    strict_copy: Annotated[
+        bool,
+        typer.Option("--strict-copy", help="Fail if TARGET cannot hold a stream as it is.", **RARE),
+    ] = OutputConfig.strict_copy,
+    verify: Annotated[
+        Verify,
+        typer.Option(help="Check the file: its packets, every frame, or not at all.", **RARE),
+    ] = OutputConfig.verify,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace TARGET.")
     ] = OutputConfig.overwrite,
@@ -66,4 +84,10 @@ def output_config(
         pix_fmt=pix_fmt,
         overwrite=overwrite,
         audio=audio,
+        subs=subs,
+        chapters=chapters,
+        attachments=attachments,
+        metadata=metadata,
+        strict_copy=strict_copy,
+        verify=verify,
     )

@@ -243,7 +243,8 @@ def _clock_origin(container: InputContainer, stream: VideoStream, first: VideoFr
 def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
     """The time code of the first frame; it may be written in any of three places."""
     holders = [stream.metadata, container.metadata, *(s.metadata for s in container.streams.data)]
-    return next((h["timecode"] for h in holders if "timecode" in h), None)
+    tags = ({key.lower(): value for key, value in holder.items()} for holder in holders)
+    return next((tag["timecode"] for tag in tags if "timecode" in tag), None)
 
 
 def _field_order(stream: VideoStream, first: VideoFrame) -> FieldOrder:

@@ -16,14 +16,10 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Report
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.streams import (
-    OtherStreams,
-    StreamCopier,
-    copy_metadata,
-    live_metadata,
-    open_other_streams,
-    report_dropped,
-)
+from vsr_cli.media.others import OtherStreams, read_again
+from vsr_cli.media.source import open_source
+from vsr_cli.media.streams import StreamCopier
+from vsr_cli.media.tags import copy_tags, set_timecode
 from vsr_cli.media.target import TargetFile, container_of, output_errors
 from vsr_cli.media.verify import Times, Written, find_problem
 
@@ -75,15 +71,13 @@ class Muxer:
                 self._stream = add_picture(self._output)
             others = source
             if isinstance(others, Path):
-                others = self._resources.enter_context(open_other_streams(others))
+                container = self._resources.enter_context(open_source(others))
+                others = read_again(container, others, info)
             self._copier = StreamCopier(others, self._output, info)
-            copy_metadata(others.container, info, self._output)
+            self._copier.add_streams(config, report)
             picture = others.container.streams[info.stream_index]
-            self._stream.metadata.update(live_metadata(picture.metadata))
-            self._stream.disposition = picture.disposition
-            if config.audio == "copy":
-                self._copier.add_audio()
-            report_dropped(others.container, info, report)
+            copy_tags(picture, self._stream, self._output, metadata=config.metadata)
+            set_timecode(self._stream, info, self._output)
             with output_errors(f"`{target.suffix}` does not take these streams"):
                 self._output.start_encoding()
             self._copier.start()
@@ -151,8 +145,7 @@ class Muxer:
             picture=self._stream.index,
             step=1 / self._info.rate,
             times=self._times,
-            num_packets=self._copier.num_packets,
-            num_bytes=self._copier.num_bytes,
+            others=self._copier.copied(),
         )
         hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
         try:

@@ -20,8 +20,8 @@ from vsr_cli.media.deinterlace import Timed, deinterlace
 from vsr_cli.media.demux import Demuxer
 from vsr_cli.media.describe import describe, find_picture, ticks_of
 from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.others import OtherStreams, read_again
 from vsr_cli.media.source import EVERYTHING, STDIN, is_pipe, late_index, open_source
-from vsr_cli.media.streams import OtherStreams
 from vsr_cli.media.tally import Tally
 from vsr_cli.media.times import Clock
 from vsr_cli.media.unpack import Unpacker
@@ -148,9 +148,11 @@ class VideoSource:
             tally.report_truncation(self.container, self._stream, report)
 
     @property
-    def others(self) -> OtherStreams | Path:
+    def others(self) -> OtherStreams:
         """Where everything beside the picture can be copied from."""
-        return OtherStreams(self.container, self._take_packets) if self._is_once else self._source
+        if self._is_once:
+            return OtherStreams(self.container, self._take_packets)
+        return read_again(self.container, self._source, self.info, self._config)
 
     def _take_packets(self, streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
         self._demuxer.keep({stream.index for stream in streams})

@@ -1,72 +1,28 @@
-"""Everything in a file that is not the picture: sound and chapters, copied without a change."""
+"""Everything in a file that is not the picture, copied in step with it."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from vsr_cli.errors import OutputError
-from vsr_cli.events import Notice, Report
+from vsr_cli.config import OutputConfig
+from vsr_cli.events import Report
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.source import open_source
-
-# Written by each muxer anew, or true of the old picture only.
-_STALE_KEYS = frozenset(
-    {
-        *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"),
-        *("alpha_mode", "bps", "number_of_frames", "number_of_bytes", "handler_name"),
-        *("_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"),
-    }
-)
-# QuickTime numbers its languages, and FFmpeg knows these by another of their names only.
-_MOV_LANGUAGES = {
-    **{"deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi"},
-    "fre": "fra",
-}
-_DROPPED = {
-    "subtitle": ("W_SUBS_DROPPED", "subtitles are not copied"),
-    "attachment": ("W_ATTACHMENTS_DROPPED", "attached files are not copied"),
-    "data": ("W_DATA_DROPPED", "data streams are not copied"),
-    "unknown": ("W_DATA_DROPPED", "data streams are not copied"),
-    "video": ("W_VIDEO_DROPPED", "only the main picture is upscaled; other pictures are left out"),
-}
-
-
-@dataclass(frozen=True)
-class OtherStreams:
-    """Where everything beside the picture comes from.
-
-    packets: gives those of the streams it is asked for, as they come; None where none is at hand
-        yet but more may follow. It ends with the source.
-    """
-
-    container: InputContainer
-    packets: "Callable[[Sequence[Stream]], Iterator[Packet[Stream] | None]]"
-
-
-@contextmanager
-def open_other_streams(source: Path) -> Iterator[OtherStreams]:
-    """Read a file a second time, only as far as its packets are asked for.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
-    with open_source(source) as container:
-        yield OtherStreams(container, lambda streams: container.demux(list(streams)))
+from vsr_cli.media.others import OtherStreams
+from vsr_cli.media.tags import cut_chapters, holds_chapters, live_metadata
+from vsr_cli.media.tracks import Track, TrackPlanner
+from vsr_cli.media.verify import Copied
 
 
 class StreamCopier:
-    """Copies the sound of a source into a container, in step with the picture.
+    """Writes sound, subtitles and what else there is into a container, in step with the picture.
 
     Packets are taken only as far as the picture has come, so that memory does not grow with the
-    length of the video.
+    length of the video. Of a cut source, those of the part that is read are taken: sound is cut
+    between packets, subtitles that reach into the part begin or end with it.
     """
 
     def __init__(self, others: OtherStreams, output: OutputContainer, info: VideoInfo) -> None:
@@ -77,55 +33,65 @@ class StreamCopier:
             output: its header not yet written.
             info: of the source.
         """
-        self._others = others
-        self._output = output
-        self._origin = info.origin
-        self._copies: dict[int, Stream] = {}
-        self._last_dts: dict[int, int] = {}
+        self._others, self._output, self._info = others, output, info
+        self._tracks: dict[int, Track] = {}
+        self._covers: list[tuple[Stream, bytes]] = []
         self._packets: Iterator[Packet[Stream] | None] = iter(())
         self._next: Packet[Stream] | None = None
-        # Copied, by the stream's place in the output.
-        self.num_packets: Counter[int] = Counter()
-        self.num_bytes: Counter[int] = Counter()
 
-    def add_audio(self) -> None:
-        """Add every sound track to the output.
+    def add_streams(self, config: OutputConfig, report: Report) -> None:
+        """Add every stream that the output can hold, chapters and the tags of the whole file.
+
+        Args:
+            config: what the user wants of it.
+            report: hears `W_..._DROPPED`, `W_AUDIO_ENCODED` and `W_SUBS_CONVERTED`.
 
         Raises:
-            OutputError: the output's container cannot hold one of them.
+            OutputError: see `TrackPlanner`.
         """
-        for track in self._others.container.streams.audio:
-            try:
-                copy = self._output.add_stream_from_template(track, opaque=True)
-            except (ValueError, av.FFmpegError) as error:
-                name = track.codec_context.name if track.codec_context else "unknown"
-                raise OutputError(
-                    f"the output cannot hold the sound of the source (`{name}`)",
-                    why=f"`{self._output.format.name}` has no place for it",
-                    hint="write to `.mkv`, or leave the sound out with `--audio none`",
-                ) from error
-            copy.metadata.update(live_metadata(track.metadata))
-            language = track.metadata.get("language", "")
-            if self._output.format.name == "mov" and language in _MOV_LANGUAGES:
-                copy.metadata["language"] = _MOV_LANGUAGES[language]
-            copy.disposition = track.disposition
-            self._copies[track.index] = copy
+        planner = TrackPlanner(self._others, self._output, self._info, config)
+        self._tracks = {track.old.index: track for track in planner.add_all(report)}
+        self._packets = self._others.packets([track.old for track in self._tracks.values()])
+        self._covers = planner.covers
+        source = self._others.container
+        if config.metadata:
+            self._output.metadata.update(live_metadata(source.metadata))
+        if config.chapters and holds_chapters(self._output):
+            chapters = cut_chapters(source, self._info)
+            if not config.metadata:
+                chapters = [{**chapter, "metadata": {}} for chapter in chapters]
+            if chapters:
+                self._output.set_chapters(chapters)
 
     def start(self) -> None:
-        """Begin to take packets; the header is written by now."""
-        if self._copies:
-            streams = self._others.container.streams
-            self._packets = self._others.packets([streams[index] for index in self._copies])
+        """Write what comes first; the header is written by now."""
+        for stream, picture in self._covers:
+            packet: Packet[Stream] = Packet(picture)
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, 0, 0, True
+            packet.time_base = stream.time_base or Fraction(1, av.time_base)
+            self._output.mux(packet)
 
     def copy_until(self, time: Fraction | None) -> None:
         """Copy what is due before `time`, in seconds of the output; None: all that is left."""
+        origin = self._info.origin
         while (packet := self._take()) is not None:
             if packet.size and packet.dts is not None:
-                due = packet.dts * packet.time_base - self._origin
-                if time is not None and due > time:
+                if time is not None and packet.dts * packet.time_base - origin > time:
                     self._next = packet
                     return
-                self._copy(packet)
+                track = self._tracks[packet.stream_index]
+                if self._cut(packet, track):
+                    self._write(track, track.convert(packet, origin))
+        if time is None:
+            for track in self._tracks.values():
+                self._write(track, track.flush(origin))
+
+    def copied(self) -> dict[int, Copied]:
+        """What has been written, by place in the output."""
+        return {
+            track.new.index: Copied(track.old.type, track.num_packets, track.num_bytes)
+            for track in self._tracks.values()
+        }
 
     def _take(self) -> "Packet[Stream] | None":
         """The next packet; None if there is none, or none yet."""
@@ -138,52 +104,40 @@ class StreamCopier:
             self._packets = iter(())
             return None
 
-    def _copy(self, packet: "Packet[Stream]") -> None:
-        copy = self._copies[packet.stream_index]
-        shift = round(self._origin / packet.time_base)
-        dts = (packet.dts or 0) - shift
-        pts = dts if packet.pts is None else packet.pts - shift
-        # Damaged broadcasts step back in time, which no container accepts.
-        earliest = self._last_dts.get(copy.index, dts - 1) + 1
-        packet.dts = self._last_dts[copy.index] = max(dts, earliest)
-        packet.pts = max(pts, packet.dts) if dts < earliest else pts
-        packet.stream = copy
-        self.num_packets[copy.index] += 1
-        self.num_bytes[copy.index] += packet.size
-        self._output.mux(packet)
+    def _cut(self, packet: "Packet[Stream]", track: Track) -> bool:
+        """Whether any of a packet lies in the part that is read; shortens a subtitle to it."""
+        start, stop = self._info.start, self._info.stop
+        tick = packet.time_base
+        first = (packet.dts if packet.pts is None else packet.pts) or 0
+        last = first + (packet.duration or 0)
+        if stop is not None and first * tick >= stop:
+            return False
+        if start is not None and first * tick < start:
+            if track.old.type != "subtitle":
+                # The packet that holds the start is the first, so that no sound is missing.
+                return last * tick > start
+            if last * tick <= start:
+                return False
+            first = round(start / tick)
+            packet.pts = packet.dts = first
+            packet.duration = last - first
+        if stop is not None and track.old.type == "subtitle" and last * tick > stop:
+            packet.duration = round(stop / tick) - first
+        return True
 
-
-def copy_metadata(source: InputContainer, info: VideoInfo, output: OutputContainer) -> None:
-    """Copy title, date, chapters and the like of the file as a whole."""
-    output.metadata.update(live_metadata(source.metadata))
-    chapters = source.chapters()
-    if chapters and not info.origin:
-        output.set_chapters(chapters)
-
-
-def report_dropped(source: InputContainer, info: VideoInfo, report: Report) -> None:
-    """Say once for each kind of stream that it is not copied."""
-    said = set()
-    for stream in source.streams:
-        if stream.index == info.stream_index or _is_implied(stream, source):
-            continue
-        code, text = _DROPPED.get(stream.type, ("", ""))
-        if code and code not in said:
-            said.add(code)
-            report(Notice(code=code, text=text))
-
-
-def live_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The entries that are still true of a copy."""
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower().split("-")[0] not in _STALE_KEYS
-    }
-
-
-def _is_implied(stream: Stream, source: InputContainer) -> bool:
-    """Whether the muxer makes this stream by itself, from chapters or from a time code."""
-    if stream.type != "data":
-        return False
-    return "timecode" in stream.metadata or bool(source.chapters() and stream.codec_tag == "text")
+    def _write(self, track: Track, packets: "list[Packet[Stream]]") -> None:
+        for packet in packets:
+            if not packet.size:
+                continue  # silence between two texts of an MP4, which other containers do without
+            dts = packet.dts or 0
+            # Damaged broadcasts step back in time, which no container accepts.
+            step = 0 if track.old.type == "subtitle" else 1
+            earliest = dts if track.last_dts is None else track.last_dts + step
+            if dts < earliest:
+                packet.dts = earliest
+                packet.pts = max(packet.pts or earliest, earliest)
+            track.last_dts = packet.dts
+            track.num_packets += 1
+            track.num_bytes += packet.size
+            packet.stream = track.new
+            self._output.mux(packet)

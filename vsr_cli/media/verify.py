@@ -1,6 +1,7 @@
 """Reading a finished file back, and comparing it with what was written."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -33,15 +34,23 @@ class Times:
         return self.total / self.num_frames - self.first
 
 
-@dataclass
+@dataclass(frozen=True)
+class Copied:
+    """What was written of a stream that is not the picture."""
+
+    kind: str  # audio or subtitle
+    num_packets: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Written:
-    """What went into a file; packets of all streams but the picture by their place in it."""
+    """What went into a file."""
 
     picture: int  # place of the picture
     step: Fraction  # seconds a frame lasts if nobody says
     times: Times
-    num_packets: Counter[int]
-    num_bytes: Counter[int]
+    others: Mapping[int, Copied]  # by place
 
 
 def find_problem(path: Path, written: Written, *, decode: bool) -> str | None:
@@ -76,11 +85,14 @@ def find_problem(path: Path, written: Written, *, decode: bool) -> str | None:
         return "frames have moved in time"
     if abs(found.end - found.first - times.end + times.first) > 2 * written.step + tick:
         return f"{float(found.end - found.first):.3f} s long"
-    # One of the two may differ: containers cut PCM into packets of their own, and a bit-stream
-    # filter takes headers off packets that the container does without.
-    for place, count in written.num_packets.items():
-        if num_packets[place] != count and num_bytes[place] != written.num_bytes[place]:
-            return "sound is missing"
+    for place, copied in written.others.items():
+        # Containers fill the time between subtitles, cut PCM into packets of their own, and take
+        # headers off packets that they do without.
+        is_all = num_packets[place] == copied.num_packets or num_bytes[place] == copied.num_bytes
+        if copied.kind == "subtitle":
+            is_all = num_packets[place] >= copied.num_packets
+        if not is_all:
+            return "sound is missing" if copied.kind == "audio" else f"a {copied.kind} is missing"
     if decode:
         with open_source(path) as container:
             return _find_damage(container, written)

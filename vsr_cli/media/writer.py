@@ -15,8 +15,8 @@ from vsr_cli.media.chunks import JoinedChunks
 from vsr_cli.media.encoder import EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.frame import Frame, Plane, VideoInfo
 from vsr_cli.media.muxer import Muxer
+from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.picture import PictureEncoder, frame_like
-from vsr_cli.media.streams import OtherStreams
 from vsr_cli.media.target import check_target, container_of, output_errors
 from vsr_cli.pixels import ColorTags, PixelLayout
 
