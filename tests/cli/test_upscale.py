@@ -142,9 +142,13 @@ def test_what_is_no_option_is_a_usage_error(
     assert message in result.stderr
 
 
-@pytest.mark.parametrize(("source", "target"), [("-", "out.mp4"), ("in.mp4", "-")])
-def test_pipes_are_refused_for_now(pipeline: FakePipeline, source: str, target: str) -> None:
-    result = vsr(source, target)
+def test_the_source_may_be_a_pipe(pipeline: FakePipeline) -> None:
+    assert vsr("-", "out.mp4").exit_code == 0
+    assert pipeline.jobs == [(Path("-"), Path("out.mp4"), UpscaleConfig())]
+
+
+def test_the_target_may_not_be_a_pipe_for_now(pipeline: FakePipeline) -> None:
+    result = vsr("in.mp4", "-")
     assert (result.exit_code, pipeline.jobs) == (2, [])
     assert "cannot be a pipe" in result.stderr
 

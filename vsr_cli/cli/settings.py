@@ -3,10 +3,12 @@
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Concatenate, ParamSpec
 
 import typer
 
+from vsr_cli.cli.options_input import input_config
 from vsr_cli.cli.options_model import upscale_config
 from vsr_cli.cli.options_output import output_config
 from vsr_cli.config import UpscaleConfig
@@ -40,6 +42,7 @@ def with_job_options(
     where errors are told to the user, since a bad value raises `ConfigError`.
     """
     own = list(inspect.signature(command).parameters.values())[1:]
+    source = _options(input_config)
     output, model = _options(output_config), _options(upscale_config)
     help_all = inspect.Parameter(
         "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
@@ -47,6 +50,7 @@ def with_job_options(
     parameters = [
         *(parameter for parameter in own if parameter.kind != parameter.KEYWORD_ONLY),
         *model.values(),
+        *source.values(),
         *output.values(),
         *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
         help_all,
@@ -55,11 +59,13 @@ def with_job_options(
     @functools.wraps(command)
     def with_config(*args: P.args, **kwargs: P.kwargs) -> None:
         kwargs.pop("help_all", None)
+        of_source = {name: kwargs.pop(name) for name in source if name in kwargs}
         of_output = {name: kwargs.pop(name) for name in output if name in kwargs}
         of_model = {name: kwargs.pop(name) for name in model if name in kwargs}
 
         def make_config() -> UpscaleConfig:
-            return upscale_config(output_config(**of_output), **of_model)  # type: ignore[arg-type]
+            config = upscale_config(output_config(**of_output), **of_model)  # type: ignore[arg-type]
+            return replace(config, input=input_config(**of_source))  # type: ignore[arg-type]
 
         command(make_config, *args, **kwargs)
 

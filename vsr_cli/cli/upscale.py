@@ -54,7 +54,7 @@ def upscale(
         if verbose:
             show_debug_log()
         config = make_config()
-        _refuse_pipes(source, target)
+        _refuse_pipe(target)
         if skip_existing and config.output.overwrite:
             raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
         if skip_existing and target.exists():
@@ -89,14 +89,13 @@ def run(
         raise typer.Exit(SOURCE_DAMAGED)
 
 
-def _refuse_pipes(source: Path, target: Path) -> None:
-    for name, role in ((source, "source"), (target, "target")):
-        if str(name) == "-":
-            raise ConfigError(
-                f"the {role} cannot be a pipe",
-                why="`-` stands for a pipe, and this version reads and writes files only",
-                hint="give the name of a file",
-            )
+def _refuse_pipe(target: Path) -> None:
+    if str(target) == "-":
+        raise ConfigError(
+            "the target cannot be a pipe",
+            why="`-` stands for a pipe, and this version writes files only",
+            hint="give the name of a file",
+        )
 
 
 def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:
@@ -114,16 +113,18 @@ def _show_plan(
     Raises:
         VsrError: the source cannot be read, or the target not be written.
     """
-    from vsr_cli.media.reader import probe
+    from vsr_cli.media.reader import open_video
     from vsr_cli.media.target import check_target
     from vsr_cli.media.writer import VideoWriter
 
-    info = probe(source)
-    check_target(target, source, config.output)
-    size = height, width = config.target_size(info.height, info.width)
-    with progress_bar(quiet=quiet) as show:
+    with progress_bar(quiet=quiet) as show, open_video(source, config.input) as video:
         report = both(show, json_lines) if as_json else show
-        with VideoWriter(target, info, size, config.output, source=source, report=report) as writer:
+        info = video.info
+        check_target(target, source, config.output)
+        size = height, width = config.target_size(info.height, info.width)
+        with VideoWriter(
+            target, info, size, config.output, source=video.others, report=report
+        ) as writer:
             codec, pix_fmt = writer.codec, writer.pix_fmt
     if not quiet:
         frames = "" if info.num_frames is None else f", {info.num_frames} frames"
