@@ -46,6 +46,7 @@ MAY_USE = {
 # Single modules that may use more, and what for.
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
+    "models/files.py": {"platformdirs"},  # where the user's weights lie
     "cli/scene.py": {"av", "numpy"},  # the demo draws and writes its own clip
     "quality/sheets.py": {"PIL"},  # names over the columns; torchvision brings it
 }

@@ -1,12 +1,16 @@
 """Where weights lie and whether they are whole; loads no torch, so that listing them is instant."""
 
 import hashlib
+import os
 from pathlib import Path
+
+from platformdirs import user_data_path
 
 from vsr_cli.errors import WeightsError
 
 SHIPPED = "small.safetensors"
 SUMS = "SHA256SUMS"
+SUFFIX = ".safetensors"
 
 
 def weights_dir() -> Path:
@@ -19,6 +23,48 @@ def weights_dir() -> Path:
 def shipped_weights() -> Path:
     """The default model's file."""
     return weights_dir() / SHIPPED
+
+
+def user_weights_dir() -> Path:
+    """Where imported weights are: `$VSR_WEIGHTS_DIR`, or in the user's data folder."""
+    if chosen := os.environ.get("VSR_WEIGHTS_DIR"):
+        return Path(chosen)
+    return user_data_path("vsr", appauthor=False) / "weights"
+
+
+def installed_weights() -> list[Path]:
+    """All weights that have a name: the shipped ones first, then the user's."""
+    folders = (weights_dir(), user_weights_dir())
+    return [path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
+def find_weights(name: str) -> Path:
+    """The file of a model: a path, or the name of one that was shipped or imported.
+
+    Raises:
+        WeightsError: no model is called so.
+    """
+    if name.endswith(SUFFIX) or Path(name).name != name:
+        return Path(name)
+    known = installed_weights()
+    for path in known:
+        if path.name == name + SUFFIX:
+            return path
+    raise WeightsError(
+        f"there is no model `{name}`",
+        why="known are " + ", ".join(path.stem for path in known) if known else "there is none",
+        hint="give a `.safetensors` file, or see `vsr weights list` and `vsr weights import`",
+    )
+
+
+def note_digest(path: Path) -> None:
+    """Write a file's digest into the SHA256SUMS beside it, in the place of an older one."""
+    sums = path.parent / SUMS
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    kept = [line for line in lines if line.partition("  ")[2] != path.name]
+    part = sums.with_name(f"{SUMS}.part")
+    part.write_text("\n".join([*kept, f"{sha256(path)}  {path.name}"]) + "\n")
+    part.replace(sums)
 
 
 def sha256(path: Path) -> str:

@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.models.raft import translate
 from vsr_cli.ops.color import luma
 from vsr_cli.ops.resize import pad_to_multiple
+
+FLOW_PREFIX = "flow."  # of a flow network inside a model's own file
 
 _DIS_MIN_SIDE = 32  # DIS refuses less than 12; below 32 its pyramid is a single level
 _RAFT_MULTIPLE = 8
@@ -77,12 +79,18 @@ class DisFlow:
 class RaftFlow:
     """RAFT (arXiv 2003.12039) with the user's weights; large or small, told by tensor names.
 
+    Names are torchvision's or those of RAFT's own files; of a model that brings its flow network,
+    that one is taken.
+
     Raises:
         WeightsError: `path` is missing, unreadable, or holds neither network exactly.
     """
 
-    def __init__(self, path: Path, *, device: torch.device | None = None) -> None:
+    def __init__(
+        self, path: Path, *, device: torch.device | None = None, num_updates: int = 12
+    ) -> None:
         self._network = _load_raft(path).to(device or torch.device("cpu"))
+        self._num_updates = num_updates
 
     @torch.no_grad()
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +101,8 @@ class RaftFlow:
         flows = frames.new_empty((2, b, t - 1, 2, height, width), dtype=torch.float32)
         for k in range(t - 1):  # one pair at a time: memory does not grow with the clip
             earlier, later = padded[:, k], padded[:, k + 1]
-            found = self._network(torch.cat((earlier, later)), torch.cat((later, earlier)))[-1]
+            pairs = torch.cat((earlier, later)), torch.cat((later, earlier))
+            found = self._network(*pairs, num_flow_updates=self._num_updates)[-1]
             flows[:, :, k] = found[..., :height, :width].reshape(2, b, 2, height, width).to(flows)
         forward, backward = flows
         return forward, backward
@@ -140,12 +149,13 @@ def _load_raft(path: Path) -> nn.Module:
     for build in (raft_large, raft_small):
         network: nn.Module = build(weights=None, progress=False)
         expected = network.state_dict()
-        if wrong := tensors.keys() ^ expected.keys():
+        found = translate(tensors, expected)
+        if wrong := found.keys() ^ expected.keys():
             continue
         for name, tensor in expected.items():
-            if tensors[name].shape != tensor.shape:
-                raise _misfit(path, f"`{name}` is {tuple(tensors[name].shape)}")
-        network.load_state_dict(tensors)
+            if found[name].shape != tensor.shape:
+                raise _misfit(path, f"`{name}` is {tuple(found[name].shape)}")
+        network.load_state_dict(found)
         return network.eval().requires_grad_(False)
     raise _misfit(path, f"tensor names differ, among them `{min(wrong)}`")
 
@@ -154,7 +164,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     hint = "give a state dict of torchvision's `raft_large` or `raft_small`"
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+                own = [name for name in names if name.startswith(FLOW_PREFIX)]
+                return {
+                    name.removeprefix(FLOW_PREFIX): file.get_tensor(name) for name in own or names
+                }
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"no flow weights at `{path}`", hint="check `--flow-weights`") from error

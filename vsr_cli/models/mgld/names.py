@@ -180,29 +180,6 @@ def decoder_source(name: str, shape: tuple[int, ...]) -> Source:
     return _plain(f"decoder.{_translate(name, _DECODER_EXTRAS)}", shape)
 
 
-def flow_source(name: str) -> str:
-    """The origin of a tensor of torchvision's `raft_large`, in RAFT's own file."""
-    for here, there in (
-        (r"^(feature|context)_encoder\.convnormrelu\.0", r"\1.conv1"),
-        (r"^(feature|context)_encoder\.convnormrelu\.1", r"\1.norm1"),
-        (r"^(feature|context)_encoder\.conv\b", r"\1.conv2"),
-        (r"^(feature|context)_encoder\.", r"\1."),
-        (r"^feature\.", "fnet."),
-        (r"^context\.", "cnet."),
-        (r"convnormrelu(\d)\.0", r"conv\1"),
-        (r"convnormrelu(\d)\.1", r"norm\1"),
-        (r"motion_encoder\.conv(corr|flow)(\d)\.0", r"motion_encoder.conv\1\2"),
-        (r"motion_encoder\.convcorr", "encoder.convc"),
-        (r"motion_encoder\.convflow", "encoder.convf"),
-        (r"motion_encoder\.conv\.0", "encoder.conv"),
-        (r"recurrent_block\.convgru(\d)\.conv([zrq])", r"gru.conv\2\1"),
-        (r"^mask_predictor\.convrelu\.0", "update_block.mask.0"),
-        (r"^mask_predictor\.conv", "update_block.mask.2"),
-    ):
-        name = re.sub(here, there, name)
-    return name
-
-
 def _translate(name: str, parts: list[_Part]) -> str:
     """The published name; what no part covers is called alike in both."""
     for part in parts:

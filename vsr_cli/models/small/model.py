@@ -51,6 +51,7 @@ class SmallModel(nn.Module):
     "nothing to add": the decoder was taught to be a plain super-resolution network there.
     """
 
+    family = "small"
     scale = 4
     lr_multiple = 2  # sides of LR frames must be multiples of this
 

@@ -1,0 +1,92 @@
+"""Checkpoints that others have published: tensors out of pickles, without running them."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vsr_cli.errors import WeightsError
+
+# Records of training that Lightning leaves in a checkpoint; an empty object takes their place.
+_RECORDS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.", "typing.Any")
+_UNREADABLE = (  # what readers raise on files of another kind; unpickling fails variously
+    OSError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
+
+class Record:
+    """Stands for what a checkpoint names beside tensors; it keeps nothing and does nothing."""
+
+    def __new__(cls, *_: object, **__: object) -> "Record":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict of a `.ckpt`, `.pth`, `.bin` or `.safetensors` file, on the CPU.
+
+    Nothing that the file names is imported or called. Files of torch since 1.6 are mapped into
+    memory, so that only what is used is read.
+
+    Raises:
+        WeightsError: it is missing, unreadable, cut off, asks for code, or holds no state dict.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no file `{path}`", hint="check its name")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except _UNREADABLE as error:
+        if "nsupported" in str(error) and "GLOBAL" in str(error):  # in files without a directory
+            raise _refuse(path, [str(error).split("GLOBAL", 1)[1].split()[0]]) from error
+        raise WeightsError(
+            f"`{path}` cannot be read as a checkpoint",
+            why=str(error).strip().partition("\n")[0] or type(error).__name__,
+            hint="it may be cut off: compare its size with that of the original, fetch it again",
+        ) from error
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(tensors, dict) or not tensors:
+        raise WeightsError(f"`{path}` holds no state dict", hint="give a file of weights")
+    others = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
+    if others:
+        raise WeightsError(
+            f"`{path}` holds no state dict",
+            why=f"`{others[0]}` in it is no tensor",
+            hint="give a file of weights",
+        )
+    return tensors
+
+
+def _unpickle(path: Path) -> object:
+    """What torch saved, with no class but torch's own.
+
+    Raises:
+        WeightsError: it asks for another one that is not a known record of training.
+    """
+    is_zip = zipfile.is_zipfile(path)
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
+    if foreign := [name for name in names if not name.startswith(_RECORDS)]:
+        raise _refuse(path, foreign)
+    with torch.serialization.safe_globals([(Record, name) for name in names]):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip or None)
+
+
+def _refuse(path: Path, names: list[str]) -> WeightsError:
+    return WeightsError(
+        f"`{path}` is refused: reading it could run code",
+        why="its pickle asks for " + ", ".join(f"`{name}`" for name in sorted(names)[:3]),
+        hint="use the published file; weights need no code",
+    )

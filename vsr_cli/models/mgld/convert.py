@@ -1,0 +1,263 @@
+"""Published checkpoints -> one file of this package: every tensor accounted for, none trusted."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision.models.optical_flow import raft_large
+
+from vsr_cli.errors import OutputError, WeightsError
+from vsr_cli.events import Progress, Report, ignore
+from vsr_cli.models.checkpoint import read_checkpoint
+from vsr_cli.models.files import note_digest
+from vsr_cli.models.flow import FLOW_PREFIX
+from vsr_cli.models.mgld.config import PUBLISHED, MgldConfig
+from vsr_cli.models.mgld.inventory import (
+    Wanted,
+    require_exactly,
+    take_inventory,
+    take_video_inventory,
+    tell_apart,
+)
+from vsr_cli.models.mgld.model import MgldModel
+from vsr_cli.models.mgld.names import FLOW, TEXT, UNET
+from vsr_cli.models.mgld.text import embed_empty_prompt, text_shapes
+from vsr_cli.models.raft import plain, published_name, translate
+
+LICENCE = (
+    "Converted from the published MGLD-VSR checkpoints. The code they came with is under the S-Lab "
+    "License 1.0 (non-commercial); they derive from Stable Diffusion 2.1 (CreativeML Open "
+    "RAIL++-M, which restricts use), OpenCLIP (MIT) and RAFT (BSD-3-Clause). Whether they may be "
+    "used commercially is not settled. Do not pass this file on."
+)
+_VISION = "visual."  # the other half of OpenCLIP
+_FEATURES, _LATENTS = "feature_encoder.", "encoder."
+_IDLE = 1e-3  # a blend below this leaves a layer without effect
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of an import.
+
+    findings: what is worth knowing of the weights, one line each.
+    """
+
+    path: Path
+    num_tensors: int
+    num_bytes: int
+    findings: tuple[str, ...]
+
+
+def import_published(
+    checkpoints: Sequence[Path],
+    target: Path,
+    *,
+    text: Path | None = None,
+    flow: Path | None = None,
+    dtype: torch.dtype = torch.float16,
+    overwrite: bool = False,
+    config: MgldConfig = PUBLISHED,
+    report: Report = ignore,
+) -> Imported:
+    """Convert the checkpoints of the U-Net and of the video autoencoder into one file.
+
+    Names and shapes are checked before anything is converted. Files are mapped into memory, so the
+    result in memory is all that it takes, unless they are in the format of torch before 1.6.
+
+    Args:
+        checkpoints: both files, in any order.
+        target: the file to write; it appears when it is complete.
+        text: OpenCLIP's or Stable Diffusion 2.1's file, where the U-Net's has no text encoder.
+        flow: RAFT's own file, instead of the network in the U-Net's file.
+        dtype: of the networks' tensors; those of the flow network stay what they are.
+        overwrite: whether to replace an existing target.
+        config: widths; tests are narrower.
+        report: hears of progress, in tensors.
+
+    Raises:
+        WeightsError: a file is not what it should be; what is wrong is named.
+        OutputError: the target exists or cannot be written.
+    """
+    if target.exists() and not overwrite:
+        raise OutputError(f"`{target}` exists", hint="use `--overwrite`, or another `--name`")
+    files = {path: read_checkpoint(path) for path in checkpoints}
+    unet_path, video_path = tell_apart(files)
+    unet, video = files[unet_path], files[video_path]
+    with torch.device("meta"):
+        model = MgldModel(config, shares_encoder=False)
+    wanted = [(unet, item) for item in take_inventory(unet_path, unet, config, model)]
+    wanted += [(video, item) for item in take_video_inventory(video_path, video, model)]
+    context, findings = _embed_prompt(unet_path, unet, text, config)
+    flow_tensors = _take_flow(unet_path, unet, flow)
+
+    started = time.monotonic()
+    tensors = {"context": context.to(dtype)}
+    for count, (file, item) in enumerate(wanted, start=1):
+        tensors[item.name] = _convert(file, item, dtype)
+        seconds = time.monotonic() - started
+        report(Progress(stage="import", frame=count, num_frames=len(wanted), seconds=seconds))
+    findings = [*_inspect(tensors), _share_encoder(tensors), *findings]
+    if flow_tensors:
+        tensors |= {FLOW_PREFIX + name: tensor for name, tensor in flow_tensors.items()}
+    else:
+        findings.append("there is no flow network in the files: DIS takes its place")
+    sources = [path.name for path in (unet_path, video_path, text, flow) if path]
+    header = {
+        "family": "mgld",
+        "config": json.dumps(asdict(config)),
+        "license": LICENCE,
+        "sources": json.dumps(sources),
+    }
+    _write(target, tensors, header)
+    return Imported(target, len(tensors), target.stat().st_size, tuple(findings))
+
+
+def _convert(file: Mapping[str, Tensor], item: Wanted, dtype: torch.dtype) -> Tensor:
+    """One tensor, copied out of its file.
+
+    Raises:
+        WeightsError: it is not finite, or not any more in `dtype`.
+    """
+    tensor = item.source.take(file[item.source.name])
+    converted = tensor.to(dtype, copy=True).contiguous()
+    if not converted.isfinite().all():
+        fits = tensor.isfinite().all()
+        raise WeightsError(
+            f"`{item.source.name}` is not finite",
+            why="its values do not fit half precision" if fits else "the file is damaged",
+            hint="use `--dtype float32`" if fits else "fetch the file again",
+        )
+    return converted
+
+
+def _embed_prompt(
+    unet_path: Path, unet: Mapping[str, Tensor], text: Path | None, config: MgldConfig
+) -> tuple[Tensor, list[str]]:
+    """The embedding of the empty prompt, and how the U-Net compares with what it came from.
+
+    Raises:
+        WeightsError: there is no text encoder, or not the one expected.
+    """
+    path = text or unet_path
+    file = read_checkpoint(text) if text else unet
+    prefix = TEXT if not text or any(name.startswith(TEXT) for name in file) else ""
+    tower = {
+        name: tensor
+        for name, tensor in file.items()
+        if name.startswith(prefix) and not name.startswith(_VISION)
+    }
+    if not tower:
+        raise WeightsError(
+            f"`{path.name}` has no text encoder",
+            why=f"no tensor of it is named `{TEXT}...`",
+            hint="give OpenCLIP's or Stable Diffusion 2.1's file with `--text`",
+        )
+    shapes = {prefix + name: shape for name, shape in text_shapes(config).items()}
+    require_exactly(path, tower, shapes, spare=[f"{prefix}attn_mask"])
+    tower = {name.removeprefix(prefix): tensor for name, tensor in tower.items()}
+    context = embed_empty_prompt(tower, config)
+    base = {name: x for name, x in file.items() if name.startswith(UNET)} if text else {}
+    if not base:
+        return context, []
+    same = sum(_equals(unet.get(_moved(name)), tensor) for name, tensor in base.items())
+    return context, [f"{same} of {len(base)} tensors of the U-Net are those of `{path.name}`"]
+
+
+def _moved(name: str) -> str:
+    """Where a tensor of the original middle block is found among layers along time."""
+    for before, after in (
+        ("middle_block.2.", "middle_block.4."),
+        ("middle_block.1.", "middle_block.2."),
+    ):
+        if before in name:
+            return name.replace(before, after)
+    return name
+
+
+def _equals(ours: Tensor | None, theirs: Tensor) -> bool:
+    return ours is not None and torch.equal(ours.float(), theirs.float())
+
+
+def _take_flow(unet_path: Path, unet: Mapping[str, Tensor], flow: Path | None) -> dict[str, Tensor]:
+    """RAFT for torchvision's network, from its own file or else the U-Net's; empty if neither.
+
+    Raises:
+        WeightsError: it is another network.
+    """
+    path = flow or unet_path
+    file = read_checkpoint(flow) if flow else unet
+    prefix = "" if flow else FLOW
+    found = {name.removeprefix(prefix): x for name, x in file.items() if name.startswith(prefix)}
+    if not found:
+        return {}
+    with torch.device("meta"):
+        expected = raft_large(weights=None, progress=False).state_dict()
+    shapes = {published_name(name): tuple(tensor.shape) for name, tensor in expected.items()}
+    require_exactly(path, plain(found), shapes)
+    return {
+        name: tensor.contiguous().clone() for name, tensor in translate(found, expected).items()
+    }
+
+
+def _inspect(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Which of the added layers do anything at all."""
+    middle = "denoiser.unet.mid_block."
+    alphas = [
+        tensors[f"{middle}{layer}.temporal.alpha"].item()
+        for layer in ("resnets.0", "attentions.0", "resnets.1")
+    ]
+    blends = ", ".join(f"{alpha:.4f}" for alpha in alphas)
+    idle = sum(abs(alpha) < _IDLE for alpha in alphas)
+    lines = [
+        f"blends of the layers along time: {blends}" + (f"; {idle} do nothing" if idle else "")
+    ]
+    for layer, what in (
+        ("attentions.0.layer.proj_out", "the middle attention's projection"),
+        ("resnets.1.layer.conv2.conv", "the last convolution of the middle block"),
+    ):
+        is_dead = not tensors[f"{middle}{layer}.weight"].any()
+        lines.append(f"{what} is " + ("zero: it does nothing" if is_dead else "alive"))
+    return lines
+
+
+def _share_encoder(tensors: dict[str, Tensor]) -> str:
+    """Keep one encoder where both files have the same, or where only one has any."""
+    features = {name for name in tensors if name.startswith(_FEATURES)}
+    pairs = {name: _LATENTS + name.removeprefix(_FEATURES) for name in features}
+    if not any(own in tensors for own in pairs.values()):
+        tensors |= {own: tensors.pop(name) for name, own in pairs.items()}
+        return "the U-Net's file has no encoder: that of the video autoencoder serves for both"
+    if all(torch.equal(tensors[name], tensors[own]) for name, own in pairs.items()):
+        for name in features:
+            del tensors[name]
+        return "both files have the same encoder: it is kept once"
+    return "the files have different encoders: both are kept"
+
+
+def _write(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write beside the target, then rename, and note the digest for `verify`.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part, metadata=header)
+        part.replace(target)
+        note_digest(target)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(
+            f"`{target}` cannot be written",
+            why=str(error),
+            hint="free space, or set VSR_WEIGHTS_DIR to another folder",
+        ) from error

@@ -1,0 +1,157 @@
+"""What published checkpoints hold, against what they should hold: names and shapes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from vsr_cli.errors import WeightsError
+from vsr_cli.models.mgld.config import MgldConfig
+from vsr_cli.models.mgld.model import MgldModel
+from vsr_cli.models.mgld.names import (
+    FIRST_STAGE,
+    FLOW,
+    TEXT,
+    UNET,
+    Source,
+    decoder_source,
+    denoiser_source,
+    encoder_source,
+)
+
+SHOWN = 3  # names in a message
+
+_LOSS = "loss."  # in the video autoencoder's file: networks that only its training needs
+# Tables of the noise schedule, which is computed here.
+_TABLES = {
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+}
+# Looked at elsewhere, or not needed: the decoder is the video autoencoder's.
+_SPARE_PARTS = (f"{FIRST_STAGE}decoder.", f"{FIRST_STAGE}post_quant_conv.", TEXT, FLOW)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A tensor of ours and the published one it comes from."""
+
+    name: str
+    source: Source
+
+
+Find = Callable[[str, tuple[int, ...]], Source]
+
+
+def take_inventory(
+    path: Path, unet: Mapping[str, Tensor], config: MgldConfig, model: MgldModel
+) -> list[Wanted]:
+    """What of the U-Net's file is used: denoiser and, where it is there, the first stage.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown or of another shape; named.
+    """
+
+    def find(name: str, shape: tuple[int, ...]) -> Source:
+        return denoiser_source(name, shape, config.structure_heads)
+
+    wanted = _want(model.denoiser, "denoiser.", find)
+    if any(name.startswith(FIRST_STAGE) for name in unet):
+        wanted += _want(model.encoder, "encoder.", _in_first_stage)
+    spare = {name for name in unet if name.startswith(_SPARE_PARTS)} | _TABLES
+    require_exactly(path, unet, {item.source.name: item.source.shape for item in wanted}, spare)
+    return wanted
+
+
+def take_video_inventory(path: Path, video: Mapping[str, Tensor], model: MgldModel) -> list[Wanted]:
+    """What of the video autoencoder's file is used: its decoder and its encoder.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown or of another shape; named.
+    """
+    wanted = _want(model.decoder, "decoder.", decoder_source)
+    wanted += _want(model.feature_encoder, "feature_encoder.", encoder_source)
+    spare = {name for name in video if name.startswith(_LOSS)}
+    require_exactly(path, video, {item.source.name: item.source.shape for item in wanted}, spare)
+    return wanted
+
+
+def tell_apart(
+    files: Mapping[Path, Mapping[str, Tensor]],
+) -> tuple[Path, Path]:
+    """Which of two files is the U-Net's and which the video autoencoder's, in any order.
+
+    Raises:
+        WeightsError: there is not one of each.
+    """
+    with_unet = [path for path, file in files.items() if any(n.startswith(UNET) for n in file)]
+    others = [path for path in files if path not in with_unet]
+    if len(with_unet) != 1 or len(others) != 1:
+        raise WeightsError(
+            "one file of a U-Net and one of a video autoencoder are needed",
+            why=f"{len(with_unet)} of {len(files)} files have tensors named `{UNET}...`",
+            hint="give `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`",
+        )
+    return with_unet[0], others[0]
+
+
+def require_exactly(
+    path: Path,
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    spare: Iterable[str] = (),
+) -> None:
+    """Refuse a file that has not just the expected tensors, beside those that may be there.
+
+    Raises:
+        WeightsError: names what is missing, unknown or of another shape.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys() - set(spare))
+    misshapen = [
+        f"`{name}` is {tuple(found[name].shape)} and not {shape}"
+        for name, shape in sorted(expected.items())
+        if name in found and tuple(found[name].shape) != shape
+    ]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} tensors are missing: {_listed(missing)}")
+    if unknown:
+        problems.append(f"{len(unknown)} tensors are unknown: {_listed(unknown)}")
+    if misshapen:
+        shown = ", ".join(misshapen[:SHOWN])
+        problems.append(f"{len(misshapen)} tensors have another shape: {shown}")
+    if problems:
+        raise WeightsError(
+            f"`{path.name}` is not the published checkpoint",
+            why="; ".join(problems),
+            hint="give the files as they were published",
+        )
+
+
+def _want(network: nn.Module, prefix: str, find: Find) -> list[Wanted]:
+    """All tensors of a network, under `prefix` here."""
+    return [
+        Wanted(prefix + name, find(name, tuple(tensor.shape)))
+        for name, tensor in network.state_dict().items()
+    ]
+
+
+def _in_first_stage(name: str, shape: tuple[int, ...]) -> Source:
+    source = encoder_source(name, shape)
+    return Source(FIRST_STAGE + source.name, source.shape, source.take)
+
+
+def _listed(names: list[str]) -> str:
+    more = ", ..." if len(names) > SHOWN else ""
+    return ", ".join(f"`{name}`" for name in names[:SHOWN]) + more

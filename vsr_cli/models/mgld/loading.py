@@ -1,0 +1,77 @@
+"""Imported weights -> a model."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from vsr_cli.errors import WeightsError
+from vsr_cli.models.files import verify
+from vsr_cli.models.flow import FLOW_PREFIX
+from vsr_cli.models.mgld.config import MgldConfig
+from vsr_cli.models.mgld.inventory import require_exactly
+from vsr_cli.models.mgld.model import MgldModel
+
+_FEATURES = "feature_encoder."
+
+
+def load_mgld(path: Path) -> MgldModel:
+    """Build the model that a file describes and fill it, strictly; in the file's own dtype.
+
+    Raises:
+        WeightsError: missing, damaged, or not exactly this model.
+    """
+    verify(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            names = [name for name in file.keys() if not name.startswith(FLOW_PREFIX)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise WeightsError(
+            f"`{path}` is not a safetensors file", why=str(error), hint="import it again"
+        ) from error
+    shares_encoder = not any(name.startswith(_FEATURES) for name in tensors)
+    with torch.device("meta"):
+        model = MgldModel(read_config(path, header), shares_encoder=shares_encoder)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shared = {name for name in expected if shares_encoder and name.startswith(_FEATURES)}
+    require_exactly(
+        path, tensors, {name: shape for name, shape in expected.items() if name not in shared}
+    )
+    if infinite := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise WeightsError(f"`{path.name}` is damaged", why=f"`{infinite[0]}` is not finite")
+    # Assigned, not copied: the file is mapped into memory. A shared encoder is filled once.
+    model.load_state_dict(tensors, strict=False, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def has_flow(path: Path) -> bool:
+    """Whether a flow network was imported with the model."""
+    with safe_open(path, framework="pt") as file:
+        return any(name.startswith(FLOW_PREFIX) for name in file.keys())  # noqa: SIM118
+
+
+def read_config(path: Path, header: dict[str, str]) -> MgldConfig:
+    """The config in a header.
+
+    Raises:
+        WeightsError: it is of another family, or has entries that this version does not know.
+    """
+    if header.get("family") != "mgld" or "config" not in header:
+        raise WeightsError(
+            f"`{path.name}` holds no imported model",
+            why="its header names no family and config",
+            hint="use a file written by `vsr weights import`",
+        )
+    values = json.loads(header["config"])
+    if set(values) != {field.name for field in fields(MgldConfig)}:
+        raise WeightsError(
+            f"`{path.name}` was written by another version of vsr",
+            why="its config has other entries",
+            hint="import the published files again",
+        )
+    widths = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return MgldConfig(**{**values, **widths})
