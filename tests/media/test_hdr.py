@@ -20,7 +20,7 @@ MASTERING = (
 
 def write_pq(path: Path, params: str) -> Path:
     """A short grey HDR10 clip; `params` are those of x265."""
-    options = {"x265-params": f"log-level=none:hdr10=1:repeat-headers=1:{params}"}
+    options = {"x265-params": f"log-level=none:bframes=0:hdr10=1:repeat-headers=1:{params}"}
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx265", rate=25, options=options)
         assert isinstance(stream, VideoStream)

@@ -217,7 +217,7 @@ def random_bytes(path: Path, _: Callable[..., Path]) -> Path:
     ("build", "says"),
     [
         (missing, "does not exist"),
-        (folder, "is a folder"),
+        (folder, "is a folder without images"),
         (text, "cannot be read as a video"),
         (text_called_video, "cannot be read as a video"),
         (subtitles, "has no video"),

@@ -13,8 +13,13 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
+from vsr_cli.events import Report
+from vsr_cli.media.describe import describe, ticks_of
+from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.tally import Tally
+from vsr_cli.media.times import Timing
 
 MAX_HELD = 1 << 30  # bytes put aside before a source is called badly interleaved
 HEAD_PACKETS = 48  # looked at to tell how frames follow each other
@@ -31,19 +36,16 @@ class Demuxer:
     thread, takes it.
     """
 
-    def __init__(
-        self, container: InputContainer, stream: VideoStream, tally: Tally, *, keeps_rest: bool
-    ) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, *, keeps_rest: bool) -> None:
         """Take a container, which stays the caller's to close.
 
         Args:
             container: nothing read from it yet.
             stream: the picture.
-            tally: counts what is read.
             keeps_rest: whether to put aside packets of other streams, all until `keep` is called.
         """
-        self.tally = tally
-        self.head: list[int] = []  # times of the first packets of the picture
+        self.tally = Tally(ticks_of(stream))
+        self._head: list[int] = []  # times of the first packets of the picture
         self._container, self._stream = container, stream
         self._packets = container.demux()
         self._pictures: deque[Packet[Stream]] = deque()
@@ -65,19 +67,20 @@ class Demuxer:
             self._held -= sum(packet.size for packet in dropped)
             self._rest = deque(p for p in self._rest if p.stream_index in self._kept)
 
-    def peek(self) -> list[int]:
-        """Times of the first packets of the picture, in their order of presentation."""
+    def describe(
+        self, first: VideoFrame, config: InputConfig, name: str
+    ) -> tuple[VideoInfo, Timing]:
+        """What is known of the source by its first picture; see `describe`."""
         with self._lock:
-            while len(self.head) < HEAD_PACKETS and self._held < HEAD_BYTES and self._pump():
+            while len(self._head) < HEAD_PACKETS and self._held < HEAD_BYTES and self._pump():
                 pass
-        return sorted(self.head)
+        return describe(self._container, self._stream, first, sorted(self._head), config, name)
 
     def seek(self, time: Fraction) -> None:
         """Go on with the key frame before `time`, in seconds, or with the start of the file."""
-        tick = self._stream.time_base or Fraction(1, av.time_base)
         with self._lock:
             try:
-                self._container.seek(int(time / tick), stream=self._stream)
+                self._container.seek(int(time / ticks_of(self._stream)), stream=self._stream)
             except av.FFmpegError as error:
                 _log.debug("no seeking to %s: %s", time, error)
                 self._container.seek(self._container.start_time or 0)
@@ -117,6 +120,16 @@ class Demuxer:
         """
         with self._lock:
             self._is_picture_done, self._stop = True, stop
+
+    def times(self, container: InputContainer) -> Iterator[int]:
+        """Times of all pictures, in the order of decoding, read from a second opening."""
+        for packet in container.demux(container.streams[self._stream.index]):
+            if packet.pts is not None and not packet.is_discard:
+                yield packet.pts
+
+    def report_truncation(self, report: Report) -> None:
+        """Say, at the end of the source, whether it came too early."""
+        self.tally.report_truncation(self._container, self._stream, report)
 
     def rest(self) -> "Iterator[Packet[Stream] | None]":
         """Packets of the streams that are kept, each once, as they come in the container.
@@ -162,8 +175,8 @@ class Demuxer:
             self._latest[packet.stream_index] = packet.dts * packet.time_base
         if is_picture:
             self._pictures.append(packet)
-            if packet.pts is not None and len(self.head) < HEAD_PACKETS and not packet.is_discard:
-                self.head.append(packet.pts)
+            if packet.pts is not None and len(self._head) < HEAD_PACKETS and not packet.is_discard:
+                self._head.append(packet.pts)
         elif packet.size and packet.stream_index in self._kept:
             self._rest.append(packet)
         else:

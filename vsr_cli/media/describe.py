@@ -8,7 +8,6 @@ from itertools import pairwise
 import av
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -24,7 +23,7 @@ from vsr_cli.media.frame import (
     plain_format,
     resolve_color,
 )
-from vsr_cli.media.hdr import read_hdr
+from vsr_cli.media.hdr import read_hdr, side_data
 from vsr_cli.media.times import Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
 
@@ -101,7 +100,6 @@ def describe(
     size = (first.height, first.width)
     tags, asked = read_tags(first, config, name)
     color, reason = resolve_color(tags, first.format.name, size)
-    matrix = first.side_data.get("DISPLAYMATRIX")
     codec = stream.codec_context.codec.canonical_name
     tick = ticks_of(stream)
     timing = _timing(container, stream, head)
@@ -131,7 +129,7 @@ def describe(
         color_reason="; ".join(filter(None, (asked, reason))) or None,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rotation=first.rotation,
-        display_matrix=_read_matrix(matrix) if isinstance(matrix, SideData) else None,
+        display_matrix=_read_matrix(first),
         interlaced=first.interlaced_frame,
         field_order=_field_order(stream, first),
         has_alpha=has_alpha(first.format.name) or stream.metadata.get("alpha_mode") == "1",
@@ -255,13 +253,20 @@ def _field_order(stream: VideoStream, first: VideoFrame) -> FieldOrder:
     return "progressive"
 
 
-def _read_matrix(data: SideData) -> tuple[int, ...]:
-    """A display matrix of 16.16 fixed-point numbers, without its scale.
+def _read_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
+    """A display matrix of 16.16 fixed-point numbers, without its scale; None if there is none.
 
     FFmpeg has put a scale that stretches pixels into the aspect ratio already, and Matroska holds
     no other matrix than a rotation.
     """
-    matrix = np.frombuffer(bytes(data), np.int32).astype(np.float64).reshape(3, 3)
+    data = side_data(picture, "DISPLAYMATRIX")
+    if data is None and picture.rotation:  # known all the same
+        angle = np.deg2rad(picture.rotation)
+        cos, sin = np.cos(angle) * 65536, np.sin(angle) * 65536
+        return tuple(round(n) for n in (cos, -sin, 0, sin, cos, 0, 0, 0, 1 << 30))
+    if data is None:
+        return None
+    matrix = np.frombuffer(data, np.int32).astype(np.float64).reshape(3, 3)
     lengths = np.hypot(matrix[:2, 0], matrix[:2, 1])
     if (np.abs(lengths / 65536 - 1) > 1e-3).any() and lengths.all():
         matrix[:2, :2] *= 65536 / lengths[:, None]

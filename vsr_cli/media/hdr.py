@@ -27,11 +27,11 @@ class HdrMetadata:
 
 def read_hdr(picture: VideoFrame) -> HdrMetadata | None:
     """The metadata that came with a decoded picture; None if there is none."""
-    display = picture.side_data.get("MASTERING_DISPLAY_METADATA")
-    light = picture.side_data.get("CONTENT_LIGHT_LEVEL")
     # AVMasteringDisplayMetadata: 10 fractions and 2 flags; AVContentLightMetadata: 2 numbers.
-    numbers = struct.unpack("22i", bytes(display)) if isinstance(display, SideData) else (0,) * 22
-    levels = struct.unpack("2I", bytes(light)[:8]) if isinstance(light, SideData) else (0, 0)
+    display = side_data(picture, "MASTERING_DISPLAY_METADATA")
+    light = side_data(picture, "CONTENT_LIGHT_LEVEL")
+    numbers = struct.unpack("22i", display) if display else (0,) * 22
+    levels = struct.unpack("2I", light[:8]) if light else (0, 0)
     has_primaries, has_luminance = numbers[20:]
     if not (has_primaries or has_luminance or any(levels)):
         return None
@@ -44,6 +44,15 @@ def read_hdr(picture: VideoFrame) -> HdrMetadata | None:
         max_cll=levels[0] or None,
         max_fall=levels[1] or None,
     )
+
+
+def side_data(picture: VideoFrame, name: str) -> bytes | None:
+    """What came with a decoded picture under a name of FFmpeg's; None if nothing did."""
+    try:
+        found = picture.side_data.get(name)
+    except ValueError:  # PyAV gives up on all where it does not know one, as the EXIF of images
+        return None
+    return bytes(found) if isinstance(found, SideData) else None
 
 
 def _point(numbers: Sequence[int]) -> Chromaticity:

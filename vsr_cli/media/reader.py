@@ -18,11 +18,11 @@ from vsr_cli.events import Notice, Report
 from vsr_cli.media.cut import find_cut, nth_time, tell_cut
 from vsr_cli.media.deinterlace import Timed, deinterlace
 from vsr_cli.media.demux import Demuxer
-from vsr_cli.media.describe import describe, find_picture, ticks_of
+from vsr_cli.media.describe import find_picture
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.others import OtherStreams, read_again
+from vsr_cli.media.images import RATE, ImageReader, find_images
+from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.source import EVERYTHING, STDIN, is_pipe, late_index, open_source
-from vsr_cli.media.tally import Tally
 from vsr_cli.media.times import Clock
 from vsr_cli.media.unpack import Unpacker
 
@@ -44,8 +44,9 @@ def open_video(source: Path, config: InputConfig = EVERYTHING) -> Iterator["Vide
         InputError: it is missing, unreadable, has no picture, one of an unknown kind, or nothing
             in the part that is asked for.
     """
-    with open_source(source, config) as container:
-        yield VideoSource(container, source, config)
+    images = find_images(source)
+    with open_source(images[0] if images else source, config) as container:
+        yield VideoSource(container, source, images, config)
 
 
 def probe(source: Path, config: InputConfig = EVERYTHING) -> VideoInfo:
@@ -76,26 +77,35 @@ class VideoSource:
     `info` and the first frame come from the same pass as all others, so that a pipe will do.
     """
 
-    def __init__(self, container: InputContainer, source: Path, config: InputConfig) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        source: Path,
+        images: list[Path] | None,
+        config: InputConfig,
+    ) -> None:
         """Read up to the first frame that is wanted.
 
         Args:
             container: nothing read from it yet; it stays the caller's to close.
             source: where it comes from.
+            images: what `source` stands for, the first of them in `container`.
             config: what of it is read, and how it is understood.
 
         Raises:
             InputError: there is no such frame.
         """
         self.container = container
-        self._source = source
+        self._source, self._images, self._config = source, images, config
         self._is_once = is_pipe(source)  # whether it cannot be opened a second time
         self._name = "standard input" if source == STDIN else f"`{source}`"
-        self._config = config
         stream = find_picture(container, self._name, config.video_stream)
-        self._stream, self._tick = stream, ticks_of(stream)
-        self._demuxer = Demuxer(container, stream, Tally(self._tick), keeps_rest=self._is_once)
-        pictures = self._demuxer.pictures()
+        self._reader: Demuxer | ImageReader = (
+            ImageReader(images, container, config)
+            if images
+            else Demuxer(container, stream, keeps_rest=self._is_once)
+        )
+        pictures = self._reader.pictures()
         first = next(pictures, None)
         if first is None and self._is_once and "mov" in container.format.name:
             raise late_index()
@@ -105,8 +115,7 @@ class VideoSource:
                 why=f"its `{stream.codec_context.name}` stream gave no frame",
                 hint="it may be cut off or encrypted; try another copy",
             )
-        head = self._demuxer.peek()
-        self.info, self._timing = describe(container, stream, first, head, config, self._name)
+        self.info, self._timing = self._reader.describe(first, config, self._name)
         if config.deinterlace == "field":
             self._timing = replace(self._timing, time_base=self._timing.time_base / 2)
         has_times = first.pts is not None
@@ -131,32 +140,41 @@ class VideoSource:
 
         Args:
             report: hears `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMES_MENDED`,
-                `W_DEINTERLACED` and `W_ALPHA_DROPPED`.
+                `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
 
         Raises:
             InputError: the picture changes size.
         """
         if self.info.has_alpha:
             report(Notice(code="W_ALPHA_DROPPED", text="the transparency of the source is dropped"))
+        if self._images and self._config.raw_rate is None:
+            text = (
+                f"images tell no rate: {RATE} frames per second, unless `--raw-rate` says another"
+            )
+            report(Notice(code="W_IMAGE_RATE", text=text))
         unpack = Unpacker(self.info, self._config, self._name)
         for timed in deinterlace(self._timed(), self._config.deinterlace, report):
             yield unpack(timed, self.info.time_base)
-        self._demuxer.finish(self.info.stop)
-        tally = self._demuxer.tally
+        self._reader.finish(self.info.stop)
+        tally = self._reader.tally
         tally.report_damage(report)
         if not self._is_cut_off:
-            tally.report_truncation(self.container, self._stream, report)
+            self._reader.report_truncation(report)
 
     @property
-    def others(self) -> OtherStreams:
+    def others(self) -> OtherStreams | Path:
         """Where everything beside the picture can be copied from."""
-        if self._is_once:
-            return OtherStreams(self.container, self._take_packets)
-        return read_again(self.container, self._source, self.info, self._config)
+        reader = self._reader
+        if isinstance(reader, ImageReader):
+            return OtherStreams(self.container, lambda streams: iter(()))
+        if not self._is_once:
+            return self._source
 
-    def _take_packets(self, streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
-        self._demuxer.keep({stream.index for stream in streams})
-        return self._demuxer.rest()
+        def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
+            reader.keep({stream.index for stream in streams})
+            return reader.rest()
+
+        return OtherStreams(self.container, packets)
 
     def _timed(self) -> Iterator[Timed]:
         """Pictures at their places in time, up to the end that was asked for."""
@@ -174,7 +192,7 @@ class VideoSource:
                 self._is_cut_off = True
                 return
             pts, duration = clock.place(picture.pts, picture.duration or 0)
-            self._demuxer.tally.num_mended = clock.num_mended
+            self._reader.tally.num_mended = clock.num_mended
             yield Timed(picture, pts, duration)
 
     def _clock_start(self) -> Fraction:
@@ -195,7 +213,7 @@ class VideoSource:
         return self._cut.stop is not None and time is not None and time >= self._cut.stop
 
     def _time(self, picture: VideoFrame) -> Fraction | None:
-        return None if picture.pts is None else picture.pts * self._tick
+        return None if picture.pts is None else picture.pts * self._timing.tick
 
     def _find_start(
         self, first: VideoFrame, pictures: Iterator[VideoFrame]
@@ -215,8 +233,8 @@ class VideoSource:
                 hint="choose another `--start`, `--to` or `--frames`",
             )
         # What is damaged before the part that is wanted does no harm.
-        self._demuxer.tally.num_frames = 1
-        self._demuxer.tally.num_damaged = int(kept.is_corrupt)
+        self._reader.tally.num_frames = 1
+        self._reader.tally.num_damaged = int(kept.is_corrupt)
         pts, _ = Clock(self._timing).place(kept.pts)
         start = pts * self._timing.time_base
         stop = cut.stop if cut.num_frames is None else self._stop_after(kept)
@@ -232,8 +250,8 @@ class VideoSource:
         for margin in LANDINGS:
             if start - margin < begin:
                 break
-            self._demuxer.seek(start - margin)
-            pictures = self._demuxer.pictures()
+            self._reader.seek(start - margin)
+            pictures = self._reader.pictures()
             is_whole = False
             for index, picture in enumerate(pictures):
                 is_late = not self._is_before(picture, start)
@@ -243,8 +261,8 @@ class VideoSource:
                     return chain([picture], pictures)
                 if is_late:
                     break
-        self._demuxer.seek(begin)
-        return dropwhile(lambda picture: self._is_before(picture, start), self._demuxer.pictures())
+        self._reader.seek(begin)
+        return dropwhile(lambda picture: self._is_before(picture, start), self._reader.pictures())
 
     def _is_before(self, picture: VideoFrame, start: Fraction) -> bool:
         time = self._time(picture)
@@ -255,11 +273,8 @@ class VideoSource:
         count = self._cut.num_frames or 0
         if kept.pts is None:
             return None
-        if not self._is_once:
+        if isinstance(self._reader, Demuxer) and not self._is_once:
             with open_source(self._source, self._config) as container:
-                stream = container.streams[self._stream.index]
-                packets = (p for p in container.demux(stream) if not p.is_discard)
-                times = (packet.pts for packet in packets if packet.pts is not None)
-                time = nth_time(times, kept.pts, count)
-                return None if time is None else time * self._tick
-        return kept.pts * self._tick + count / self._timing.rate
+                time = nth_time(self._reader.times(container), kept.pts, count)
+                return None if time is None else time * self._timing.tick
+        return kept.pts * self._timing.tick + count / self._timing.rate

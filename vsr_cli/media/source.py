@@ -126,6 +126,7 @@ def _open_container(source: Path, pipe: Pipe | None, config: InputConfig) -> Inp
     place = pipe or f"file:{source}"
     # What comes from elsewhere may not name files of this machine.
     options = {"protocol_whitelist": "crypto,data" if pipe else "file,crypto,data"}
+    options["pattern_type"] = "none"  # the name of an image is a name, whatever it looks like
     if config.raw_size:
         options["video_size"] = "{1}x{0}".format(*config.raw_size)
     if config.raw_pix_fmt:
