@@ -8,6 +8,7 @@ from typing import Literal
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import Matrix, Range
 
+MAX_RATE = 1000  # frames per second
 MAX_STEPS = 1000  # the training horizon of the noise schedule
 
 Alpha = Literal["auto", "drop"]
@@ -122,6 +123,10 @@ class OutputConfig:
     crf: float | None = None
     preset: str | None = None
     pix_fmt: str | None = None
+    options: tuple[tuple[str, str], ...] = ()  # of the encoder, as FFmpeg names them
+    lossless: bool = False
+    format: str | None = None  # FFmpeg's name of the container; None: by the extension
+    cfr: Fraction | None = None  # frames per second of a constant rate; None: the source's times
     overwrite: bool = False
     audio: Audio = "copy"  # aac and flac encode it again
     subs: Subs = "copy"
@@ -130,6 +135,12 @@ class OutputConfig:
     metadata: bool = True  # titles and other tags; languages are always kept
     strict_copy: bool = False  # refuse a container that cannot hold every stream as it is
     verify: Verify = "quick"  # full also decodes every picture of the finished file
+
+    def __post_init__(self) -> None:
+        if self.lossless and self.crf is not None:
+            raise ConfigError("`--lossless` and `--crf` contradict each other", hint="give one")
+        if self.cfr is not None and not 0 < self.cfr <= MAX_RATE:
+            raise ConfigError(f"`--cfr {self.cfr}` is out of range", hint=f"use up to {MAX_RATE}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,11 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import ignore
 from vsr_cli.media.chunks import ChunkWriter
+from vsr_cli.media.containers import container_of
 from vsr_cli.media.encoder import EncoderPlan, plan_encoder
 from vsr_cli.media.frame import Plane
 from vsr_cli.media.picture import frame_like
 from vsr_cli.media.reader import probe, read_frames
-from vsr_cli.media.target import container_of
 from vsr_cli.media.writer import VideoWriter, join_chunks
 
 SIZE = (48, 64)
@@ -56,7 +56,7 @@ def moving_planes(plan: EncoderPlan, index: int) -> tuple[Plane, ...]:
 
 
 def make_plan(source: Path, target: Path, config: OutputConfig) -> EncoderPlan:
-    return plan_encoder(container_of(target), probe(source), SIZE, config)
+    return plan_encoder(container_of(target, config), probe(source), SIZE, config)
 
 
 def write_chunks(source: Path, plan: EncoderPlan, cuts: Sequence[int]) -> list[Path]:
@@ -191,18 +191,18 @@ def test_a_chunk_that_is_not_finished_leaves_no_file(tmp_path: Path, make_clip: 
     assert sorted(tmp_path.iterdir()) == [source]
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
 def test_full_verification_finds_what_quick_verification_cannot(
-    tmp_path: Path, make_clip: MakeClip, codec: str
+    tmp_path: Path, make_clip: MakeClip
 ) -> None:
     source, target = make_clip(tmp_path / "in.mp4", num_frames=8), tmp_path / "out.mkv"
     info = probe(source)
-    plan = make_plan(source, target, ENCODERS[codec])
+    plan = make_plan(source, target, ENCODERS["libx264"])
     (chunk,) = write_chunks(source, plan, ())
-    damaged = bytearray(chunk.read_bytes())
-    middle = len(damaged) // 2
-    damaged[middle : middle + 40] = bytes(range(40))
-    chunk.write_bytes(damaged)
+    with av.open(f"file:{chunk}") as container:
+        packet = [bytes(packet) for packet in container.demux(video=0) if packet.size][3]
+    whole = chunk.read_bytes()
+    assert whole.count(packet) == 1
+    chunk.write_bytes(whole.replace(packet, b"\xff" * 6 + packet[6:]))
     quick = OutputConfig(verify="quick", overwrite=True)
     join_chunks([chunk], target, plan, info, quick, source=source, report=ignore)
     target.unlink()

@@ -15,6 +15,7 @@ from tests.media.writing import FAST, rewrite
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError, VerificationError, VsrError
 from vsr_cli.events import ignore
+from vsr_cli.media.muxer import Muxer
 from vsr_cli.media.reader import probe, read_frames
 from vsr_cli.media.writer import VideoWriter
 from vsr_cli.pixels import Matrix, Range
@@ -157,7 +158,12 @@ def test_the_encoder_follows_source_and_container(
 
 @pytest.mark.parametrize(
     ("codec", "expected"),
-    [("libx264", "yuv444p"), ("libx265", "yuv444p"), ("libsvtav1", "yuv420p"), ("ffv1", "yuv420p")],
+    [
+        ("libx264", "yuv444p"),
+        ("libx265", "yuv444p"),
+        ("libsvtav1", "yuv420p10le"),
+        ("ffv1", "yuv420p"),
+    ],
 )
 def test_odd_sizes_are_exact_and_a_change_of_format_is_said(
     tmp_path: Path, make_clip: MakeClip, codec: str, expected: str
@@ -281,6 +287,7 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
     with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
             writer.write(writer.frame_like(frame, frame.planes))
+        assert isinstance(writer._muxer, Muxer)
         writer._muxer._times.num_frames += 1
         with pytest.raises(VerificationError, match="6 frames instead of 7") as caught:
             writer.finish()
@@ -296,8 +303,8 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
         (".mp4", OutputConfig(video_codec="aac"), ConfigError, "encodes audio"),
         (".mp4", OutputConfig(pix_fmt="nonsense"), ConfigError, "no pixel format `nonsense`"),
         (".mp4", OutputConfig(pix_fmt="nv12"), ConfigError, "planar|cannot be written"),
-        (".mkv", OutputConfig(video_codec="ffv1", crf=10), ConfigError, "no setting `crf`"),
-        (".mkv", OutputConfig(video_codec="ffv1", preset="slow"), ConfigError, "setting `preset`"),
+        (".mkv", OutputConfig(video_codec="ffv1", crf=10), ConfigError, "no constant quality"),
+        (".mkv", OutputConfig(video_codec="ffv1", preset="slow"), ConfigError, "no presets"),
         (".mp4", OutputConfig(preset="nonsense"), OutputError, "does not open"),
         (".mp4", OutputConfig(video_codec="huffyuv"), OutputError, "cannot hold `huffyuv`"),
         (".webm", OutputConfig(video_codec="libx264"), OutputError, "cannot hold `h264`"),

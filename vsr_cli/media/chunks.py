@@ -1,7 +1,7 @@
 """Finished pieces of a picture on disk, and how they become one stream again.
 
 A chunk is a Matroska file. That format counts milliseconds only, so a chunk's clock lies: one of
-its milliseconds is one tick of the source's time base, and times stay exact.
+its milliseconds is one tick of the picture's time base, and times stay exact.
 """
 
 import os
@@ -150,7 +150,7 @@ class JoinedChunks:
             template = container.streams.video[0]
             self._header = template.codec_context.extradata
             stream = output.add_stream_from_template(template, opaque=True)
-        stream.time_base = self._info.time_base
+        stream.time_base = self._plan.time_base
         describe_picture(stream, self._plan, self._info)
         return stream
 
@@ -167,7 +167,7 @@ class JoinedChunks:
                     )
                 for packet in _packets(container):
                     packet.dts = decoding_time(place, self._times, self._delay)
-                    packet.time_base = self._info.time_base
+                    packet.time_base = self._plan.time_base
                     place += 1
                     yield packet
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 from av.codec import Codec
@@ -9,22 +10,29 @@ from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.media.frame import VideoInfo, layout_of
+from vsr_cli.events import Notice
+from vsr_cli.media.containers import IMAGES, WITHOUT_CLOCK, Container
+from vsr_cli.media.frame import VideoInfo, has_alpha, layout_of
+from vsr_cli.media.settings import encoder_settings, is_hdr
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, is_hd
 
 # Encoders that take an odd width or height with halved chroma; others refuse, some obscurely.
 ODD_SIZE_ENCODERS = frozenset({"libsvtav1", "ffv1", "libvpx", "libvpx-vp9"})
 
-# Packed formats that are written all the same: FFV1 has no other RGB of 8 bits.
-PACKED = {"bgr0": "gbrp"}
+# Packed formats that are written all the same, and the planar ones they are packed from: FFV1 has
+# no other RGB of 8 bits, PNG has none at all.
+PACKED = {"bgr0": "gbrp", "rgb24": "gbrp", "rgb48be": "gbrp16le"}
 
 _BT601 = frozenset({Matrix.BT601_525, Matrix.BT601_625})
-_DEFAULTS: Mapping[str, Mapping[str, str]] = {
-    "libx264": {"crf": "16", "preset": "medium"},
-    "libx265": {"crf": "17", "preset": "medium"},
-    "libsvtav1": {"crf": "24", "preset": "6"},
-    "libvpx-vp9": {"crf": "24", "row-mt": "1"},
+_BY_CONTAINER = {
+    "webm": ("libsvtav1", "AV1, because WebM holds no H.264"),
+    "yuv4mpegpipe": ("wrapped_avframe", None),
+    "rawvideo": ("rawvideo", None),
+    IMAGES: ("png", None),
 }
+_RAW = frozenset({"rawvideo", "wrapped_avframe"})
+_HAVE_DEEP = frozenset({"mp4", "mov", "matroska", "mpegts", "nut"})  # containers of H.265
+_HDR_CODECS = frozenset({"libx265", "libsvtav1"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,10 @@ class EncoderPlan:
     layout: PixelLayout
     color: ColorTags
     options: Mapping[str, str]
-    notice: str | None  # set where the pixel format is not the usual one
+    rate: Fraction  # frames per second, on average
+    time_base: Fraction  # seconds per tick of the picture's times
+    is_regular: bool  # whether frames follow each other at `rate` whatever the source does
+    notices: tuple[Notice, ...]  # what the user would not expect
     reasons: tuple[str, ...]
 
 
@@ -58,51 +69,100 @@ def find_encoder(name: str) -> Codec:
 
 
 def plan_encoder(
-    container: str, info: VideoInfo, size: tuple[int, int], config: OutputConfig
+    container: Container, info: VideoInfo, size: tuple[int, int], config: OutputConfig
 ) -> EncoderPlan:
     """Choose what the user left open.
 
     Args:
-        container: FFmpeg's name of the format that is written.
+        container: what is written.
         info: of the source.
         size: (height, width) of the output.
         config: the user's choices; None is open.
 
     Raises:
-        ConfigError: encoder, pixel format and settings do not fit each other.
+        ConfigError: encoder, pixel format, settings and container do not fit each other.
     """
-    reasons: list[str] = []
-    if config.video_codec is not None:
-        codec = find_encoder(config.video_codec)
-    elif container == "webm":
-        codec = find_encoder("libsvtav1")
-        reasons.append("AV1, because WebM holds no H.264")
-    elif info.layout.depth > 8:
-        codec = find_encoder("libx265")
-        reasons.append(f"H.265 with 10 bits, because the source has {info.layout.depth}")
-    else:
-        codec = find_encoder("libx264")
-    notice = None
+    codec, codec_reason = _choose_codec(container, info, config)
+    rate, is_regular = _choose_rate(container, info, config)
+    notices: list[Notice] = []
     if config.pix_fmt is not None:
         pix_fmt = _check_pix_fmt(config.pix_fmt, codec)
     else:
-        pix_fmt, notice = _choose_pix_fmt(codec, container, info, size)
+        pix_fmt, why = _choose_pix_fmt(codec, info, size)
+        if why:
+            notices.append(Notice(code="W_PIX_FMT", text=why))
     layout = layout_of(PACKED.get(pix_fmt, pix_fmt))
-    if layout is None:
+    if layout is None or has_alpha(pix_fmt):
         raise ConfigError(
-            f"frames cannot be written as `{pix_fmt}`", hint="give a planar one, as `yuv420p`"
+            f"frames cannot be written as `{pix_fmt}`",
+            hint="give a planar one without transparency, as `yuv420p`",
         )
     color, color_reason = _choose_color(info, layout, size)
+    if lost := _lost_hdr(codec.name, layout, info):
+        notices.append(Notice(code="W_HDR_DROPPED", text=lost))
+    reasons = (codec_reason, *(n.text for n in notices), info.color_reason, color_reason)
     return EncoderPlan(
         codec=codec.name,
         size=size,
         pix_fmt=pix_fmt,
         layout=layout,
         color=color,
-        options=_options(codec, config),
-        notice=notice,
-        reasons=(*reasons, *filter(None, (notice, info.color_reason, color_reason))),
+        options=encoder_settings(codec, container.name, layout, info, config),
+        rate=rate,
+        time_base=1 / rate if is_regular else info.time_base,
+        is_regular=is_regular,
+        notices=tuple(notices),
+        reasons=tuple(filter(None, reasons)),
     )
+
+
+def _choose_codec(
+    container: Container, info: VideoInfo, config: OutputConfig
+) -> tuple[Codec, str | None]:
+    """The encoder, and why it was chosen if the user left that open."""
+    if config.video_codec is not None:
+        return find_encoder(config.video_codec), None
+    if container.name in _BY_CONTAINER and not (config.lossless and container.name == "webm"):
+        name, reason = _BY_CONTAINER[container.name]
+        return find_encoder(name), reason
+    if config.lossless:
+        if container.name not in ("matroska", "nut", "avi"):
+            raise ConfigError(
+                f"{container.for_people} has no lossless codec that players know",
+                hint="write to `.mkv`, or name one with `--vcodec`",
+            )
+        return find_encoder("ffv1"), "FFV1, because it loses nothing"
+    if container.is_pipe and container.name in ("matroska", "nut"):
+        return find_encoder("ffv1"), "FFV1, because a pipe should lose nothing"
+    if container.name in _HAVE_DEEP and (info.layout.depth > 8 or is_hdr(info)):
+        why = "is HDR" if is_hdr(info) else f"has {info.layout.depth}"
+        return find_encoder("libx265"), f"H.265 with 10 bits, because the source {why}"
+    return find_encoder("libx264"), None
+
+
+def _choose_rate(
+    container: Container, info: VideoInfo, config: OutputConfig
+) -> tuple[Fraction, bool]:
+    """Frames per second, and whether they are forced to follow each other at that rate."""
+    if config.cfr is not None:
+        return config.cfr, True
+    if container.name not in WITHOUT_CLOCK:
+        return info.rate, False
+    if info.is_vfr:
+        raise ConfigError(
+            f"{container.for_people} has no times, and the source's frame rate varies",
+            hint=f"use `--cfr {info.rate}`, or write Matroska",
+        )
+    return info.rate, True
+
+
+def _lost_hdr(codec: str, layout: PixelLayout, info: VideoInfo) -> str | None:
+    """What of HDR does not arrive."""
+    if is_hdr(info) and layout.depth == 8:
+        return f"`{codec}` writes HDR with 8 bits: gradients will show steps"
+    if info.hdr and codec not in _HDR_CODECS:
+        return f"`{codec}` cannot say which display HDR was made for: players will guess"
+    return None
 
 
 def _check_pix_fmt(name: str, codec: Codec) -> str:
@@ -120,16 +180,23 @@ def _check_pix_fmt(name: str, codec: Codec) -> str:
     return name
 
 
-def _choose_pix_fmt(
-    codec: Codec, container: str, info: VideoInfo, size: tuple[int, int]
-) -> tuple[str, str | None]:
+def _choose_pix_fmt(codec: Codec, info: VideoInfo, size: tuple[int, int]) -> tuple[str, str | None]:
     """The format to write, and what to say if it is not the usual one."""
     source = info.layout
     is_full_chroma = source.kind != "gray" and source.shift_x == source.shift_y == 0
-    depth = "10le" if source.depth > 8 or container == "webm" else ""
-    wanted = f"yuv{444 if is_full_chroma else 420}p{depth}"
+    is_deep = source.depth > 8 or is_hdr(info)
+    if codec.name == "png":
+        return ("rgb48be" if is_deep else "rgb24"), None
+    chroma = 444 if is_full_chroma else 420
+    if codec.name in _RAW and source.kind == "yuv" and source.shift_x and not source.shift_y:
+        chroma = 422
+    wanted = f"yuv{chroma}p{'10le' if is_deep or codec.name == 'libsvtav1' else ''}"
     formats = [fmt.name for fmt in codec.video_formats or ()]
-    usable = [name for name in formats if layout_of(name) and not name.startswith("yuvj")]
+    usable = [
+        name
+        for name in formats
+        if layout_of(name) and not name.startswith("yuvj") and not has_alpha(name)
+    ]
     if usable:
         best, _ = find_best_pix_fmt_of_list(usable, wanted)
         chosen = best.name if best else usable[0]
@@ -138,6 +205,8 @@ def _choose_pix_fmt(
     layout = layout_of(chosen)
     is_halved = layout is not None and layout.shift_x + layout.shift_y > 0
     if not is_halved or codec.name in ODD_SIZE_ENCODERS or not (size[0] % 2 or size[1] % 2):
+        return chosen, None
+    if codec.name in _RAW:
         return chosen, None
     full = chosen.replace("420", "444").replace("422", "444")
     if full not in usable:
@@ -164,20 +233,3 @@ def _choose_color(
         matrix = Matrix.BT709
         reason = "colours are converted from BT.601 to BT.709, because the output is HD"
     return ColorTags(matrix=matrix, range=range_, **tags), reason
-
-
-def _options(codec: Codec, config: OutputConfig) -> Mapping[str, str]:
-    known = {option.name for option in codec.create("video").supported_options.private}
-    options = dict(_DEFAULTS.get(codec.name, {}))
-    if config.crf is not None:
-        options["crf"] = f"{config.crf:g}"
-    if config.preset is not None:
-        options["preset"] = config.preset
-    for name in options:
-        if name not in known:
-            raise ConfigError(
-                f"`{codec.name}` has no setting `{name}`", hint=f"leave out `--{name}`"
-            )
-    if codec.name == "libx265":
-        options["x265-params"] = "log-level=none"  # it prints 45 lines on stderr otherwise
-    return options

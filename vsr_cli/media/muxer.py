@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from math import lcm
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,15 +14,15 @@ from av.video.stream import VideoStream
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Report
+from vsr_cli.media.containers import container_of, muxer_options
+from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.others import OtherStreams, read_again
 from vsr_cli.media.source import open_source
 from vsr_cli.media.streams import StreamCopier
 from vsr_cli.media.tags import copy_tags, set_timecode
-from vsr_cli.media.target import TargetFile, container_of, output_errors
+from vsr_cli.media.target import Place, StandardOutput, TargetFile, output_errors
 from vsr_cli.media.verify import Times, Written, find_problem
-
-MIN_CLOCK, MAX_CLOCK = 10_000, 2**24  # ticks per second
 
 AddPicture = Callable[[OutputContainer], VideoStream]
 
@@ -38,6 +37,7 @@ class Muxer:
     def __init__(
         self,
         target: Path,
+        plan: EncoderPlan,
         info: VideoInfo,
         config: OutputConfig,
         add_picture: AddPicture,
@@ -49,6 +49,7 @@ class Muxer:
 
         Args:
             target: the final name, which `check_target` has passed.
+            plan: how the picture is coded.
             info: of the source.
             config: the user's choices.
             add_picture: adds the stream whose packets `mux` will get.
@@ -59,21 +60,27 @@ class Muxer:
             ConfigError: a choice does not fit.
             OutputError: encoder or container refuse.
         """
-        self._target, self._info, self._config = target, info, config
-        self._file = TargetFile(target, overwrite=config.overwrite)
+        self._target, self._plan, self._config = target, plan, config
+        container = container_of(target, config)
+        self._place: Place = (
+            StandardOutput()
+            if container.is_pipe
+            else TargetFile(target, overwrite=config.overwrite)
+        )
         self._times = Times()
         self._resources = ExitStack()
-        self._resources.callback(self._file.discard)
         try:
             with output_errors(f"`{target}` cannot be written"):
-                self._output = self._open_container(container_of(target))
+                options = muxer_options(container, info, plan.time_base.denominator)
+                self._output = self._place.open(container.name, options)
+                self._resources.callback(self._place.discard)
                 self._resources.callback(self._close)
                 self._stream = add_picture(self._output)
             others = source
             if isinstance(others, Path):
-                container = self._resources.enter_context(open_source(others))
-                others = read_again(container, others, info)
-            self._copier = StreamCopier(others, self._output, info)
+                again = self._resources.enter_context(open_source(others))
+                others = read_again(again, others, info)
+            self._copier = StreamCopier(others, self._output, container, info)
             self._copier.add_streams(config, report)
             picture = others.container.streams[info.stream_index]
             copy_tags(picture, self._stream, self._output, metadata=config.metadata)
@@ -123,50 +130,35 @@ class Muxer:
         with output_errors(f"`{self._target}` cannot be written"):
             self._copier.copy_until(None)
             self._output.close()
-        if self._config.verify != "off":
-            self._verify()
-        self._file.publish()
-
-    def _open_container(self, container: str) -> OutputContainer:
-        options = {}
-        if container in ("mp4", "mov"):
-            # The index in front, so that a player can start before it has the whole file; and
-            # a clock that every start can be told in, where the usual one has milliseconds.
-            options = {"movflags": "faststart", "movie_timescale": str(_movie_clock(self._info))}
-        return av.open(f"file:{self._file.temp}", "w", format=container, container_options=options)
+        if self._place.readable and self._config.verify != "off":
+            self._verify(self._place.readable)
+        self._place.publish()
 
     def _close(self) -> None:
         """Close the container; whatever it still complains about, the file goes anyway."""
         with suppress(av.FFmpegError, OSError, ValueError):
             self._output.close()
 
-    def _verify(self) -> None:
+    def _verify(self, path: Path) -> None:
         written = Written(
             picture=self._stream.index,
-            step=1 / self._info.rate,
+            step=1 / self._plan.rate,
             times=self._times,
             others=self._copier.copied(),
         )
         hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
         try:
-            problem = find_problem(self._file.temp, written, decode=self._config.verify == "full")
+            problem = find_problem(path, written, decode=self._config.verify == "full")
         except (InputError, av.FFmpegError) as error:
-            self._file.keep_failed()
+            self._place.keep_failed()
             raise VerificationError(
                 "the finished file cannot be read back", why=str(error), hint=hint
             ) from error
         if problem:
-            self._file.keep_failed()
+            self._place.keep_failed()
             times = self._times
             raise VerificationError(
                 f"the finished file is not what was written: {problem}",
                 why=f"expected {times.num_frames} frames in {float(times.end - times.first):.3f} s",
                 hint=hint,
             )
-
-
-def _movie_clock(info: VideoInfo) -> int:
-    """Ticks per second that are whole multiples of those of picture and sound, where possible."""
-    picture = info.time_base.denominator
-    exact = lcm(picture, *(track.sample_rate or 1 for track in info.audio))
-    return exact if exact <= MAX_CLOCK else picture * -(-MIN_CLOCK // picture)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,8 +15,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vsr_cli.errors import ConfigError, OutputError, VerificationError
-from vsr_cli.media.encoder import PACKED, EncoderPlan, find_encoder
+from vsr_cli.media.encoder import PACKED, EncoderPlan
 from vsr_cli.media.frame import Frame, Plane, VideoInfo, fill_planes
+
+_HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf")
+_COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value for")
 
 
 class PictureEncoder:
@@ -36,7 +40,7 @@ class PictureEncoder:
         self._packer = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by their time
         self._has_begun = False  # whether a packet has come out
-        self._step = max(1, round(1 / (info.rate * info.time_base)))  # if a frame does not say
+        self._step = max(1, round(1 / (plan.rate * plan.time_base)))  # if a frame does not say
         self.stream = _open_encoder(output, plan, info)
 
     def encode(self, frame: Frame) -> "list[Packet[VideoStream]]":
@@ -48,20 +52,33 @@ class PictureEncoder:
         plan = self._plan
         if frame.size != plan.size or frame.layout != plan.layout:
             raise ValueError(f"expected {plan.size} {plan.layout}, got {frame.size} {frame.layout}")
-        time_base = self._info.time_base
-        pts = round((frame.pts * frame.time_base - self._info.origin) / time_base)
-        duration = round(frame.duration * frame.time_base / time_base) or self._step
+        time = (frame.pts * frame.time_base - self._info.origin) / plan.time_base
+        duration = round(frame.duration * frame.time_base / plan.time_base) or self._step
+        packets: list[Packet[VideoStream]] = []
+        for pts, length in self._shown(round(time), duration):
+            self._durations[pts] = length
+            packets += self._take(self.stream.encode(self._picture(frame, pts, length)))
+        self._has_begun = self._has_begun or bool(packets)
+        return packets
+
+    def _shown(self, pts: int, duration: int) -> Iterator[tuple[int, int]]:
+        """Times and durations at which a frame is coded: more than once where it outlasts one."""
+        if not self._plan.is_regular:
+            yield pts, duration
+            return
+        for repeat in range(duration // self._step):
+            yield pts + repeat * self._step, self._step
+
+    def _picture(self, frame: Frame, pts: int, duration: int) -> VideoFrame:
+        plan = self._plan
         picture = VideoFrame(plan.size[1], plan.size[0], PACKED.get(plan.pix_fmt, plan.pix_fmt))
         fill_planes(picture, frame)
         if plan.pix_fmt in PACKED:
             picture = self._packer.reformat(picture, format=plan.pix_fmt)
-        picture.pts, picture.time_base, picture.duration = pts, time_base, duration
+        picture.pts, picture.time_base, picture.duration = pts, plan.time_base, duration
         picture.colorspace, picture.color_range = plan.color.matrix, plan.color.range
         picture.color_primaries, picture.color_trc = plan.color.primaries, plan.color.transfer
-        self._durations[pts] = duration
-        packets = list(self._take(self.stream.encode(picture)))
-        self._has_begun = self._has_begun or bool(packets)
-        return packets
+        return picture
 
     def flush(self) -> "list[Packet[VideoStream]]":
         """The packets the encoder still held.
@@ -137,28 +154,63 @@ def describe_picture(stream: VideoStream, plan: EncoderPlan, info: VideoInfo) ->
 
 
 def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> VideoStream:
-    codec = find_encoder(plan.codec)
     if plan.codec == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only; there is no option for it
-    stream = output.add_stream(plan.codec, rate=info.rate, options=dict(plan.options))
+    stream = output.add_stream(plan.codec, rate=plan.rate, options=dict(plan.options))
     if not isinstance(stream, VideoStream):
         raise ValueError(f"{plan.codec} made a stream of {stream.type}")
     context = stream.codec_context
     context.height, context.width = plan.size
-    context.pix_fmt, context.time_base = plan.pix_fmt, info.time_base
+    context.pix_fmt, context.time_base = plan.pix_fmt, plan.time_base
     context.flags |= Flags.frame_duration  # or the last frame lasts nothing
     describe_picture(stream, plan, info)
-    try:
-        context.open()
-    except (av.FFmpegError, ValueError) as error:
-        raise OutputError(
-            f"the encoder `{plan.codec}` does not open",
-            why=f"{error} ({plan.size[1]}x{plan.size[0]} `{plan.pix_fmt}`)",
-            hint="choose another `--vcodec`, or leave it out",
-        ) from error
+    with _heard() as said:
+        try:
+            context.open()
+        except (av.FFmpegError, ValueError) as error:
+            raise _refusal(plan, error) from error
     if unknown := sorted(context.options):
-        raise ConfigError(f"`{codec.name}` does not know `{unknown[0]}`", hint="leave it out")
+        raise ConfigError(
+            f"`{plan.codec}` does not know the setting `{unknown[0]}`",
+            hint=f"see `ffmpeg -h encoder={plan.codec}`",
+        )
+    # What is inside `x264-params` and the like is refused in the log only.
+    complaints = [line for line in said if line.startswith(_COMPLAINTS)]
+    if complaints:
+        raise ConfigError(
+            f"`{plan.codec}` does not take a setting", why=complaints[0], hint="leave it out"
+        )
     return stream
+
+
+def _refusal(plan: EncoderPlan, error: Exception) -> OutputError:
+    """Why an encoder does not open, and what to do."""
+    why = f"{error} ({plan.size[1]}x{plan.size[0]} `{plan.pix_fmt}`)"
+    if plan.codec.endswith(_HARDWARE):
+        return OutputError(
+            f"the encoder `{plan.codec}` does not open",
+            why=f"it needs hardware that is not here or has no encoder ({error})",
+            hint="use `libx265`, or leave `--vcodec` out",
+        )
+    return OutputError(
+        f"the encoder `{plan.codec}` does not open",
+        why=why,
+        hint="choose another `--vcodec`, or leave it out",
+    )
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What FFmpeg logs meanwhile, as lines, complete at the end."""
+    lines: list[str] = []
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as logs:
+            yield lines
+    finally:
+        av.logging.set_level(level)
+        lines += [message.strip() for _, _, message in logs]
 
 
 def _scaled_matrix(matrix: tuple[int, ...], size: tuple[int, int], info: VideoInfo) -> list[int]:

@@ -10,9 +10,10 @@ from av.stream import Stream
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import Report
+from vsr_cli.media.containers import WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.others import OtherStreams
-from vsr_cli.media.tags import cut_chapters, holds_chapters, live_metadata
+from vsr_cli.media.tags import cut_chapters, live_metadata
 from vsr_cli.media.tracks import Track, TrackPlanner
 from vsr_cli.media.verify import Copied
 
@@ -25,15 +26,23 @@ class StreamCopier:
     between packets, subtitles that reach into the part begin or end with it.
     """
 
-    def __init__(self, others: OtherStreams, output: OutputContainer, info: VideoInfo) -> None:
+    def __init__(
+        self,
+        others: OtherStreams,
+        output: OutputContainer,
+        container: Container,
+        info: VideoInfo,
+    ) -> None:
         """Take both ends, which stay the caller's to close.
 
         Args:
             others: nothing read from it yet.
             output: its header not yet written.
+            container: what `output` is.
             info: of the source.
         """
         self._others, self._output, self._info = others, output, info
+        self._container = container
         self._tracks: dict[int, Track] = {}
         self._covers: list[tuple[Stream, bytes]] = []
         self._packets: Iterator[Packet[Stream] | None] = iter(())
@@ -49,14 +58,14 @@ class StreamCopier:
         Raises:
             OutputError: see `TrackPlanner`.
         """
-        planner = TrackPlanner(self._others, self._output, self._info, config)
+        planner = TrackPlanner(self._others, self._output, self._container, self._info, config)
         self._tracks = {track.old.index: track for track in planner.add_all(report)}
         self._packets = self._others.packets([track.old for track in self._tracks.values()])
         self._covers = planner.covers
         source = self._others.container
         if config.metadata:
             self._output.metadata.update(live_metadata(source.metadata))
-        if config.chapters and holds_chapters(self._output):
+        if config.chapters and self._container.name in WITH_CHAPTERS:
             chapters = cut_chapters(source, self._info)
             if not config.metadata:
                 chapters = [{**chapter, "metadata": {}} for chapter in chapters]

@@ -14,8 +14,6 @@ from vsr_cli.media.frame import VideoInfo
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-# Formats that hold chapters.
-_WITH_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 # Written by each muxer anew, or true of the old picture only.
 _STALE_KEYS = frozenset(
     {
@@ -50,10 +48,6 @@ def copy_tags(old: Stream, new: Stream, output: OutputContainer, *, metadata: bo
     if language:
         new.metadata["language"] = language
     new.disposition = old.disposition
-
-
-def holds_chapters(output: OutputContainer) -> bool:
-    return output.format.name in _WITH_CHAPTERS
 
 
 def cut_chapters(source: InputContainer, info: VideoInfo) -> "list[Chapter]":

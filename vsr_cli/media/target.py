@@ -2,52 +2,45 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import av
+from av.container import OutputContainer
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
+from vsr_cli.media.containers import IMAGES, container_of
 from vsr_cli.media.encoder import find_encoder
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_DEFAULT_NAME = "%05d.png"
 
 
 def check_target(target: Path, source: Path, config: OutputConfig) -> None:
     """Refuse, before any work, a target that could not be written at the end.
 
     Raises:
-        OutputError: the name is taken, the folder cannot be written to, or the container is
-            unknown.
-        ConfigError: the encoder asked for does not exist.
+        OutputError: the name is taken, the folder cannot be written to, the container is unknown,
+            or standard output is a terminal.
+        ConfigError: the encoder or the format asked for does not exist.
     """
-    container_of(target)
+    container = container_of(target, config)
     try:
-        _check_place(target, source, config)
+        if container.is_pipe:
+            _check_stdout()
+        elif container.name == IMAGES:
+            _check_images(target, overwrite=config.overwrite)
+        else:
+            _check_place(target, source, config)
     except OSError as error:  # a name too long, a folder that may not be entered
         raise OutputError(
             f"`{target}` cannot be written", why=error.strerror, hint="choose another name"
         ) from error
     if config.video_codec is not None:
         find_encoder(config.video_codec)
-
-
-def container_of(target: Path) -> str:
-    """FFmpeg's name of the container that the extension stands for.
-
-    Raises:
-        OutputError: it stands for none.
-    """
-    container = CONTAINERS.get(target.suffix.lower())
-    if container is None:
-        raise OutputError(
-            f"`{target.name}` does not name a known container",
-            why=f"its extension is `{target.suffix}`" if target.suffix else "it has no extension",
-            hint="use " + ", ".join(f"`{suffix}`" for suffix in CONTAINERS),
-        )
-    return container
 
 
 def _check_place(target: Path, source: Path, config: OutputConfig) -> None:
@@ -74,6 +67,110 @@ def _check_place(target: Path, source: Path, config: OutputConfig) -> None:
         )
 
 
+def _check_stdout() -> None:
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise OutputError(
+            "video does not go to a terminal",
+            why="`-` writes to standard output",
+            hint="pipe it on, as in `| mpv -`, or give a file name",
+        )
+
+
+def split_pattern(target: Path) -> tuple[Path, str]:
+    """The folder of the images, and their name with a place for the number.
+
+    Raises:
+        OutputError: the name has no such place, or more than one.
+    """
+    if target.is_dir():
+        return target, _DEFAULT_NAME
+    try:
+        first, second = target.name % 1, target.name % 2
+    except (TypeError, ValueError) as error:
+        raise OutputError(
+            f"`{target.name}` has no place for a number",
+            why=f"{error}",
+            hint="name images as in `frame%05d.png`",
+        ) from error
+    if first == second:
+        raise OutputError(
+            f"`{target.name}` has no place for a number", hint="name images as in `frame%05d.png`"
+        )
+    return target.parent, target.name
+
+
+def _check_images(target: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work, images that could not be written.
+
+    Raises:
+        OutputError: some exist, or there is no place for them.
+    """
+    folder, name = split_pattern(target)
+    if not folder.exists() and not folder.absolute().parent.is_dir():
+        raise OutputError(f"`{folder.parent}` is not a folder that exists", hint="create it first")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"`{folder}` is not a folder", hint="choose another name")
+    if overwrite or not folder.exists():
+        return
+    start, end = name.split("%", 1)[0], Path(name).suffix
+    for path in folder.iterdir():
+        if (
+            path.name.startswith(start)
+            and path.suffix == end
+            and path.name[len(start) : len(start) + 1].isdigit()
+        ):
+            raise OutputError(
+                f"`{path}` exists", hint="use `--overwrite`, or choose another folder"
+            )
+
+
+class Place(Protocol):
+    """Where a container is written, and what becomes of it."""
+
+    @property
+    def readable(self) -> Path | None:
+        """What can be read back when it is written; None: nothing can."""
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        """Begin to write.
+
+        Args:
+            container: FFmpeg's name.
+            options: of the muxer.
+        """
+
+    def discard(self) -> None:
+        """Remove what was written, unless it has its name."""
+
+    def keep_failed(self) -> Path:
+        """Keep what is there under a name that says it is no good."""
+
+    def publish(self) -> None:
+        """Say that it is complete."""
+
+
+class StandardOutput:
+    """The next program. What else would print there goes to standard error meanwhile."""
+
+    readable = None
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        sys.stdout.flush()
+        self._pipe = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        return av.open(self._pipe, "w", format=container, container_options=options)
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._pipe.close()
+
+    def keep_failed(self) -> Path:
+        raise ValueError("what went into a pipe cannot be kept")
+
+    def publish(self) -> None:
+        self._pipe.close()
+
+
 class TargetFile:
     """A hidden file in the folder of the target, until `publish` gives it the target's name."""
 
@@ -82,6 +179,13 @@ class TargetFile:
         self.target = target
         self.temp = target.absolute().with_name(f".vsr-{secrets.token_hex(6)}{target.suffix}")
         self._overwrite = overwrite
+
+    @property
+    def readable(self) -> Path:
+        return self.temp
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        return av.open(f"file:{self.temp}", "w", format=container, container_options=options)
 
     def discard(self) -> None:
         """Remove the hidden file, if there still is one."""
@@ -115,6 +219,8 @@ def output_errors(what: str) -> Iterator[None]:
     """Turn what FFmpeg or the file system say while writing into an `OutputError`."""
     try:
         yield
+    except BrokenPipeError:  # the next program has what it wanted
+        raise
     except (av.FFmpegError, OSError) as error:
         raise OutputError(
             what,

@@ -14,10 +14,11 @@ from av.stream import AttachmentStream, Disposition, Stream
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Notice, Report
+from vsr_cli.media.containers import PICTURE_ONLY, WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.sound import SoundEncoder
-from vsr_cli.media.tags import copy_tags, holds_chapters
+from vsr_cli.media.tags import copy_tags
 
 # Codecs that a transport stream announces so that others find them; FFmpeg would write any.
 _TRANSPORT = frozenset(
@@ -26,7 +27,6 @@ _TRANSPORT = frozenset(
         *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
     }
 )
-_PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo", "image2", "image2pipe"})
 # What sound becomes where it cannot stay as it is.
 _FALLBACK = {
     **{"webm": "libopus", "matroska": "flac", "nut": "flac", "avi": "libmp3lame"},
@@ -107,12 +107,17 @@ class TrackPlanner:
     """Adds to an output everything beside the picture that it can hold and the user wants."""
 
     def __init__(
-        self, others: OtherStreams, output: OutputContainer, info: VideoInfo, config: OutputConfig
+        self,
+        others: OtherStreams,
+        output: OutputContainer,
+        container: Container,
+        info: VideoInfo,
+        config: OutputConfig,
     ) -> None:
         """Take both ends; the header of `output` is not yet written."""
         self._others, self._output = others, output
         self._info, self._config = info, config
-        self._format = output.format.name
+        self._format, self._name = container.name, container.for_people
         self._supported = output.supported_codecs
         self._losses = _Losses()
         self.covers: list[tuple[Stream, bytes]] = []  # to be written before anything else
@@ -129,8 +134,8 @@ class TrackPlanner:
         """
         tracks = list(self._add_each())
         source = self._others.container
-        if self._config.chapters and source.chapters() and not holds_chapters(self._output):
-            self._losses.drop("chapters", "", self._format)
+        if self._config.chapters and source.chapters() and self._format not in WITH_CHAPTERS:
+            self._losses.drop("chapters", "", self._name)
         notices = list(self._losses.notices.values())
         if notices and self._config.strict_copy:
             raise OutputError(
@@ -167,8 +172,8 @@ class TrackPlanner:
         if wanted == "none":
             return None
         name = _codec_name(stream)
-        if self._format in _PICTURE_ONLY or stream.codec_context is None:
-            self._losses.drop("audio", name, self._format)
+        if self._format in PICTURE_ONLY or stream.codec_context is None:
+            self._losses.drop("audio", name, self._name)
             return None
         if wanted == "copy" and self._can_hold(stream):
             return self._copy(stream)
@@ -182,7 +187,7 @@ class TrackPlanner:
                 hint="write to `.mkv`, or leave the sound out with `--audio none`",
             ) from error
         if wanted == "copy":
-            text = f"sound is encoded again as {codec}: {self._format} cannot hold `{name}`"
+            text = f"sound is encoded again as {codec}: {self._name} cannot hold `{name}`"
             self._losses.add(Notice(code="W_AUDIO_ENCODED", text=text))
         self._describe(stream, encoder.stream)
         return Track(stream, encoder.stream, encoder=encoder)
@@ -194,12 +199,12 @@ class TrackPlanner:
         if stream.codec_context is not None and self._can_hold(stream):
             return self._copy(stream)
         if (self._format, name) not in _TEXT:
-            self._losses.drop("subtitle", name, self._format)
+            self._losses.drop("subtitle", name, self._name)
             return None
         codec, bitstream = _TEXT[self._format, name]
         new = self._output.add_mux_stream(codec, time_base=stream.time_base)
         self._refine(new)
-        text = f"subtitles are rewritten as {codec}: {self._format} cannot hold `{name}`"
+        text = f"subtitles are rewritten as {codec}: {self._name} cannot hold `{name}`"
         self._losses.add(Notice(code="W_SUBS_CONVERTED", text=text))
         self._describe(stream, new)
         return Track(stream, new, bitstream=BitStreamFilterContext(bitstream, stream))
@@ -219,7 +224,7 @@ class TrackPlanner:
         name = _codec_name(stream)
         kind = {"mjpeg": "jpeg", "png": "png"}.get(name)
         if picture is None or kind is None or self._format not in ("matroska", "mp4"):
-            self._losses.drop("cover", name, self._format)
+            self._losses.drop("cover", name, self._name)
         elif self._format == "matroska":
             file = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")
             mime = stream.metadata.get("mimetype", f"image/{kind}")
@@ -255,6 +260,8 @@ class TrackPlanner:
         copy_tags(old, new, self._output, metadata=self._config.metadata)
 
     def _can_hold(self, stream: Stream) -> bool:
+        if self._format in PICTURE_ONLY:
+            return False
         if self._format == "mpegts":
             return _codec_name(stream) in _TRANSPORT
         return stream.codec_context.codec.name in self._supported

@@ -10,15 +10,20 @@ from av.video.stream import VideoStream
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Report
 from vsr_cli.media.chunks import JoinedChunks
+from vsr_cli.media.containers import IMAGES, Container, container_of
 from vsr_cli.media.encoder import EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.frame import Frame, Plane, VideoInfo
+from vsr_cli.media.image_muxer import ImageMuxer
 from vsr_cli.media.muxer import Muxer
 from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.picture import PictureEncoder, frame_like
-from vsr_cli.media.target import check_target, container_of, output_errors
+from vsr_cli.media.target import check_target, output_errors
 from vsr_cli.pixels import ColorTags, PixelLayout
+
+# Codecs that players expect in a transport stream; FFmpeg would write any.
+_TRANSPORT = frozenset({"h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"})
 
 
 class VideoWriter:
@@ -47,7 +52,7 @@ class VideoWriter:
             size: (height, width) of the output.
             config: the user's choices.
             source: where sound and metadata are copied from.
-            report: hears `W_PIX_FMT` and `W_..._DROPPED`.
+            report: hears `W_PIX_FMT`, `W_AUDIO_ENCODED`, `W_SUBS_CONVERTED`, `W_..._DROPPED`.
 
         Raises:
             ConfigError: a choice does not exist or does not fit the others.
@@ -55,13 +60,22 @@ class VideoWriter:
         """
         self.plan = plan_target(target, info, size, config, source=source, report=report)
         self._target = target
+        container = container_of(target, config)
 
         def add_picture(output: OutputContainer) -> VideoStream:
-            _require_codec(output, target, find_encoder(self.plan.codec).canonical_name)
+            _require_codec(output, self.plan, container)
             self._encoder = PictureEncoder(output, self.plan, info)
             return self._encoder.stream
 
-        self._muxer = Muxer(target, info, config, add_picture, source=source, report=report)
+        self._muxer: Muxer | ImageMuxer
+        if container.name == IMAGES:
+            self._muxer = ImageMuxer(
+                target, info, config, add_picture, source=source, report=report
+            )
+        else:
+            self._muxer = Muxer(
+                target, self.plan, info, config, add_picture, source=source, report=report
+            )
 
     @property
     def codec(self) -> str:
@@ -140,16 +154,18 @@ def plan_target(
     source: Path | OtherStreams,
     report: Report,
 ) -> EncoderPlan:
-    """Check the target's name and decide how its picture is coded; says `W_PIX_FMT`.
+    """Check the target's name and decide how its picture is coded.
+
+    Says `W_PIX_FMT` and `W_HDR_DROPPED`.
 
     Raises:
         ConfigError: a choice does not exist or does not fit the others.
         OutputError: the target cannot be written.
     """
     check_target(target, source if isinstance(source, Path) else Path("-"), config)
-    plan = plan_encoder(container_of(target), info, size, config)
-    if plan.notice:
-        report(Notice(code="W_PIX_FMT", text=plan.notice))
+    plan = plan_encoder(container_of(target, config), info, size, config)
+    for notice in plan.notices:
+        report(notice)
     return plan
 
 
@@ -186,21 +202,24 @@ def join_chunks(
     """
     check_target(target, source if isinstance(source, Path) else Path("-"), config)
     joined = JoinedChunks(chunks, plan, info)
+    container = container_of(target, config)
 
     def add_picture(output: OutputContainer) -> VideoStream:
-        _require_codec(output, target, find_encoder(plan.codec).canonical_name)
+        _require_codec(output, plan, container)
         return joined.add_picture(output)
 
-    with Muxer(target, info, config, add_picture, source=source, report=report) as muxer:
+    with Muxer(target, plan, info, config, add_picture, source=source, report=report) as muxer:
         for packet in joined.packets():
             muxer.mux(packet)
         muxer.finish()
     return joined.num_frames
 
 
-def _require_codec(output: OutputContainer, target: Path, codec: str) -> None:
-    if codec not in output.supported_codecs:
+def _require_codec(output: OutputContainer, plan: EncoderPlan, container: Container) -> None:
+    codec = find_encoder(plan.codec).canonical_name
+    held = _TRANSPORT if container.name == "mpegts" else output.supported_codecs
+    if container.name != IMAGES and codec not in held:
         raise OutputError(
-            f"`{target.suffix}` cannot hold `{codec}`",
+            f"{container.for_people} cannot hold `{codec}`",
             hint="write to `.mkv`, or choose another `--vcodec`",
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.grid import regular_frames
 from vsr_cli.media.reader import open_video
 from vsr_cli.media.target import check_target
 from vsr_cli.media.writer import VideoWriter
@@ -71,7 +72,8 @@ def upscale_video(
         report(_plan(source, target, config, model_path, model, runtime, info, writer))
 
         headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
-        rgb = _read_rgb(video.frames(report=report), headers)
+        frames = regular_frames(video.frames(report=report), writer.plan, info, report)
+        rgb = _read_rgb(frames, headers)
         done = 0
         for clip in upscale_frames(rgb, model, config, runtime, report=report):
             for sr_frame in clip.frames:

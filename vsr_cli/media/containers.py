@@ -1,0 +1,115 @@
+"""Which container a target is, by its name or as asked for, and what FFmpeg needs to know of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import lcm
+from pathlib import Path
+
+from vsr_cli.config import OutputConfig
+from vsr_cli.errors import ConfigError, OutputError
+from vsr_cli.media.frame import VideoInfo
+
+STDOUT = Path("-")
+IMAGES = "image2"  # FFmpeg's name of single images
+
+BY_SUFFIX: Mapping[str, str] = {
+    **{".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"},
+    **{".ts": "mpegts", ".mts": "mpegts", ".m2ts": "mpegts", ".avi": "avi", ".nut": "nut"},
+    **{".y4m": "yuv4mpegpipe", ".yuv": "rawvideo", ".png": IMAGES},
+}
+_OTHER_NAMES = {"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe", "raw": "rawvideo"}
+# Formats without a clock: frames follow each other at one rate.
+WITHOUT_CLOCK = frozenset({"avi", "yuv4mpegpipe", "rawvideo"})
+PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo", IMAGES})
+WITH_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
+
+_MIN_CLOCK, _MAX_CLOCK = 10_000, 2**24  # ticks per second
+_FOR_PEOPLE = {"yuv4mpegpipe": "y4m", "rawvideo": "raw video", IMAGES: "single images"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """What a target is."""
+
+    name: str  # FFmpeg's
+    is_pipe: bool = False  # written from its start to its end
+
+    @property
+    def is_mp4(self) -> bool:
+        return self.name in ("mp4", "mov")
+
+    @property
+    def for_people(self) -> str:
+        return _FOR_PEOPLE.get(self.name, self.name)
+
+
+def container_of(target: Path, config: OutputConfig) -> Container:
+    """What a target is.
+
+    Raises:
+        OutputError: its extension stands for no container.
+        ConfigError: the format asked for is none, or none for this target.
+    """
+    if config.format is not None:
+        name = _OTHER_NAMES.get(config.format, config.format)
+        if name not in set(BY_SUFFIX.values()):
+            raise ConfigError(
+                f"there is no format `{config.format}` to write",
+                hint="use one of " + ", ".join(f"`{n}`" for n in sorted(set(BY_SUFFIX.values()))),
+            )
+        if name == IMAGES and not is_sequence(target):
+            raise ConfigError(
+                "single images need a folder or a numbered name", hint="give `DIR/%05d.png`"
+            )
+        return Container(name=name, is_pipe=target == STDOUT)
+    if target == STDOUT:
+        return Container(name="matroska", is_pipe=True)
+    if is_sequence(target):
+        return Container(name=IMAGES)
+    name = BY_SUFFIX.get(target.suffix.lower(), IMAGES)
+    if name == IMAGES:
+        why = f"its extension is `{target.suffix}`" if target.suffix else "it has no extension"
+        if target.suffix.lower() in BY_SUFFIX:
+            why = "a video has many frames, and this is the name of one image"
+        raise OutputError(
+            f"`{target.name}` does not name a known container",
+            why=why,
+            hint="use "
+            + ", ".join(f"`{suffix}`" for suffix in BY_SUFFIX)
+            + ", or `DIR/%05d.png` for single images",
+        )
+    return Container(name=name)
+
+
+def is_sequence(target: Path) -> bool:
+    """Whether `target` names many images: a folder, or a PNG whose name has a place for numbers."""
+    if target.suffix.lower() == ".png":
+        return "%" in target.name
+    return target.suffix.lower() not in BY_SUFFIX and target.is_dir()
+
+
+def muxer_options(container: Container, info: VideoInfo, tick_rate: int) -> dict[str, str]:
+    """Options of FFmpeg's muxer.
+
+    Args:
+        container: which.
+        info: of the source.
+        tick_rate: ticks per second of the picture's clock.
+    """
+    if container.is_mp4 and container.is_pipe:
+        return {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    if container.is_mp4:
+        # The index in front, so that a player can start before it has the whole file; and a clock
+        # that every start can be told in, where the usual one has milliseconds.
+        return {"movflags": "faststart", "movie_timescale": str(_movie_clock(info, tick_rate))}
+    if container.name == "yuv4mpegpipe":
+        return {"strict": "experimental"}  # more than 8 bits
+    if container.name == "matroska" and "matroska" in info.container:
+        return {"default_mode": "passthrough"}  # the source has said which tracks are default
+    return {}
+
+
+def _movie_clock(info: VideoInfo, tick_rate: int) -> int:
+    """Ticks per second that are whole multiples of those of picture and sound, where possible."""
+    exact = lcm(tick_rate, *(track.sample_rate or 1 for track in info.audio))
+    return exact if exact <= _MAX_CLOCK else tick_rate * -(-_MIN_CLOCK // tick_rate)
