@@ -119,6 +119,26 @@ def test_uneven_frames_are_known_from_the_index(
     assert probe(path).is_vfr is is_vfr
 
 
+def test_frames_before_an_edit_are_neither_counted_nor_read(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    """A file that was cut without coding it again starts to show in the middle of a group."""
+    whole = make_clip(tmp_path / "in.mp4", num_frames=20, options={"g": "20"})
+    path = tmp_path / "cut.mp4"
+    with av.open(str(whole)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                packet.pts, packet.dts = (packet.pts or 0) - 512 * 8, (packet.dts or 0) - 512 * 8
+                new.mux(packet)
+    frames, notices = read_all(path)
+    assert (len(frames), probe(path).num_frames, notices) == (12, 12, [])
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in range(12)]
+    expected, _ = read_all(whole)
+    np.testing.assert_array_equal(frames[0].planes[0], expected[8].planes[0])
+
+
 def test_full_range_is_known_from_the_tag(tmp_path: Path, make_clip: MakeClip) -> None:
     path = make_clip(tmp_path / "in.mp4", color_range=2, colorspace=5)
     frames, _ = read_all(path)

@@ -8,6 +8,7 @@ from vsr_cli import __version__
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
 from vsr_cli.cli.evaluate import evaluate
+from vsr_cli.cli.probe import probe
 from vsr_cli.cli.report import bench
 from vsr_cli.cli.upscale import EXAMPLES, upscale
 from vsr_cli.cli.weights import weights_app
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text
 )
 app.command(epilog=EXAMPLES)(upscale)
+app.command()(probe)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(degrade)

@@ -31,6 +31,7 @@ TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
 MAX_RATE = 240  # frames per second; containers that claim more mean their clock
 RATE_ERROR = Fraction(1, 100)  # of an average over the first frames
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
+COUNT_TAGS = ("NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng")  # of Matroska
 # Formats without a place for the time of a frame.
 REGULAR_FORMATS = frozenset({"rawvideo", "yuv4mpegpipe"})
 
@@ -115,7 +116,7 @@ def describe(
         height=first.height,
         rate=timing.rate,
         time_base=timing.time_base,
-        num_frames=stream.frames or None,
+        num_frames=_count(container, stream),
         duration=duration,
         origin=_clock_origin(container, stream, first),
         start=None,
@@ -195,6 +196,14 @@ def layout_for(pix_fmt: str, codec: str) -> PixelLayout:
 def ticks_of(stream: VideoStream) -> Fraction:
     """Seconds per tick of a stream."""
     return stream.time_base or Fraction(1, av.time_base)
+
+
+def _count(container: InputContainer, stream: VideoStream) -> int | None:
+    """Frames, where the container counts them; those before an edit list are not shown."""
+    if stream.frames and "mov" in container.format.name and len(stream.index_entries):
+        return sum(not entry.is_discard for entry in stream.index_entries)
+    tagged = (stream.metadata.get(key, "") for key in COUNT_TAGS)
+    return stream.frames or next((int(tag) for tag in tagged if tag.isdecimal()), None)
 
 
 def _timing(container: InputContainer, stream: VideoStream, head: Sequence[int]) -> Timing:
