@@ -12,7 +12,7 @@ PACKAGE = ROOT / "vsr_cli"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
-BASE = {"config", "errors", "events", "pixels"}
+BASE = {"config", "errors", "events", "pixels", "stopping"}
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "events": {"errors"},
     "errors": set[str](),
     "pixels": {"errors"},
+    "stopping": set[str](),
     "media": BASE,
     "ops": BASE,
     "models": BASE | {"ops"},
@@ -38,7 +39,7 @@ MAY_USE = {
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
     "diffusion": {"torch", "diffusers"},
     "quality": {"torch"},
-    "pipeline": {"torch", "numpy"},
+    "pipeline": {"torch", "numpy", "safetensors"},
     "training": {"torch", "torchvision", "safetensors", "numpy", "typer", "PIL"},
     "cli": {"typer", "rich", "platformdirs"},
 }

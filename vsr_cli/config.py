@@ -144,6 +144,28 @@ class OutputConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobConfig:
+    """How unfinished work is kept on disk, so that the same job can go on later."""
+
+    folder: Path | None = None  # where its files lie; None: beside the target
+    fresh: bool = False  # drop what an earlier run has left
+    keep: bool = False  # leave the files there when the target is complete
+    checkpoint: float = 60.0  # seconds of work between two places to go on from
+    chunk_length: int = 240  # frames in each piece of the target, which starts with a key frame
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.checkpoint <= 86400:
+            raise ConfigError(
+                f"`--checkpoint {self.checkpoint:g}` is out of range",
+                hint="use 0 (after every clip) to 86400 seconds",
+            )
+        if not 1 <= self.chunk_length <= 100_000:
+            raise ConfigError(
+                f"`--chunk-length {self.chunk_length}` is out of range", hint="use 1 to 100000"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpscaleConfig:
     """One job."""
 
@@ -162,6 +184,7 @@ class UpscaleConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     input: InputConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    job: JobConfig = field(default_factory=JobConfig)
 
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= 4:

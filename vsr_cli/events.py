@@ -37,7 +37,8 @@ class Progress:
     stage: str  # what is being done: "upscale", or a restorer's name in an evaluation
     frame: int  # frames written so far
     num_frames: int | None
-    seconds: float  # since the job began
+    seconds: float  # since this run of the job began
+    first: int = 0  # frames that an earlier run had written
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.events import Event, Notice
 from vsr_cli.models.small.model import SmallModel
+from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.frugal import is_out_of_memory
 from vsr_cli.pipeline.runtime import Runtime
-from vsr_cli.pipeline.upscale import upscale_frames
 
 R = TypeVar("R")
 ERRORS = [

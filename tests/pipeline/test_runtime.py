@@ -5,8 +5,8 @@ from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_weights
+from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.runtime import Runtime, choose_dtype, fit_memory
-from vsr_cli.pipeline.upscale import upscale_frames
 
 HD = (1080, 1920)
 

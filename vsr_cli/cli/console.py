@@ -173,7 +173,7 @@ def json_lines(event: Event) -> None:
                 "stage": event.stage,
                 "frame": event.frame,
                 "frames": event.num_frames,
-                "fps": round(event.frame / event.seconds, 4) if event.seconds > 0 else None,
+                "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
                 "eta_s": seconds_left(event),
             }
             say_json("progress", values)
@@ -230,20 +230,26 @@ def count(event: Progress) -> str:
     return f"{event.frame}/{event.num_frames}" if event.num_frames else f"{event.frame}"
 
 
+def frames_per_second(event: Progress) -> float | None:
+    """The pace of this run; None before its first frame."""
+    num_frames = event.frame - event.first
+    return num_frames / event.seconds if num_frames > 0 and event.seconds > 0 else None
+
+
 def rate(event: Progress) -> str:
     """Frames per second, or seconds per frame where that is the larger number."""
-    if not event.frame or event.seconds <= 0:
+    fps = frames_per_second(event)
+    if not fps:
         return ""
-    fps = event.frame / event.seconds
     return f"{fps:.1f} frames/s" if fps >= 1 else f"{1 / fps:.1f} s/frame"
 
 
 def seconds_left(event: Progress) -> float | None:
     """Seconds to the end at the pace so far; None before the first frame or without a count."""
-    if not event.num_frames or not event.frame:
+    fps = frames_per_second(event)
+    if not event.num_frames or not fps:
         return None
-    left = max(event.num_frames - event.frame, 0)
-    return round(left * event.seconds / event.frame, 1)
+    return round(max(event.num_frames - event.frame, 0) / fps, 1)
 
 
 def time_left(event: Progress) -> str:

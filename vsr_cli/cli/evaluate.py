@@ -216,8 +216,8 @@ def _enter(configs: Sequence[tuple[str, UpscaleConfig]], *, sharpen: bool) -> "C
     """Load the model and have it take part, beside what every table has."""
     from vsr_cli.models.files import sha256, shipped_weights
     from vsr_cli.models.weights import load_weights
+    from vsr_cli.pipeline.frames import frame_upscaler, make_flow
     from vsr_cli.pipeline.runtime import choose_device, choose_dtype
-    from vsr_cli.pipeline.upscale import frame_upscaler, make_flow
     from vsr_cli.quality.baselines import bicubic, lanczos
     from vsr_cli.quality.evaluate import Contest, Restorer
     from vsr_cli.quality.table import Settings

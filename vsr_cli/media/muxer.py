@@ -44,6 +44,7 @@ class Muxer:
         *,
         source: Path | OtherStreams,
         report: Report,
+        temp: Path | None = None,
     ) -> None:
         """Open the container and write its header.
 
@@ -55,6 +56,7 @@ class Muxer:
             add_picture: adds the stream whose packets `mux` will get.
             source: where everything but the picture is copied from.
             report: hears `W_..._DROPPED`.
+            temp: where it grows; see `TargetFile`.
 
         Raises:
             ConfigError: a choice does not fit.
@@ -65,7 +67,7 @@ class Muxer:
         self._place: Place = (
             StandardOutput()
             if container.is_pipe
-            else TargetFile(target, overwrite=config.overwrite)
+            else TargetFile(target, overwrite=config.overwrite, temp=temp)
         )
         self._times = Times()
         self._resources = ExitStack()

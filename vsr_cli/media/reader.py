@@ -131,7 +131,7 @@ class VideoSource:
                 num_frames=None if num_frames is None else num_frames * 2,
             )
 
-    def frames(self, *, report: Report) -> Iterator[Frame]:
+    def frames(self, *, report: Report, skip: int = 0) -> Iterator[Frame]:
         """Decode frame by frame, in order of presentation; once.
 
         Holds one frame at a time, two where it is interlaced. Times strictly increase; a time
@@ -141,6 +141,7 @@ class VideoSource:
         Args:
             report: hears `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMES_MENDED`,
                 `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
+            skip: how many at the front are decoded and counted, but not given.
 
         Raises:
             InputError: the picture changes size.
@@ -153,7 +154,8 @@ class VideoSource:
             )
             report(Notice(code="W_IMAGE_RATE", text=text))
         unpack = Unpacker(self.info, self._config, self._name)
-        for timed in deinterlace(self._timed(), self._config.deinterlace, report):
+        pictures = deinterlace(self._timed(), self._config.deinterlace, report)
+        for timed in islice(pictures, skip, None):
             yield unpack(timed, self.info.time_base)
         self._reader.finish(self.info.stop)
         tally = self._reader.tally

@@ -172,12 +172,19 @@ class StandardOutput:
 
 
 class TargetFile:
-    """A hidden file in the folder of the target, until `publish` gives it the target's name."""
+    """A file beside the target, until `publish` gives it the target's name."""
 
-    def __init__(self, target: Path, *, overwrite: bool) -> None:
-        """Choose the hidden name; nothing is created."""
+    def __init__(self, target: Path, *, overwrite: bool, temp: Path | None = None) -> None:
+        """Choose the name; nothing is created.
+
+        Args:
+            target: the final name.
+            overwrite: whether a file that has it is replaced.
+            temp: the name until then, on the same disk; None: a hidden one in the same folder.
+        """
         self.target = target
-        self.temp = target.absolute().with_name(f".vsr-{secrets.token_hex(6)}{target.suffix}")
+        hidden = f".vsr-{secrets.token_hex(6)}{target.suffix}"
+        self.temp = temp or target.absolute().with_name(hidden)
         self._overwrite = overwrite
 
     @property

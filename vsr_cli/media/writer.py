@@ -43,6 +43,7 @@ class VideoWriter:
         *,
         source: Path | OtherStreams,
         report: Report,
+        temp: Path | None = None,
     ) -> None:
         """Open the encoder.
 
@@ -53,6 +54,7 @@ class VideoWriter:
             config: the user's choices.
             source: where sound and metadata are copied from.
             report: hears `W_PIX_FMT`, `W_AUDIO_ENCODED`, `W_SUBS_CONVERTED`, `W_..._DROPPED`.
+            temp: where a file grows; see `TargetFile`.
 
         Raises:
             ConfigError: a choice does not exist or does not fit the others.
@@ -74,7 +76,14 @@ class VideoWriter:
             )
         else:
             self._muxer = Muxer(
-                target, self.plan, info, config, add_picture, source=source, report=report
+                target,
+                self.plan,
+                info,
+                config,
+                add_picture,
+                source=source,
+                report=report,
+                temp=temp,
             )
 
     @property
@@ -178,6 +187,7 @@ def join_chunks(
     *,
     source: Path | OtherStreams,
     report: Report,
+    temp: Path | None = None,
 ) -> int:
     """Write a target from finished chunks, without coding anything again.
 
@@ -191,6 +201,7 @@ def join_chunks(
         config: the user's choices.
         source: where sound and metadata are copied from.
         report: hears `W_..._DROPPED`.
+        temp: where the file grows; see `TargetFile`.
 
     Returns:
         The number of frames.
@@ -208,7 +219,9 @@ def join_chunks(
         _require_codec(output, plan, container)
         return joined.add_picture(output)
 
-    with Muxer(target, plan, info, config, add_picture, source=source, report=report) as muxer:
+    with Muxer(
+        target, plan, info, config, add_picture, source=source, report=report, temp=temp
+    ) as muxer:
         for packet in joined.packets():
             muxer.mux(packet)
         muxer.finish()

@@ -89,6 +89,22 @@ def load_weights(path: Path) -> SmallModel:
     return model.eval().to(memory_format=torch.channels_last)
 
 
+def read_config(path: Path) -> SmallConfig:
+    """The config in a file's header; reads no tensor.
+
+    Raises:
+        WeightsError: missing, damaged, or of another family or version.
+    """
+    verify(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _read_config(path, file.metadata() or {})
+    except SafetensorError as error:
+        raise WeightsError(
+            f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
+        ) from error
+
+
 def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
     """The config in a header, refused if it has keys this version does not know."""
     if metadata.get("family") != "small" or "config" not in metadata:

@@ -12,8 +12,8 @@ from vsr_cli.events import Cost, Report
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights
+from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
-from vsr_cli.pipeline.upscale import upscale_frames
 
 
 def measure(

@@ -23,6 +23,19 @@ R = TypeVar("R")
 _COMPLAINTS = ("out of memory", "can't allocate memory", "not enough memory", "Failed to allocate")
 
 
+class MemoryExhaustedError(DeviceError):
+    """There is too little memory, of the device or of the machine, for the least that is tried."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "MemoryExhaustedError":
+        """What to say where it was the library that noticed."""
+        return cls(
+            "memory has run out",
+            why=" ".join(str(error).split())[:200] or None,
+            hint="free memory, or use `--clip-length 2`, `--tile 512` or another `--device`",
+        )
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory, of the device or of the machine, is what was missing."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
@@ -165,7 +178,7 @@ class Frugal:
         """Make a call, with less at a time after each failure.
 
         Raises:
-            DeviceError: not even the least fits.
+            MemoryExhaustedError: not even the least fits.
         """
         has_retried = False
         while True:
@@ -198,7 +211,7 @@ class Frugal:
             )
             self._report(Notice(code="W_MEMORY_TILES", text=text))
         else:
-            raise DeviceError(
+            raise MemoryExhaustedError(
                 "memory has run out",
                 why="a single frame, in the smallest tiles there may be, needs more than is free",
                 hint="free memory, allow tiles with `--tile auto`, or use another `--device`",

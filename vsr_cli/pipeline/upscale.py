@@ -1,163 +1,367 @@
 """The whole program on one screen: a video in, the same video four times larger out."""
 
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.events import Done, Plan, Progress, Report, ignore
+from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
+from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.grid import regular_frames
-from vsr_cli.media.reader import open_video
+from vsr_cli.media.picture import frame_like
+from vsr_cli.media.reader import VideoSource, open_video
 from vsr_cli.media.target import check_target
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights
+from vsr_cli.models.weights import load_weights, read_config
 from vsr_cli.ops.resize import resize
-from vsr_cli.ops.shots import is_cut
 from vsr_cli.ops.yuv import to_planes, to_rgb
-from vsr_cli.pipeline.ahead import run_ahead
-from vsr_cli.pipeline.clips import Clip, cut_clips
-from vsr_cli.pipeline.frugal import Frugal
-from vsr_cli.pipeline.runtime import (
-    Runtime,
-    choose_device,
-    choose_dtype,
-    plan_runtime,
-    reuse_memory,
+from vsr_cli.pipeline.clips import num_shared_at
+from vsr_cli.pipeline.frames import upscale_frames
+from vsr_cli.pipeline.frugal import MemoryExhaustedError, is_out_of_memory, release_memory
+from vsr_cli.pipeline.job import Job, is_resumable, open_job
+from vsr_cli.pipeline.manifest import (
+    Manifest,
+    Planned,
+    identify_options,
+    identify_source,
 )
-from vsr_cli.pipeline.stages import (
-    Carried,
-    decode_clips,
-    estimate_motion,
-    match_color,
-    sample_clips,
-)
+from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype, plan_runtime
+from vsr_cli.pipeline.secured import SecuredOutput
+from vsr_cli.pipeline.stages import Carried
+from vsr_cli.pipeline.state import load_carried
+from vsr_cli.stopping import Stop, Stopped
+
+SHORTEST_CLIP = 2  # frames
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One video on its way, and what was decided about it."""
+
+    source: Path
+    target: Path
+    info: VideoInfo
+    coding: EncoderPlan
+    runtime: Runtime
+    report: Report
+    started: float  # seconds on the monotonic clock
 
 
 def upscale_video(
-    source: Path, target: Path, config: UpscaleConfig, *, report: Report = ignore
+    source: Path,
+    target: Path,
+    config: UpscaleConfig,
+    *,
+    report: Report = ignore,
+    stop: Stop | None = None,
 ) -> Done:
-    """Upscale `source` and write it to `target`, every audio track copied.
+    """Upscale `source` and write it to `target`; see `Upscaler.upscale`."""
+    return Upscaler(config, stop=stop).upscale(source, target, report=report)
 
-    Everything that can be refused is refused before the model loads. The target appears only
-    when it is complete and verified; until then nothing of its name is touched.
 
-    Raises:
-        VsrError: the class names what to mend: input, output, weights, device or options.
-    """
-    started = time.monotonic()
-    with ExitStack() as resources:
-        video = resources.enter_context(open_video(source, config.input))
-        check_target(target, source, config.output)
-        info = video.info
-        size = config.target_size(info.height, info.width)
-        writer = resources.enter_context(
-            VideoWriter(target, info, size, config.output, source=video.others, report=report)
-        )
-        model_path = config.model or shipped_weights()
-        choose_dtype(config.dtype, choose_device(config.device)[0])  # refused now rather than later
-        model = load_weights(model_path)
-        steps = config.sampler.steps or model.default_steps
-        runtime = plan_runtime(config, (info.height, info.width), steps)
-        model.to(runtime.device, runtime.dtype).to(memory_format=torch.channels_last)
-        report(_plan(source, target, config, model_path, model, runtime, info, writer))
+class Upscaler:
+    """Upscales videos one after the other, with one model that is loaded when first needed."""
 
-        headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
-        frames = regular_frames(video.frames(report=report), writer.plan, info, report)
-        rgb = _read_rgb(frames, headers)
-        done = 0
-        for clip in upscale_frames(rgb, model, config, runtime, report=report):
-            for sr_frame in clip.frames:
-                header = headers.popleft()
-                planes = to_planes(resize(sr_frame, size), writer.layout, writer.color)
-                arrays = tuple(plane.cpu().numpy() for plane in planes)
-                writer.write(writer.frame_like(header, arrays))
-                done += 1
-                seconds = time.monotonic() - started
-                report(
-                    Progress(
-                        stage="upscale", frame=done, num_frames=info.num_frames, seconds=seconds
+    def __init__(self, config: UpscaleConfig, *, stop: Stop | None = None) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            config: the same for all videos.
+            stop: a way to end a video early, so that it can go on later.
+        """
+        self.config = config
+        self._stop = stop or Stop()
+
+    def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
+        """Upscale one video, everything beside the picture copied.
+
+        Everything that can be refused is refused before the model loads. The target appears only
+        when it is complete and verified; until then nothing of its name is touched. What is done
+        lies beside it: whatever ends this early, the same call goes on there, to the same frames.
+        A pipe cannot be read again, and is done in one go.
+
+        Raises:
+            VsrError: the class names what to mend: input, output, weights, device or options.
+            Stopped: as was asked for.
+        """
+        started = time.monotonic()
+        with open_video(source, self.config.input) as video:
+            check_target(target, source, self.config.output)
+            if not is_resumable(source, target, self.config.output):
+                _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
+                return self._upscale_once(video, source, target, report, started)
+            info = video.info
+        with open_job(target, self.config.job) as job:
+            check_target(target, source, self.config.output)  # it may have appeared meanwhile
+            manifest = self._take_up(job, source)
+            size = self.config.target_size(info.height, info.width)
+            with VideoWriter(  # a rehearsal: what encoder or container refuse is known now
+                target, info, size, self.config.output, source=source, report=report, temp=job.temp
+            ) as writer:
+                coding = writer.plan
+            if not manifest.checkpoint.is_complete:
+                task = Task(
+                    source=source,
+                    target=target,
+                    info=info,
+                    coding=coding,
+                    runtime=self._runtime(info, manifest.planned),
+                    report=report,
+                    started=started,
+                )
+                report(self._plan(task))
+                self._compute(job, task, manifest)
+            num_frames = join_chunks(
+                job.chunks(),
+                target,
+                coding,
+                info,
+                self.config.output,
+                source=source,
+                report=ignore,  # the rehearsal has said it all
+                temp=job.temp,
+            )
+            if not self.config.job.keep:
+                job.remove()
+        return _done(target, size, num_frames, started)
+
+    def plan(self, source: Path, target: Path, *, report: Report = ignore) -> Plan:
+        """Check both ends and say what would be done; computes and writes nothing.
+
+        Raises:
+            VsrError: as `upscale`, as far as that can be known.
+        """
+        with open_video(source, self.config.input) as video:
+            info = video.info
+            check_target(target, source, self.config.output)
+            size = self.config.target_size(info.height, info.width)
+            with VideoWriter(
+                target, info, size, self.config.output, source=video.others, report=report
+            ) as writer:
+                return self._plan(
+                    Task(
+                        source=source,
+                        target=target,
+                        info=info,
+                        coding=writer.plan,
+                        runtime=self._runtime(info, None),
+                        report=report,
+                        started=0,
                     )
                 )
-        writer.finish()
-    return Done(
-        target=target,
-        frames_in=done + len(headers),
-        frames_out=done,
-        height=size[0],
-        width=size[1],
-        seconds=time.monotonic() - started,
-    )
+
+    def _upscale_once(
+        self, video: VideoSource, source: Path, target: Path, report: Report, started: float
+    ) -> Done:
+        info = video.info
+        size = self.config.target_size(info.height, info.width)
+        with VideoWriter(
+            target, info, size, self.config.output, source=video.others, report=report
+        ) as writer:
+            task = Task(
+                source=source,
+                target=target,
+                info=info,
+                coding=writer.plan,
+                runtime=self._runtime(info, None),
+                report=report,
+                started=started,
+            )
+            report(self._plan(task))
+            num_frames = 0
+            with _memory_errors():
+                frames = _read(video, task, skip=0)
+                with closing(self._clips(task, frames, Carried(), first=0)) as clips:
+                    for frame in chain.from_iterable(clips):
+                        writer.write(frame)
+                        num_frames += 1
+            writer.finish()
+        return _done(target, size, num_frames, started)
+
+    def _compute(self, job: Job, task: Task, manifest: Manifest) -> None:
+        """Compute what is missing; where clips turn out too long for the memory, with shorter ones.
+
+        Raises:
+            DeviceError: even the shortest need more than there is.
+        """
+        while True:
+            try:
+                with _memory_errors():
+                    self._compute_rest(job, task, manifest)
+                    return
+            except MemoryExhaustedError:
+                length = task.runtime.clip_length // 2
+                if length < SHORTEST_CLIP:
+                    raise
+            # Out here the failed run's tensors are no longer held by its traceback.
+            release_memory()
+            text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
+            task.report(Notice(code="W_MEMORY_CLIPS", text=f"{text} frames"))
+            task = replace(task, runtime=replace(task.runtime, clip_length=length))
+            manifest = job.read() or manifest
+
+    def _compute_rest(self, job: Job, task: Task, manifest: Manifest) -> None:
+        """Compute from the last checkpoint to the end, or to where a stop is asked for."""
+        config, runtime, checkpoint = self.config, task.runtime, manifest.checkpoint
+        first, carried = checkpoint.num_frames, Carried()
+        if first:
+            text = f"going on after {first} frames that are done"
+            task.report(Notice(code="W_RESUMED", text=text))
+        if checkpoint.state is not None:
+            state = job.folder / checkpoint.state
+            carried = load_carried(state, config.sampler.guidance, runtime.device)
+        planned = Planned(
+            asked_length=config.clip.length,
+            asked_tile=config.tile,
+            clip_length=runtime.clip_length,
+            tile_size=runtime.tile_size,
+        )
+        manifest = replace(manifest, planned=planned)
+        with (
+            SecuredOutput(job, manifest, task.coding, task.info, config.job) as output,
+            open_video(task.source, config.input) as video,
+            self._stop.deferred(),
+        ):
+            frames = _read(video, task, skip=first - num_shared_at(first, config.clip))
+            with closing(self._clips(task, frames, carried, first=first)) as clips:
+                for clip in clips:
+                    for frame in clip:
+                        output.write(frame)
+                    if self._stop.is_requested:
+                        output.secure(carried)
+                        raise Stopped(num_frames=output.num_frames)
+                    output.secure_if_due(carried)
+            output.finish()
+
+    def _clips(
+        self, task: Task, frames: Iterator[Frame], carried: Carried, *, first: int
+    ) -> Generator[Iterator[Frame], None, None]:
+        """Enlarged frames ready to be encoded, clip by clip, from frame `first` on."""
+        model = self._model.to(task.runtime.device, task.runtime.dtype)
+        model.to(memory_format=torch.channels_last)
+        headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
+        rgb = _read_rgb(frames, headers)
+        clips = upscale_frames(
+            rgb, model, self.config, task.runtime, first=first, carried=carried, report=task.report
+        )
+        num_known = num_shared_at(first, self.config.clip)
+        begun, done = time.monotonic(), first
+
+        def finish(sr_frames: Tensor) -> Iterator[Frame]:
+            nonlocal done
+            for sr_frame in sr_frames:
+                coding = task.coding
+                planes = to_planes(resize(sr_frame, coding.size), coding.layout, coding.color)
+                arrays = tuple(plane.cpu().numpy() for plane in planes)
+                yield frame_like(coding, headers.popleft(), arrays)
+                done += 1
+                task.report(
+                    Progress(
+                        stage="upscale",
+                        frame=done,
+                        num_frames=task.info.num_frames,
+                        seconds=time.monotonic() - begun,
+                        first=first,
+                    )
+                )
+
+        with closing(clips):
+            for clip in clips:
+                while num_known:
+                    headers.popleft()
+                    num_known -= 1
+                yield finish(clip.frames)
+
+    def _take_up(self, job: Job, source: Path) -> Manifest:
+        """What an earlier run has left, if it is the same job; else a new one."""
+        device, _ = choose_device(self.config.device)
+        dtype, _ = choose_dtype(self.config.dtype, device)
+        options = identify_options(self.config, device.type, _name(dtype))
+        now = Manifest(path=str(source.absolute()), source=identify_source(source), options=options)
+        before = job.read()
+        if before is None:
+            return now
+        before.require_same(now)
+        return before
+
+    @cached_property
+    def _model(self) -> SmallModel:
+        return load_weights(self._model_path)
+
+    @property
+    def _model_path(self) -> Path:
+        return self.config.model or shipped_weights()
+
+    @cached_property
+    def _steps(self) -> int:
+        return self.config.sampler.steps or read_config(self._model_path).default_steps
+
+    def _runtime(self, info: VideoInfo, planned: Planned | None) -> Runtime:
+        """As in the run before, if the user asks for the same; else what fits now."""
+        config = self.config
+        runtime = plan_runtime(config, (info.height, info.width), self._steps)
+        asked = (config.clip.length, config.tile)
+        if planned is None or asked != (planned.asked_length, planned.asked_tile):
+            return runtime
+        return replace(runtime, clip_length=planned.clip_length, tile_size=planned.tile_size)
+
+    def _plan(self, task: Task) -> Plan:
+        """What was chosen, in one record."""
+        config, runtime, coding, info = self.config, task.runtime, task.coding, task.info
+        return Plan(
+            source=str(task.source),
+            target=str(task.target),
+            model=self._model_path.name,
+            device=str(runtime.device),
+            dtype=_name(runtime.dtype),
+            steps=self._steps,
+            seed=config.sampler.seed,
+            motion_scale=config.sampler.motion_scale,
+            fidelity=config.fidelity,
+            color=config.color,
+            flow=config.flow,
+            clip_length=runtime.clip_length,
+            tile=f"{8 * runtime.tile_size} pixels" if runtime.tile_size else "off",
+            source_size=(info.height, info.width),
+            target_size=coding.size,
+            num_frames=info.num_frames,
+            codec=coding.codec,
+            pix_fmt=coding.pix_fmt,
+            reasons=runtime.reasons + coding.reasons,
+        )
 
 
-def upscale_frames(
-    frames: Iterator[Tensor],
-    model: SmallModel,
-    config: UpscaleConfig,
-    runtime: Runtime,
-    *,
-    first: int = 0,
-    carried: Carried | None = None,
-    report: Report = ignore,
-) -> Iterator[Clip]:
-    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once.
-
-    Args:
-        frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `runtime`.
-        config: how.
-        runtime: how many frames at once.
-        first: the frame to go on with.
-        carried: what the clip before it handed on. After each clip that is yielded it holds what
-            that one hands on.
-        report: hears how scarce memory is coped with.
-    """
-    reuse_memory()
-    carried = carried or Carried()
-    clip_config = replace(config.clip, length=runtime.clip_length)
-    cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
-    held: deque[Clip] = deque()
-    clips = _remember(cut_clips(frames, clip_config, cuts, first=first), held)
-    prepared = estimate_motion(
-        clips, make_flow(config, runtime.device), multiple=model.lr_multiple, device=runtime.device
-    )
-    frugal = Frugal(model, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report)
-    # Reading and flow are the CPU's work and go on while the networks compute.
-    with closing(run_ahead(prepared, 1)) as ready:
-        sampled = sample_clips(ready, frugal, config, runtime, carried)
-        for clip in decode_clips(sampled, frugal, config.fidelity, carried, config.memory):
-            lr_clip = held.popleft()
-            lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
-            yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Tell a lack of memory from other failures, wherever it strikes."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryExhaustedError.of(error) from None  # its traceback would hold on to the memory
 
 
-def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:
-    """The pipeline without files: LR (T, 3, H, W) in [-1, 1] -> (T, 3, 4H, 4W) on the CPU."""
-
-    def upscale(lr_frames: Tensor) -> Tensor:
-        steps = config.sampler.steps or model.default_steps
-        runtime = plan_runtime(config, (lr_frames.shape[-2], lr_frames.shape[-1]), steps)
-        model.to(runtime.device, runtime.dtype)
-        clips = upscale_frames(iter(lr_frames), model, config, runtime)
-        return torch.cat([clip.frames.cpu() for clip in clips])
-
-    return upscale
-
-
-def make_flow(config: UpscaleConfig, device: torch.device) -> FlowEstimator:
-    """The flow estimator that was asked for."""
-    if config.flow_weights is not None:
-        return RaftFlow(config.flow_weights, device=device)
-    return DisFlow()
+def _read(video: VideoSource, task: Task, *, skip: int) -> Iterator[Frame]:
+    """The frames to enlarge, but for some at the front."""
+    if not task.coding.is_regular:
+        return video.frames(report=task.report, skip=skip)
+    every = regular_frames(video.frames(report=task.report), task.coding, task.info, task.report)
+    return islice(every, skip, None)
 
 
 def _read_rgb(frames: Iterator[Frame], headers: deque[Frame]) -> Iterator[Tensor]:
@@ -168,46 +372,16 @@ def _read_rgb(frames: Iterator[Frame], headers: deque[Frame]) -> Iterator[Tensor
         yield to_rgb(planes, frame.layout, frame.color)
 
 
-def _remember(clips: Iterator[Clip], held: deque[Clip]) -> Iterator[Clip]:
-    """Pass clips on and keep those not yet decoded, a few at most."""
-    for clip in clips:
-        held.append(clip)
-        yield clip
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
-def _never(previous: Tensor, current: Tensor) -> bool:
-    return False
-
-
-def _plan(
-    source: Path,
-    target: Path,
-    config: UpscaleConfig,
-    model_path: Path,
-    model: SmallModel,
-    runtime: Runtime,
-    info: VideoInfo,
-    writer: VideoWriter,
-) -> Plan:
-    """What was chosen, in one record."""
-    return Plan(
-        source=str(source),
-        target=str(target),
-        model=model_path.name,
-        device=str(runtime.device),
-        dtype=str(runtime.dtype).removeprefix("torch."),
-        steps=config.sampler.steps or model.default_steps,
-        seed=config.sampler.seed,
-        motion_scale=config.sampler.motion_scale,
-        fidelity=config.fidelity,
-        color=config.color,
-        flow=config.flow,
-        clip_length=runtime.clip_length,
-        tile=f"{8 * runtime.tile_size} pixels" if runtime.tile_size else "off",
-        source_size=(info.height, info.width),
-        target_size=config.target_size(info.height, info.width),
-        num_frames=info.num_frames,
-        codec=writer.codec,
-        pix_fmt=writer.pix_fmt,
-        reasons=runtime.reasons + writer.reasons,
+def _done(target: Path, size: tuple[int, int], num_frames: int, started: float) -> Done:
+    return Done(
+        target=target,
+        frames_in=num_frames,
+        frames_out=num_frames,
+        height=size[0],
+        width=size[1],
+        seconds=time.monotonic() - started,
     )

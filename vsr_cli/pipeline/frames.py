@@ -1,0 +1,98 @@
+"""The pipeline without files: low-resolution frames in, clips of enlarged ones out."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.events import Report, ignore
+from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.ops.shots import is_cut
+from vsr_cli.pipeline.ahead import run_ahead
+from vsr_cli.pipeline.clips import Clip, cut_clips
+from vsr_cli.pipeline.frugal import Frugal
+from vsr_cli.pipeline.runtime import Runtime, plan_runtime, reuse_memory
+from vsr_cli.pipeline.stages import (
+    Carried,
+    decode_clips,
+    estimate_motion,
+    match_color,
+    sample_clips,
+)
+
+
+def upscale_frames(
+    frames: Iterator[Tensor],
+    model: SmallModel,
+    config: UpscaleConfig,
+    runtime: Runtime,
+    *,
+    first: int = 0,
+    carried: Carried | None = None,
+    report: Report = ignore,
+) -> Generator[Clip, None, None]:
+    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once.
+
+    Args:
+        frames: from the start, or from what `cut_clips` needs to go on at `first`.
+        model: on the device and in the dtype of `runtime`.
+        config: how.
+        runtime: how many frames at once.
+        first: the frame to go on with.
+        carried: what the clip before it handed on. After each clip that is yielded it holds what
+            that one hands on.
+        report: hears how scarce memory is coped with.
+    """
+    reuse_memory()
+    carried = carried or Carried()
+    clip_config = replace(config.clip, length=runtime.clip_length)
+    cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
+    held: deque[Clip] = deque()
+    clips = _remember(cut_clips(frames, clip_config, cuts, first=first), held)
+    prepared = estimate_motion(
+        clips, make_flow(config, runtime.device), multiple=model.lr_multiple, device=runtime.device
+    )
+    frugal = Frugal(model, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report)
+    # Reading and flow are the CPU's work and go on while the networks compute.
+    with closing(run_ahead(prepared, 1)) as ready:
+        sampled = sample_clips(ready, frugal, config, runtime, carried)
+        for clip in decode_clips(sampled, frugal, config.fidelity, carried, config.memory):
+            lr_clip = held.popleft()
+            lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
+            yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
+
+
+def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:
+    """The pipeline without files: LR (T, 3, H, W) in [-1, 1] -> (T, 3, 4H, 4W) on the CPU."""
+
+    def upscale(lr_frames: Tensor) -> Tensor:
+        steps = config.sampler.steps or model.default_steps
+        runtime = plan_runtime(config, (lr_frames.shape[-2], lr_frames.shape[-1]), steps)
+        model.to(runtime.device, runtime.dtype)
+        clips = upscale_frames(iter(lr_frames), model, config, runtime)
+        return torch.cat([clip.frames.cpu() for clip in clips])
+
+    return upscale
+
+
+def make_flow(config: UpscaleConfig, device: torch.device) -> FlowEstimator:
+    """The flow estimator that was asked for."""
+    if config.flow_weights is not None:
+        return RaftFlow(config.flow_weights, device=device)
+    return DisFlow()
+
+
+def _remember(clips: Iterator[Clip], held: deque[Clip]) -> Iterator[Clip]:
+    """Pass clips on and keep those not yet decoded, a few at most."""
+    for clip in clips:
+        held.append(clip)
+        yield clip
+
+
+def _never(previous: Tensor, current: Tensor) -> bool:
+    return False

@@ -1,0 +1,158 @@
+"""The folder of an unfinished job: one run at a time, and what the next one may go on from."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vsr_cli.config import JobConfig, OutputConfig
+from vsr_cli.errors import OutputError
+from vsr_cli.media.containers import container_of
+from vsr_cli.media.target import output_errors
+from vsr_cli.pipeline.manifest import Manifest
+
+SUFFIX = ".vsr-job"
+RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm"})  # FFmpeg's names of containers
+LONGEST_NAME = 255  # bytes, on every usual file system
+
+
+class JobBusyError(OutputError):
+    """Another run is at work on the same target."""
+
+
+class Job:
+    """A folder that holds all that is not yet the target.
+
+    folder: `manifest.json`, finished chunks, the spool of the chunk begun, and the newest state.
+    """
+
+    def __init__(self, target: Path, folder: Path) -> None:
+        self.target, self.folder = target, folder
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where it is written how far the job has come."""
+        return self.folder / "manifest.json"
+
+    @property
+    def temp(self) -> Path:
+        """Where the target grows: here, unless the folder lies on another disk than the target."""
+        if self.folder.parent.stat().st_dev == self.target.absolute().parent.stat().st_dev:
+            return self.folder / f"target{self.target.suffix}"
+        name = hashlib.sha256(os.fsencode(self.target.absolute())).hexdigest()[:12]
+        return self.target.absolute().with_name(f".vsr-{name}{self.target.suffix}")
+
+    def chunk_path(self, number: int) -> Path:
+        """A finished chunk."""
+        return self.folder / f"chunk_{number:06}.mkv"
+
+    def spool_path(self, number: int) -> Path:
+        """The frames of an unfinished one."""
+        return self.folder / f"chunk_{number:06}.raw"
+
+    def state_path(self, num_frames: int) -> Path:
+        """What the clip that begins with this frame needs of the one before it."""
+        return self.folder / f"state_{num_frames:09}.safetensors"
+
+    def read(self) -> Manifest | None:
+        """What an earlier run has left, None if nothing.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        return Manifest.read(self.manifest_path) if self.manifest_path.exists() else None
+
+    def chunks(self) -> list[Path]:
+        """The finished chunks that count, in order.
+
+        Raises:
+            InputError: the manifest is damaged.
+        """
+        manifest = self.read()
+        return [self.folder / piece.name for piece in manifest.pieces] if manifest else []
+
+    def clear(self) -> None:
+        """Remove everything that an earlier run has left."""
+        self.manifest_path.unlink(missing_ok=True)  # first: without it the rest means nothing
+        self.keep_only(())
+
+    def keep_only(self, names: tuple[str, ...]) -> None:
+        """Remove what no checkpoint needs any more."""
+        for path in self.folder.iterdir():
+            if path.name not in (*names, "lock", self.manifest_path.name):
+                path.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder: there is nothing to go on with, or nothing left to do."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def is_resumable(source: Path, target: Path, config: OutputConfig) -> bool:
+    """Whether both ends allow it: a source that can be read again, and a target made of chunks."""
+    container = container_of(target, config)
+    return source.is_file() and not container.is_pipe and container.name in RESUMABLE
+
+
+def job_folder(target: Path, config: JobConfig) -> Path:
+    """Where the files of a job lie: beside the target, or in the folder that the user named."""
+    target = target.absolute()
+    digest = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
+    name = target.name + SUFFIX
+    if config.folder is not None:
+        name = f"{target.name[:100]}-{digest}{SUFFIX}"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = digest + SUFFIX
+    return (config.folder.absolute() if config.folder else target.parent) / name
+
+
+@contextmanager
+def open_job(target: Path, config: JobConfig) -> Iterator[Job]:
+    """Take the folder of a job, alone.
+
+    It is removed again if nothing is in it that one could go on from.
+
+    Raises:
+        JobBusyError: another run has it.
+        OutputError: it cannot be made.
+    """
+    folder = job_folder(target, config)
+    with _locked(folder):
+        job = Job(target, folder)
+        if config.fresh:
+            job.clear()
+        try:
+            yield job
+        finally:
+            if folder.exists() and not job.manifest_path.exists():
+                job.remove()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder / "lock"
+    busy = JobBusyError(
+        f"another run is at work on `{folder.name.removesuffix(SUFFIX)}`",
+        why=f"it holds `{folder}`",
+        hint="wait until it is done, or stop it",
+    )
+    while True:
+        with output_errors(f"`{folder}` cannot be made"):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:  # removed in between by the run that has just finished
+                continue
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise busy from error
+            if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+                yield
+                return
+            # That run has removed the folder with the lock in it; this is no one's any more.
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,242 @@
+"""What is written down about an unfinished job: whose it is, and how far it has come."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from vsr_cli import __version__
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.media.target import output_errors
+from vsr_cli.models.files import shipped_weights, verify
+from vsr_cli.pipeline.spool import FrameTime
+
+VERSION = 1  # of the manifest
+_SAMPLE = 2**20  # bytes at the head and at the tail that stand for a source
+
+# What may differ between the runs of one job: how much is computed at once, where work is kept, and
+# what is added to the picture when it is complete.
+_FREE = frozenset(
+    {
+        *("clip.length", "tile", "job.folder", "job.fresh", "job.keep", "job.checkpoint"),
+        *("output.overwrite", "output.audio", "output.subs", "output.chapters"),
+        *("output.attachments", "output.metadata", "output.strict_copy", "output.verify"),
+    }
+)
+# Options that are not spelled as their place in the config ends.
+_SPELLINGS = {
+    **{"output.video_codec": "vcodec", "output.options": "enc-opt", "input.format": "in-format"},
+    **{f"input.{name}": f"in-{name}" for name in ("matrix", "range", "primaries", "transfer")},
+    "input.stop": "to",
+}
+
+Values = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """How much was computed at once, and would better be again: rounding depends on it."""
+
+    asked_length: int  # frames in a clip, as the user had it
+    asked_tile: int | None  # output pixels, likewise
+    clip_length: int
+    tile_size: int | None  # latent pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A finished chunk."""
+
+    name: str
+    start: int  # frames, half-open
+    stop: int
+    first_pts: int  # in units of the source's time base
+    last_pts: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A place to go on from.
+
+    num_frames: of the target, that need not be computed again.
+    spooled: times of those that belong to the chunk begun, whose samples are in its spool.
+    state: the file with what the next clip needs; None where there is no next or no earlier one.
+    is_complete: whether these are all frames.
+    """
+
+    num_frames: int = 0
+    spooled: tuple[FrameTime, ...] = ()
+    state: str | None = None
+    is_complete: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All of it."""
+
+    path: str  # of the source, for people
+    source: Values
+    options: Values
+    planned: Planned | None = None
+    pieces: tuple[Piece, ...] = ()
+    checkpoint: Checkpoint = Checkpoint()
+
+    def write(self, path: Path) -> None:
+        """Replace the file at once, so that it is whole whenever one looks.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        values = {"v": VERSION, "vsr": __version__, **asdict(self)}
+        part = path.with_name(path.name + ".part")
+        with output_errors(f"`{path}` cannot be written"):
+            with part.open("w", encoding="utf-8") as file:
+                json.dump(values, file, indent=1, default=str)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            sync_folder(path.parent)
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read what `write` has written.
+
+        Raises:
+            InputError: it is damaged, or of another version.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if (values.pop("v"), values.pop("vsr")) != (VERSION, __version__):
+                raise InputError(
+                    f"the unfinished job in `{path.parent}` was begun by another version of vsr",
+                    hint="use `--fresh` to start anew",
+                )
+            checkpoint = values.pop("checkpoint")
+            times = [
+                FrameTime(**{**time, "time_base": Fraction(time["time_base"])})
+                for time in checkpoint.pop("spooled")
+            ]
+            return cls(
+                path=values["path"],
+                source=values["source"],
+                options=values["options"],
+                planned=Planned(**values["planned"]) if values["planned"] else None,
+                pieces=tuple(Piece(**piece) for piece in values["pieces"]),
+                checkpoint=Checkpoint(**checkpoint, spooled=tuple(times)),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"the unfinished job in `{path.parent}` cannot be read",
+                why=f"{type(error).__name__}: {error}",
+                hint="use `--fresh` to start anew",
+            ) from error
+
+    def at(self, checkpoint: Checkpoint, pieces: Sequence[Piece]) -> "Manifest":
+        """The same job, further on."""
+        return replace(self, checkpoint=checkpoint, pieces=tuple(pieces))
+
+    def require_same(self, now: "Manifest") -> None:
+        """Refuse to go on with another source, or with options that give another picture.
+
+        Raises:
+            ConfigError: names what differs.
+        """
+        if changed := _differences(self.source, now.source):
+            raise ConfigError(
+                "the source has changed since an unfinished job was begun",
+                why=f"its {changed[0]} is not what it was",
+                hint="use `--fresh` to start anew",
+            )
+        if changed := _differences(self.options, now.options):
+            name = changed[0]
+            raise ConfigError(
+                f"an unfinished job was begun with {_spoken(name, self.options.get(name))}",
+                why=f"this one has {_spoken(name, now.options.get(name))}",
+                hint="use the same options to go on, or `--fresh` to start anew",
+            )
+
+
+def identify_source(source: Path) -> Values:
+    """What tells a file from others without reading all of it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        stat = source.stat()
+        with source.open("rb") as file:
+            head = file.read(_SAMPLE)
+            file.seek(max(0, stat.st_size - _SAMPLE))
+            tail = file.read(_SAMPLE)
+    except OSError as error:
+        raise InputError(
+            f"`{source}` cannot be read", why=error.strerror, hint="check the path"
+        ) from error
+    return {
+        "size": str(stat.st_size),
+        "modification time": str(stat.st_mtime_ns),
+        "beginning": hashlib.sha256(head).hexdigest(),
+        "end": hashlib.sha256(tail).hexdigest(),
+    }
+
+
+def identify_options(config: UpscaleConfig, device: str, dtype: str) -> Values:
+    """Every choice that decides about the picture, by its name among the options.
+
+    What this module does not know by name counts, so that a new option is on the safe side. Files
+    of weights count by what is in them.
+
+    Args:
+        config: the user's choices.
+        device: what `config.device` comes to; its type, since one GPU is as good as the other.
+        dtype: what `config.dtype` comes to.
+
+    Raises:
+        WeightsError: they are missing or damaged.
+    """
+    found: dict[str, str | None] = {}
+    for path, value in _flatten(config):
+        if path not in _FREE:
+            found[path] = None if value is None else str(value)
+    found |= {"device": device, "dtype": dtype, "model": verify(config.model or shipped_weights())}
+    if config.flow_weights is not None:
+        found["flow_weights"] = verify(config.flow_weights)
+    return found
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _flatten(config: object, prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for field in fields(config):  # type: ignore[arg-type]
+        value, name = getattr(config, field.name), prefix + field.name
+        if is_dataclass(value):
+            found += _flatten(value, f"{name}.")
+        else:
+            found.append((name, value))
+    return found
+
+
+def _differences(before: Values, now: Values) -> list[str]:
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
+
+
+def _spoken(name: str, value: str | None) -> str:
+    """An option as it is typed."""
+    option = "--" + _SPELLINGS.get(name, name.split(".")[-1]).replace("_", "-")
+    if value is None:
+        return f"no `{option}`"
+    return f"`{option} {value[:12] if len(value) == 64 else value}`"

@@ -1,0 +1,196 @@
+"""Frames into a job: chunk after chunk, and now and then a checkpoint to go on from."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vsr_cli.config import JobConfig
+from vsr_cli.errors import InputError
+from vsr_cli.media.chunks import ChunkWriter
+from vsr_cli.media.encoder import EncoderPlan
+from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.pipeline.job import Job
+from vsr_cli.pipeline.manifest import Checkpoint, Manifest, Piece
+from vsr_cli.pipeline.spool import FrameTime, Spool, frame_bytes, read_spool
+from vsr_cli.pipeline.stages import Carried
+from vsr_cli.pipeline.state import save_carried
+
+MOST_SPOOLED = 2 * 10**9  # bytes of a chunk's frames, which bound its length
+FEWEST_FRAMES = 24
+
+
+class SecuredOutput:
+    """Encodes the frames of a job so that little is ever lost.
+
+    Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were.
+    The frames of the chunk begun are kept as they are, too, and a checkpoint says how many of them
+    count: going on, they are encoded anew. So the target is the same, coded byte for coded byte.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        manifest: Manifest,
+        plan: EncoderPlan,
+        info: VideoInfo,
+        config: JobConfig,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Go on at the manifest's checkpoint.
+
+        Raises:
+            InputError: what it refers to is missing or damaged.
+            OutputError: the folder cannot be written to.
+        """
+        self._job, self._manifest = job, manifest
+        self._plan, self._info, self._interval = plan, info, config.checkpoint
+        self._clock, self._due = clock, clock() + config.checkpoint
+        most = max(FEWEST_FRAMES, MOST_SPOOLED // frame_bytes(plan))
+        self._chunk_length = min(config.chunk_length, most)
+        self._pieces = list(manifest.pieces)
+        self._times: list[FrameTime] = []
+        self._resources = ExitStack()
+        self._begun: tuple[ChunkWriter, Spool] | None = None
+        checkpoint = manifest.checkpoint
+        self.num_frames = checkpoint.num_frames - len(checkpoint.spooled)
+        _require(job.folder, self._pieces)
+        job.keep_only(self._needed(checkpoint))
+        try:
+            self._take_back(checkpoint)
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame.
+
+        Raises:
+            OutputError: the encoder fails, or the disk is full.
+        """
+        chunk, spool = self._begun or self._begin_chunk(num_kept=0)
+        spool.append(frame)
+        self._encode(chunk, frame)
+
+    def secure_if_due(self, carried: Carried) -> None:
+        """Make a checkpoint if the last one is long ago; `carried` belongs to the last frame."""
+        if self._clock() >= self._due:
+            self.secure(carried)
+
+    def secure(self, carried: Carried) -> None:
+        """Make a checkpoint: from here on nothing of what there is can be lost.
+
+        Raises:
+            OutputError: the disk is full; the last checkpoint still holds.
+        """
+        started = self._clock()
+        state = self._job.state_path(self.num_frames)
+        save_carried(state, carried)
+        if self._begun is not None:
+            self._begun[1].sync()
+        self._note(
+            Checkpoint(num_frames=self.num_frames, spooled=tuple(self._times), state=state.name)
+        )
+        # Saving much takes long; unless told otherwise, it takes a twentieth of the time at most.
+        pause = 20 * (self._clock() - started) if self._interval else 0
+        self._due = self._clock() + max(self._interval, pause)
+
+    def finish(self) -> None:
+        """End the last chunk; the picture is complete.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        if self._begun is not None:
+            self._end_chunk(self._begun[0])
+        self._note(Checkpoint(num_frames=self.num_frames, is_complete=True))
+
+    def _take_back(self, checkpoint: Checkpoint) -> None:
+        """Encode the frames of the chunk begun anew."""
+        if not checkpoint.spooled:
+            return
+        chunk, spool = self._begin_chunk(num_kept=len(checkpoint.spooled))
+        for frame in read_spool(spool.path, self._plan, checkpoint.spooled):
+            self._encode(chunk, frame)
+
+    def _begin_chunk(self, *, num_kept: int) -> tuple[ChunkWriter, Spool]:
+        number = len(self._pieces)
+        chunk = ChunkWriter(self._job.chunk_path(number), self._plan, self._info)
+        self._resources.enter_context(chunk)
+        spool = Spool(self._job.spool_path(number), self._plan, num_kept)
+        self._resources.enter_context(spool)
+        self._begun = chunk, spool
+        return self._begun
+
+    def _encode(self, chunk: ChunkWriter, frame: Frame) -> None:
+        chunk.write(frame)
+        self._times.append(FrameTime.of(frame))
+        self.num_frames += 1
+        if len(self._times) == self._chunk_length:
+            self._end_chunk(chunk)
+
+    def _end_chunk(self, chunk: ChunkWriter) -> None:
+        chunk.finish()
+        self._resources.close()
+        path = self._job.chunk_path(len(self._pieces))
+        piece = Piece(
+            name=path.name,
+            start=self.num_frames - len(self._times),
+            stop=self.num_frames,
+            first_pts=self._times[0].pts,
+            last_pts=self._times[-1].pts,
+            num_bytes=path.stat().st_size,
+        )
+        spool = self._job.spool_path(len(self._pieces))
+        self._pieces.append(piece)
+        self._times, self._begun = [], None
+        if spool.name not in self._needed(self._manifest.checkpoint):
+            spool.unlink()
+
+    def _note(self, checkpoint: Checkpoint) -> None:
+        self._manifest = self._manifest.at(checkpoint, self._pieces)
+        self._manifest.write(self._job.manifest_path)
+        self._job.keep_only((*self._needed(checkpoint), *self._open_files()))
+
+    def _needed(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Names of the files that a checkpoint goes on from."""
+        names = [piece.name for piece in self._manifest.pieces]
+        if checkpoint.spooled:
+            names.append(self._job.spool_path(len(self._manifest.pieces)).name)
+        return (*names, checkpoint.state) if checkpoint.state else tuple(names)
+
+    def _open_files(self) -> tuple[str, ...]:
+        """Those of the chunk begun, whatever their present names."""
+        number = len(self._pieces)
+        chunk = self._job.chunk_path(number).name
+        return chunk, f"{chunk}.part", self._job.spool_path(number).name
+
+
+def _require(folder: Path, pieces: Sequence[Piece]) -> None:
+    """Refuse to go on from chunks that are not what was written.
+
+    Raises:
+        InputError: one is missing or damaged.
+    """
+    for piece in pieces:
+        path = folder / piece.name
+        if not path.is_file() or path.stat().st_size != piece.num_bytes:
+            raise InputError(
+                f"the unfinished job in `{folder}` is damaged",
+                why=f"`{piece.name}` is not what was written",
+                hint="use `--fresh` to start anew",
+            )

@@ -1,0 +1,130 @@
+"""Frames of an unfinished chunk on disk, as they went into the encoder.
+
+An encoder's state cannot be saved. What can is what it was given: given the same frames again, a
+new one writes the same chunk. The file lives for seconds where frames are fast, so that the system
+mostly forgets it before a disk ever sees it.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import numpy as np
+
+from vsr_cli.errors import InputError
+from vsr_cli.media.encoder import EncoderPlan
+from vsr_cli.media.frame import Frame, Plane
+from vsr_cli.media.target import output_errors
+
+
+@dataclass(frozen=True)
+class FrameTime:
+    """What a frame has beside its samples."""
+
+    pts: int  # in units of `time_base`, as `duration`
+    duration: int
+    time_base: Fraction  # seconds
+    interlaced: bool
+
+    @classmethod
+    def of(cls, frame: Frame) -> "FrameTime":
+        """That of a frame."""
+        return cls(frame.pts, frame.duration, frame.time_base, frame.interlaced)
+
+
+class Spool:
+    """Appends the samples of frames to a file that may hold some already."""
+
+    def __init__(self, path: Path, plan: EncoderPlan, num_kept: int) -> None:
+        """Open or create the file and drop all but its first frames.
+
+        Raises:
+            OutputError: the file cannot be written.
+            InputError: it holds fewer frames than that.
+        """
+        self.path = path
+        self.plan = plan
+        with self._errors():
+            self._file = path.open("r+b" if num_kept else "wb")
+        size = num_kept * frame_bytes(plan)
+        if path.stat().st_size < size:
+            self._file.close()
+            raise InputError(f"`{path}` is damaged", why="it is too short", hint="use `--fresh`")
+        with self._errors():
+            self._file.truncate(size)
+            self._file.seek(size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def append(self, frame: Frame) -> None:
+        """Add the samples of a frame.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        with self._errors():
+            for plane in frame.planes:
+                self._file.write(np.ascontiguousarray(plane).data)
+
+    def sync(self) -> None:
+        """Have everything on disk, so that it outlives a power failure."""
+        with self._errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let go of the file, which stays."""
+        with self._errors():
+            self._file.close()
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return output_errors(f"`{self.path}` cannot be written")
+
+
+def read_spool(path: Path, plan: EncoderPlan, times: Sequence[FrameTime]) -> Iterator[Frame]:
+    """The first frames of a spool, one for each of `times`.
+
+    Raises:
+        InputError: the file does not hold them.
+    """
+    dtype = np.uint8 if plan.layout.depth == 8 else np.uint16
+    try:
+        with path.open("rb") as file:
+            for time in times:
+                planes: list[Plane] = []
+                for height, width in plan.layout.plane_shapes(*plan.size):
+                    samples = np.fromfile(file, dtype, height * width)
+                    planes.append(cast(Plane, samples.reshape(height, width)))
+                yield Frame(
+                    planes=tuple(planes),
+                    layout=plan.layout,
+                    color=plan.color,
+                    pts=time.pts,
+                    duration=time.duration,
+                    time_base=time.time_base,
+                    interlaced=time.interlaced,
+                )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"`{path}` cannot be read back", why=str(error), hint="use `--fresh` to start anew"
+        ) from error
+
+
+def frame_bytes(plan: EncoderPlan) -> int:
+    """Size of a frame in a spool."""
+    samples = sum(height * width for height, width in plan.layout.plane_shapes(*plan.size))
+    return samples * (1 if plan.layout.depth == 8 else 2)

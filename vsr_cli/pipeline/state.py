@@ -1,0 +1,82 @@
+"""What a clip hands on to the next one, on disk: tensors only, in a safetensors file."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vsr_cli.config import Guidance
+from vsr_cli.diffusion.sampler import Trajectory
+from vsr_cli.errors import InputError
+from vsr_cli.media.target import output_errors
+from vsr_cli.pipeline.stages import Carried
+
+_CHANNELS_LAST = "channels_last"  # key in the header: convolutions round differently in each order
+
+
+def save_carried(path: Path, carried: Carried) -> None:
+    """Write it; the file appears when it is complete.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    tensors: dict[str, Tensor] = {}
+    if (trajectory := carried.trajectory) is not None:
+        for step, state in enumerate(trajectory.states):
+            tensors |= {f"state.{step}.{index}": x for index, x in enumerate(state)}
+        tensors |= {f"prediction.{step}": x for step, x in enumerate(trajectory.predictions)}
+        tensors |= {f"stepped.{step}": x for step, x in enumerate(trajectory.stepped)}
+    remembered, is_last = carried.remembered, False
+    if remembered is not None:
+        is_last = not remembered.is_contiguous()
+        tensors["remembered"] = remembered
+    part = path.with_name(path.name + ".part")
+    with output_errors(f"`{path}` cannot be written"):
+        try:
+            whole = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+            save_file(whole, part, metadata={_CHANNELS_LAST: "yes" if is_last else "no"})
+        except SafetensorError as error:  # how it says that the disk is full
+            raise OSError(str(error)) from error
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def load_carried(path: Path, guidance: Guidance, device: torch.device) -> Carried:
+    """Read it back, bit by bit what it was.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            is_last = (file.metadata() or {}).get(_CHANNELS_LAST) == "yes"
+            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"`{path}` cannot be read back", why=str(error), hint="use `--fresh` to start anew"
+        ) from error
+    remembered = tensors.pop("remembered", None)
+    if remembered is not None and is_last:
+        remembered = remembered.contiguous(memory_format=torch.channels_last)
+    predictions = _numbered(tensors, "prediction")
+    if not predictions:
+        return Carried(remembered=remembered)
+    trajectory = Trajectory.reserve(len(predictions), predictions[0], guidance)
+    for step, prediction in enumerate(predictions):
+        trajectory.keep_state(step, _numbered(tensors, f"state.{step}"))
+        trajectory.predictions[step].copy_(prediction)
+    for kept, stepped in zip(trajectory.stepped, _numbered(tensors, "stepped"), strict=True):
+        kept.copy_(stepped)
+    return Carried(trajectory=trajectory, remembered=remembered)
+
+
+def _numbered(tensors: dict[str, Tensor], name: str) -> list[Tensor]:
+    """Those called `name.0`, `name.1` and so on."""
+    found: list[Tensor] = []
+    while (key := f"{name}.{len(found)}") in tensors:
+        found.append(tensors[key])
+    return found
