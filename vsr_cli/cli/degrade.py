@@ -78,6 +78,7 @@ def degrade(
                 if not footage.is_whole:
                     text = f"the source goes on: only its first {num_frames} frames are taken"
                     report(Notice(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
+                say(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
                 hr_frames = crop(footage.frames, (height * SCALE, width * SCALE))
                 lr_frames, lines = Degradation(level).explained(hr_frames, seed)
                 for line in (f"seed {seed}, {lines[0]}", *lines[1:]):
