@@ -9,6 +9,7 @@ from vsr_cli.training.losses import (
     difference_loss,
     focal_frequency_loss,
     gradient_loss,
+    grid_loss,
     kl_loss,
     min_snr_weight,
     sobel_weight,
@@ -97,3 +98,23 @@ def test_unit_vectors_have_length_one_over_channels_whatever_their_size() -> Non
     lengths = unit(features).square().sum(dim=1)
     torch.testing.assert_close(lengths, torch.ones(1, 1, 2))
     torch.testing.assert_close(unit(features)[0, 0, 0], torch.tensor([0.6, 0.6]))
+
+
+@pytest.mark.parametrize("pattern", ["columns", "rows", "checkers"])
+def test_a_pattern_of_two_pixels_costs_its_amplitude(pattern: str) -> None:
+    signs = torch.tensor([1.0, -1.0]).repeat(16)
+    grid = {
+        "columns": signs.expand(32, 32),
+        "rows": signs[:, None].expand(32, 32),
+        "checkers": signs * signs[:, None],
+    }[pattern]
+    target = torch.rand(1, 2, 3, 32, 32)
+    torch.testing.assert_close(grid_loss(target + 0.1 * grid, target), torch.tensor(0.1))
+
+
+def test_edges_and_noise_hardly_count_as_a_grid() -> None:
+    edge = torch.zeros(1, 1, 3, 32, 32)
+    edge[..., 15:] = 1
+    noise = 0.1 * torch.randn(1, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert grid_loss(edge, torch.zeros_like(edge)) < 0.05
+    assert grid_loss(noise, torch.zeros_like(noise)) < 0.04

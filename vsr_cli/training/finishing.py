@@ -18,6 +18,7 @@ from vsr_cli.training.recipes import encode_batch, perceptual, random_fidelity
 PERCEPTUAL_WEIGHT = 0.2
 ADVERSARIAL_WEIGHT = 0.15  # six times that of arXiv 2312.00853: the perceptual term is strong too
 LATENT_WEIGHT = 0.05
+GRID_WEIGHT = 2.0
 ADVERSARIAL_START = 0.1  # of the stage; a fresh discriminator has nothing to say
 TRUE_SHARE, ZERO_SHARE = 0.25, 0.1  # of the decoder's samples
 
@@ -121,6 +122,7 @@ def frame_losses(
     terms = {
         "recon": L.charbonnier(frames, hr),
         "gradient": 0.25 * L.gradient_loss(frames, hr),
+        "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
     }
     if hr.shape[1] > 1:
         true = estimate(flow, hr)
