@@ -119,6 +119,38 @@ def test_uneven_frames_are_known_from_the_index(
     assert probe(path).is_vfr is is_vfr
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_frames_that_an_avi_stores_out_of_order_come_evenly(
+    tmp_path: Path, make_clip: MakeClip, codec: str
+) -> None:
+    path = make_clip(
+        tmp_path / "in.avi", codec=codec, num_frames=30, options={"bf": "2", "preset": "medium"}
+    )
+    frames, notices = read_all(path)
+    times = [frame.pts * frame.time_base for frame in frames]
+    assert times == [times[0] + Fraction(n, 25) for n in range(30)]
+    assert times[0] <= Fraction(3, 25)  # it is shown once those it is stored among are decoded
+    assert notices == []
+
+
+def test_frames_that_an_avi_leaves_out_leave_gaps(tmp_path: Path, make_clip: MakeClip) -> None:
+    pts = [0, 1, 2, 5, 6, 9]
+    path = make_clip(tmp_path / "in.avi", codec="mpeg4", pts=pts)
+    frames, notices = read_all(path)
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in pts]
+    assert notices == []
+    assert probe(path).is_vfr is True
+
+
+def test_no_frame_is_moved_before_the_start(tmp_path: Path, make_clip: MakeClip) -> None:
+    pts = [0, 34, 67, 101, 134, 167, 201, 234]  # on a grid that starts half a tick before 0
+    path = make_clip(tmp_path / "in.mkv", pts=pts, time_base=Fraction(1, 1000), rate=Fraction(30))
+    frames, _ = read_all(path)
+    times = [frame.pts * frame.time_base for frame in frames]
+    assert min(times) >= probe(path).origin
+    assert max(abs(t * 1000 - p) for t, p in zip(times, pts, strict=True)) <= 1
+
+
 def test_frames_before_an_edit_are_neither_counted_nor_read(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:

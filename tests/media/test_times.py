@@ -35,6 +35,7 @@ def test_a_gap_in_the_grid_stays_a_gap() -> None:
     times = rounded(NTSC, numbers)
     clock = Clock(timing := find_timing(times, MS, NTSC))
     assert [clock.place(t)[0] * timing.time_base for t in times] == [n / NTSC for n in numbers]
+    assert timing.is_vfr is True
 
 
 @pytest.mark.parametrize("offset", [Fraction(1, 3000), Fraction(17, 10000), Fraction(9, 1600)])

@@ -24,6 +24,7 @@ from vsr_cli.media.times import Timing
 MAX_HELD = 1 << 30  # bytes put aside before a source is called badly interleaved
 HEAD_PACKETS = 48  # looked at to tell how frames follow each other
 HEAD_BYTES = 1 << 24
+UNTIMED = frozenset({"avi"})  # formats that know when to decode, and not when to show
 INTERLEAVING = 10  # seconds by which streams may lag behind each other
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ class Demuxer:
         self.tally = Tally(ticks_of(stream))
         self._head: list[int] = []  # times of the first packets of the picture
         self._container, self._stream = container, stream
+        self._decoded_until: int | None = None  # time of decoding of the last in `_head`
+        self._is_untimed = container.format.name in UNTIMED
+        self._untimed_pts = -1
         self._packets = container.demux()
         self._pictures: deque[Packet[Stream]] = deque()
         self._rest: deque[Packet[Stream]] = deque()
@@ -74,7 +78,10 @@ class Demuxer:
         with self._lock:
             while len(self._head) < HEAD_PACKETS and self._held < HEAD_BYTES and self._pump():
                 pass
-        return describe(self._container, self._stream, first, sorted(self._head), config, name)
+        # Frames that refer to later ones come after them: what is shown later may have gaps yet.
+        last = None if self._ended else self._decoded_until
+        times = sorted(time for time in self._head if last is None or time <= last)
+        return describe(self._container, self._stream, first, times, config, name)
 
     def seek(self, time: Fraction) -> None:
         """Go on with the key frame before `time`, in seconds, or with the start of the file."""
@@ -98,18 +105,22 @@ class Demuxer:
                     pass
                 packet = self._pictures.popleft() if self._pictures else None
                 self._held -= packet.size if packet else 0
+            is_last = packet is None or packet.size == 0
             try:
-                pictures = self._stream.decode(packet if packet and packet.size else None)
+                pictures = self._stream.decode(None if is_last else packet)
             except (av.FFmpegError, EOFError) as error:
-                if packet and packet.size:
+                if not is_last:
                     _log.debug("packet %d: %s", self.tally.num_packets, error)
                     self.tally.num_damaged += 1
                 pictures = []
             for picture in pictures:
                 self.tally.num_frames += 1
                 self.tally.num_damaged += picture.is_corrupt
+                if self._is_untimed:
+                    picture.pts = self._next_time(packet)
+                    packet = None
                 yield picture
-            if packet is None or not packet.size:
+            if is_last:
                 return
 
     def finish(self, stop: Fraction | None) -> None:
@@ -124,8 +135,24 @@ class Demuxer:
     def times(self, container: InputContainer) -> Iterator[int]:
         """Times of all pictures, in the order of decoding, read from a second opening."""
         for packet in container.demux(container.streams[self._stream.index]):
-            if packet.pts is not None and not packet.is_discard:
-                yield packet.pts
+            time = self._time(packet)
+            if time is not None and not packet.is_discard:
+                yield time
+
+    def _time(self, packet: "Packet[Stream]") -> int | None:
+        return packet.dts if self._is_untimed else packet.pts
+
+    def _next_time(self, packet: "Packet[Stream] | None") -> int:
+        """The time of the next picture where the container has times of decoding only.
+
+        It is that of the packet after which the picture comes out; those that come out together,
+        as they do at the end, follow each other.
+        """
+        if packet is not None and packet.dts is not None:
+            self._untimed_pts = packet.dts
+        else:
+            self._untimed_pts += 1
+        return self._untimed_pts
 
     def report_truncation(self, report: Report) -> None:
         """Say, at the end of the source, whether it came too early."""
@@ -175,8 +202,10 @@ class Demuxer:
             self._latest[packet.stream_index] = packet.dts * packet.time_base
         if is_picture:
             self._pictures.append(packet)
-            if packet.pts is not None and len(self._head) < HEAD_PACKETS and not packet.is_discard:
-                self._head.append(packet.pts)
+            time = self._time(packet)
+            if time is not None and len(self._head) < HEAD_PACKETS and not packet.is_discard:
+                self._head.append(time)
+                self._decoded_until = packet.dts
         elif packet.size and packet.stream_index in self._kept:
             self._rest.append(packet)
         else:

@@ -24,7 +24,7 @@ from vsr_cli.media.frame import (
     resolve_color,
 )
 from vsr_cli.media.hdr import read_hdr, side_data
-from vsr_cli.media.times import Timing, find_timing
+from vsr_cli.media.times import Clock, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
@@ -118,7 +118,7 @@ def describe(
         time_base=timing.time_base,
         num_frames=_count(container, stream),
         duration=duration,
-        origin=_clock_origin(container, stream, first),
+        origin=_clock_origin(container, Clock(timing).place(first.pts)[0] * timing.time_base),
         start=None,
         stop=None,
         is_vfr=timing.is_vfr,
@@ -229,14 +229,13 @@ def _plausible_rates(stream: VideoStream) -> list[Fraction]:
     return [rate for rate in usable if abs(rate / usable[0] - 1) < RATE_ERROR]
 
 
-def _clock_origin(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
-    """The time that the output shall call 0.
+def _clock_origin(container: InputContainer, start: Fraction) -> Fraction:
+    """The time that the output shall call 0; `start` is that of the first picture, in seconds.
 
     In a broadcast, whose clock started long before, that is where picture or sound starts. In
     other files it is 0, unless pictures come earlier: those would be lost in MP4, where nothing
     before 0 is shown.
     """
-    start = (first.pts or 0) * ticks_of(stream)
     if not container.format.flags & TS_DISCONT:
         return min(Fraction(0), start)
     sound = (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 
 COARSE_TICK = Fraction(1, 5000)  # seconds; clocks this coarse cannot tell 29.97 frames per second
@@ -24,6 +25,8 @@ class Timing:
 def find_timing(times: Sequence[int], tick: Fraction, rate: Fraction) -> Timing:
     """Find out from the first times of a stream whether its frames last equally long.
 
+    Where some are missing from a regular grid, those before them last longer.
+
     A container that counts milliseconds rounds every time. Where all times are within one tick of
     a regular grid, they are meant to lie on it.
 
@@ -39,11 +42,13 @@ def find_timing(times: Sequence[int], tick: Fraction, rate: Fraction) -> Timing:
     anchor = _find_anchor(seconds, rate, tick)
     if anchor is None:
         return replace(plain, is_vfr=True)
+    steps = [round((later - earlier) * rate) for earlier, later in pairwise(seconds)]
+    plain = replace(plain, is_vfr=any(step != 1 for step in steps))
     clock = lcm(anchor.denominator, tick.denominator, rate.numerator)
     is_exact = (1 / (rate * tick)).denominator == 1
     if is_exact or tick < COARSE_TICK or tick.numerator != 1 or clock > MAX_CLOCK:
-        return replace(plain, is_vfr=False)
-    return replace(plain, is_vfr=False, time_base=Fraction(1, clock), anchor=anchor)
+        return plain
+    return replace(plain, time_base=Fraction(1, clock), anchor=anchor)
 
 
 def _find_anchor(seconds: Sequence[Fraction], rate: Fraction, tick: Fraction) -> Fraction | None:
