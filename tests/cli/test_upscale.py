@@ -45,7 +45,9 @@ def test_every_option_reaches_the_config(pipeline: FakePipeline) -> None:
         "-s 1.5 --steps 50 --seed 7 --fidelity 0.25 --motion-scale 2.5 --color adain "
         "--model other.safetensors --flow raft --flow-weights raft.pth --no-scene-cut "
         "--device cuda:0 --dtype bfloat16 --clip-length 6 --tile 512 -c:v libx265 -crf 18.5 "
-        "--preset slow --pix-fmt yuv444p --audio none -y"
+        "--preset slow --pix-fmt yuv444p --audio none -y -x g=10 -x x265-params=aq-mode=3 "
+        "-f matroska --cfr 30000/1001 --subs none --no-chapters --no-attachments --no-metadata "
+        "--strict-copy --verify full"
     )
     assert vsr("in.mp4", "out.mp4", *options.split()).exit_code == 0
     [(_, _, config)] = pipeline.jobs
@@ -67,8 +69,17 @@ def test_every_option_reaches_the_config(pipeline: FakePipeline) -> None:
             crf=18.5,
             preset="slow",
             pix_fmt="yuv444p",
+            options=(("g", "10"), ("x265-params", "aq-mode=3")),
+            format="matroska",
+            cfr=Fraction(30000, 1001),
             overwrite=True,
             audio="none",
+            subs="none",
+            chapters=False,
+            attachments=False,
+            metadata=False,
+            strict_copy=True,
+            verify="full",
         ),
     )
 
@@ -114,6 +125,10 @@ def test_odd_file_names_arrive_as_they_are(pipeline: FakePipeline, name: str) ->
         ("--clip-length 1", "does not fit clips of 1 frames", "raise `--clip-length`"),
         ("--flow raft", "`--flow raft` and `--flow-weights FILE` go together", "give both"),
         ("-y -n", "`-n` and `-y` contradict each other", "give one of them"),
+        ("-x g", "`-x g` is no setting", "give it as `-x NAME=VALUE`"),
+        ("--cfr often", "`--cfr often` is not a number", "give it as 25, 29.97 or 30000/1001"),
+        ("--cfr 0", "`--cfr 0` is out of range", "use up to 1000"),
+        ("--lossless --crf 1", "`--lossless` and `--crf` contradict each other", "give one"),
     ],
 )
 def test_a_bad_value_is_refused_with_a_hint(
@@ -147,10 +162,36 @@ def test_the_source_may_be_a_pipe(pipeline: FakePipeline) -> None:
     assert pipeline.jobs == [(Path("-"), Path("out.mp4"), UpscaleConfig())]
 
 
-def test_the_target_may_not_be_a_pipe_for_now(pipeline: FakePipeline) -> None:
+def test_the_target_may_be_a_pipe(pipeline: FakePipeline) -> None:
     result = vsr("in.mp4", "-")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert pipeline.jobs == [(Path("in.mp4"), Path("-"), UpscaleConfig())]
+
+
+def test_video_and_events_do_not_share_standard_output(pipeline: FakePipeline) -> None:
+    result = vsr("in.mp4", "-", "--json")
+    assert (result.exit_code, result.stdout, pipeline.jobs) == (2, "", [])
+    assert "hint: use `--progress-file fd:3 3>events.ndjson`" in result.stderr
+
+
+def test_events_go_to_a_file_on_request(pipeline: FakePipeline, tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    pipeline.fail = lambda: raiser(InputError("it broke", hint="mend it"))
+    result = vsr("in.mp4", "-", "--progress-file", path)
+    assert (result.exit_code, result.stdout) == (3, "")
+    kinds = [json.loads(line)["type"] for line in path.read_text().splitlines()]
+    assert kinds == ["plan", "warning", "progress", "error"]
+    again = vsr("in.mp4", "out.mp4", "--json")
+    assert events(again)[-1]["type"] == "error"  # and on standard output afterwards
+
+
+@pytest.mark.parametrize("place", ["/no/such/folder/events", "fd:77", "fd:x"])
+def test_a_file_for_events_that_cannot_be_written_is_refused(
+    pipeline: FakePipeline, place: str
+) -> None:
+    result = vsr("in.mp4", "out.mp4", "--progress-file", place)
     assert (result.exit_code, pipeline.jobs) == (2, [])
-    assert "cannot be a pipe" in result.stderr
+    assert f"`--progress-file {place}` cannot be written to" in result.stderr
 
 
 @pytest.mark.parametrize(

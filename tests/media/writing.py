@@ -7,6 +7,7 @@ import numpy as np
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import Event, Notice, ignore
 from vsr_cli.media.frame import Plane
+from vsr_cli.media.grid import regular_frames
 from vsr_cli.media.reader import probe, read_frames
 from vsr_cli.media.writer import VideoWriter
 from vsr_cli.pixels import PixelLayout
@@ -34,7 +35,10 @@ def rewrite(
     info = probe(source)
     size = size or (info.height, info.width)
     with VideoWriter(target, info, size, config, source=source, report=events.append) as writer:
-        for index, frame in enumerate(read_frames(source, report=ignore)):
+        frames = regular_frames(
+            read_frames(source, report=ignore), writer.plan, info, events.append
+        )
+        for index, frame in enumerate(frames):
             planes = flat_planes(writer.layout, size, 40 + index)
             writer.write(writer.frame_like(frame, planes))
         writer.finish()

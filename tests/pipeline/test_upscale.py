@@ -15,6 +15,8 @@ from tests.conftest import Contents, MakeClip
 from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError, WeightsError
 from vsr_cli.events import Event, Plan, Progress
+from vsr_cli.media.codec import decode_rgb
+from vsr_cli.media.png import write_png
 from vsr_cli.pipeline.upscale import upscale_video
 
 Read = Callable[[Path], Contents]
@@ -228,6 +230,18 @@ def test_the_plan_says_once_what_was_chosen(
     assert plan.target_size == (192, 256)
     frames = [event.frame for event in events if isinstance(event, Progress)]
     assert frames == [1, 2, 3, 4, 5, 6]
+
+
+def test_images_become_images(tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig) -> None:
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(decode_rgb(make_clip(tmp_path / "in.mp4", num_frames=3))):
+        write_png(tmp_path / "frames" / f"{number + 1:05}.png", frame)
+    target = tmp_path / "out" / "%05d.png"
+    upscale_video(tmp_path / "frames" / "%05d.png", target, config)
+    names = sorted(path.name for path in target.parent.iterdir())
+    assert names == ["00001.png", "00002.png", "00003.png"]
+    (picture,) = decode_rgb(target.parent / "00003.png")
+    assert picture.shape == (192, 256, 3)
 
 
 def _lossless(config: UpscaleConfig) -> UpscaleConfig:

@@ -15,11 +15,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import TextIO
 
 import typer
 
 from vsr_cli import __version__
-from vsr_cli.errors import VsrError
+from vsr_cli.errors import ConfigError, VsrError
 from vsr_cli.events import Done, Event, Notice, Plan, Progress, Report
 
 JSON_VERSION = 1
@@ -43,11 +44,62 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
+class _JsonTarget:
+    """Where events go: standard output, a file, or nowhere."""
+
+    def __init__(self) -> None:
+        self.file: TextIO | None = None  # None: standard output
+        self.is_lost = False  # whoever read the file has left, which is no reason to stop
+
+    def write(self, line: str) -> None:
+        if self.file is None:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        elif not self.is_lost:
+            try:
+                self.file.write(line)
+                self.file.flush()
+            except OSError:
+                self.is_lost = True
+
+    def reset(self) -> None:
+        if self.file is not None:
+            with suppress(OSError):
+                self.file.close()
+        self.file, self.is_lost = None, False
+
+
+_json_target = _JsonTarget()
+
+
+def write_json_to(place: str | None) -> None:
+    """Let events of this command go to a file.
+
+    Args:
+        place: a path, or `fd:N` for a file that is open already; None: nowhere.
+
+    Raises:
+        ConfigError: it cannot be written to.
+    """
+    try:
+        if place is not None and place.startswith("fd:"):
+            number = os.dup(int(place[3:]))
+        else:
+            number = os.open(place or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        _json_target.file = os.fdopen(number, "w", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"`--progress-file {place}` cannot be written to",
+            why=reason,
+            hint="give a path, or `fd:3` with `3>events.ndjson`",
+        ) from error
+
+
 def say_json(kind: str, values: Mapping[str, object]) -> None:
     """Write one NDJSON event for programs; consumers ignore types and keys they do not know."""
     line = json.dumps({"type": kind, "v": JSON_VERSION, **values}, default=str)
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    _json_target.write(f"{line}\n")
 
 
 class user_errors(AbstractContextManager[None]):  # noqa: N801  reads as the verb it is used as
@@ -82,9 +134,12 @@ class user_errors(AbstractContextManager[None]):  # noqa: N801  reads as the ver
     ) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if error is None or isinstance(error, (typer.Exit, SystemExit, GeneratorExit)):
-            return
-        raise typer.Exit(self._explain(error)) from error
+        try:
+            if error is None or isinstance(error, (typer.Exit, SystemExit, GeneratorExit)):
+                return
+            raise typer.Exit(self._explain(error)) from error
+        finally:
+            _json_target.reset()
 
     def _explain(self, error: BaseException) -> int:
         """Print what there is to say and return the exit code."""

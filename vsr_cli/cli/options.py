@@ -32,6 +32,12 @@ Dtype = Annotated[
     DtypeChoice, typer.Option("--dtype", "--precision", help="Number format of networks.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")]
+ProgressFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH", help="Events as NDJSON into a file, or `fd:N`, an open one.", **RARE
+    ),
+]
 ResultAsJson = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only notes and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]

@@ -1,11 +1,13 @@
 """Options about what is written, and the `OutputConfig` they make."""
 
+from fractions import Fraction
 from typing import Annotated
 
 import typer
 
 from vsr_cli.cli.options import RARE
 from vsr_cli.config import Audio, OutputConfig, Subs, Verify
+from vsr_cli.errors import ConfigError
 
 
 def output_config(
@@ -47,6 +49,33 @@ def output_config(
             **RARE,
         ),
     ] = OutputConfig.pix_fmt,
+    enc_opt: Annotated[
+        list[str] | None,
+        typer.Option(
+            *("--enc-opt", "-x"), metavar="K=V", help="Setting of the encoder; repeat.", **RARE
+        ),
+    ] = None,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Lose nothing in coding: FFV1 in `.mkv`.", **RARE)
+    ] = OutputConfig.lossless,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            *("--format", "-f"),
+            metavar="NAME",
+            help="Container, as FFmpeg names it.",
+            show_default="by TARGET's extension; matroska for `-`",
+        ),
+    ] = OutputConfig.format,
+    cfr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Constant frames per second, such as 25 or 30000/1001.",
+            show_default="the source's times",
+            **RARE,
+        ),
+    ] = None,
     audio: Annotated[
         Audio, typer.Option(help="Sound: as it is, none, or encoded again.")
     ] = OutputConfig.audio,
@@ -82,6 +111,10 @@ def output_config(
         crf=crf,
         preset=preset,
         pix_fmt=pix_fmt,
+        options=tuple(map(_parse_setting, enc_opt or ())),
+        lossless=lossless,
+        format=format,
+        cfr=None if cfr is None else _parse_rate(cfr),
         overwrite=overwrite,
         audio=audio,
         subs=subs,
@@ -91,3 +124,20 @@ def output_config(
         strict_copy=strict_copy,
         verify=verify,
     )
+
+
+def _parse_setting(text: str) -> tuple[str, str]:
+    """`K=V`."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ConfigError(f"`-x {text}` is no setting", hint="give it as `-x NAME=VALUE`")
+    return name, value
+
+
+def _parse_rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(
+            f"`--cfr {text}` is not a number", hint="give it as 25, 29.97 or 30000/1001"
+        ) from error

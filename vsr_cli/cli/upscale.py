@@ -13,20 +13,23 @@ from vsr_cli.cli.console import (
     say_json,
     show_debug_log,
     user_errors,
+    write_json_to,
 )
-from vsr_cli.cli.options import AsJson, Quiet, Verbose
+from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
 from vsr_cli.cli.settings import MakeConfig, with_job_options
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Notice
 
 SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
+STDOUT = Path("-")
 DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"}
 
 EXAMPLES = """\b
 Examples:
   vsr upscale in.mp4 out.mp4
   vsr upscale in.avi out.mkv --steps 50 --scale 2
+  vsr upscale in.mp4 - | mpv -
   vsr upscale -n --json -- -odd-name.mov out.mp4
 """
 
@@ -46,18 +49,30 @@ def upscale(
         typer.Option("--dry-run", help="Check and say, write nothing."),
     ] = False,
     as_json: AsJson = False,
+    progress_file: ProgressFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
+    to_stdout, as_json = as_json, as_json or progress_file is not None
     with user_errors(verbose=verbose, as_json=as_json):
+        if progress_file is not None:
+            write_json_to(progress_file)
         if verbose:
             show_debug_log()
         config = make_config()
-        _refuse_pipe(target)
+        if to_stdout and progress_file is not None:
+            raise ConfigError("`--json` and `--progress-file` say the same", hint="give one")
+        if to_stdout and target == STDOUT:
+            write_json_to(None)
+            raise ConfigError(
+                "standard output cannot hold both video and events",
+                why="`-` writes the video there, and `--json` the events",
+                hint="use `--progress-file fd:3 3>events.ndjson`, or a file name",
+            )
         if skip_existing and config.output.overwrite:
             raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
-        if skip_existing and target.exists():
+        if skip_existing and target != STDOUT and target.exists():
             _skip(target, quiet=quiet, as_json=as_json)
         elif dry_run:
             _show_plan(source, target, config, quiet=quiet, as_json=as_json)
@@ -87,15 +102,6 @@ def run(
     report(done)
     if damage:
         raise typer.Exit(SOURCE_DAMAGED)
-
-
-def _refuse_pipe(target: Path) -> None:
-    if str(target) == "-":
-        raise ConfigError(
-            "the target cannot be a pipe",
-            why="`-` stands for a pipe, and this version writes files only",
-            hint="give the name of a file",
-        )
 
 
 def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:

@@ -151,9 +151,16 @@ def _choose_rate(
     if info.is_vfr:
         raise ConfigError(
             f"{container.for_people} has no times, and the source's frame rate varies",
-            hint=f"use `--cfr {info.rate}`, or write Matroska",
+            hint=f"use `--cfr {_usual_rate(info.rate)}`, or write Matroska",
         )
     return info.rate, True
+
+
+def _usual_rate(rate: Fraction) -> Fraction:
+    """The next higher of the rates that films and cameras have."""
+    whole = [Fraction(n) for n in (12, 15, 24, 25, 30, 50, 60)]
+    usual = whole + [Fraction(n * 1000, 1001) for n in (24, 30, 60)]
+    return min((n for n in usual if n >= rate), default=rate)
 
 
 def _lost_hdr(codec: str, layout: PixelLayout, info: VideoInfo) -> str | None:

@@ -94,6 +94,8 @@ def layout_of(pix_fmt: str) -> PixelLayout | None:
     """The layout of a planar format as PyAV names it; None for every other format."""
     fmt = av.VideoFormat(pix_fmt, 16, 16)
     parts = [part for part in fmt.components if not part.is_alpha]
+    if not parts:  # in the memory of some device
+        return None
     depth = parts[0].bits
     shared = len({part.plane for part in parts}) < len(parts) or len(parts) == 2
     if fmt.has_palette or fmt.is_big_endian or (not fmt.is_planar and len(parts) > 1) or shared:

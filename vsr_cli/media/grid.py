@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from math import floor, lcm
+from math import ceil, lcm
 
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.encoder import EncoderPlan
@@ -32,7 +32,7 @@ def regular_frames(
     place = error = Fraction(0)
     for frame in frames:
         time = (frame.pts * frame.time_base - info.origin) * plan.rate  # in places
-        nearest = Fraction(floor(time + Fraction(1, 2)))
+        nearest = Fraction(ceil(time - Fraction(1, 2)))
         if held is not None and nearest <= place:
             num_dropped += 1
             if abs(time - nearest) < error:

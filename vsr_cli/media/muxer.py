@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Report
-from vsr_cli.media.containers import container_of, muxer_options
+from vsr_cli.media.containers import Container, container_of, muxer_options
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.others import OtherStreams, read_again
@@ -22,7 +22,7 @@ from vsr_cli.media.source import open_source
 from vsr_cli.media.streams import StreamCopier
 from vsr_cli.media.tags import copy_tags, set_timecode
 from vsr_cli.media.target import Place, StandardOutput, TargetFile, output_errors
-from vsr_cli.media.verify import Times, Written, find_problem
+from vsr_cli.media.verify import Times, Written, find_problem, find_size_problem
 
 AddPicture = Callable[[OutputContainer], VideoStream]
 
@@ -70,6 +70,7 @@ class Muxer:
             else TargetFile(target, overwrite=config.overwrite, temp=temp)
         )
         self._times = Times()
+        self._num_bytes = 0  # of the picture
         self._resources = ExitStack()
         try:
             with output_errors(f"`{target}` cannot be written"):
@@ -115,9 +116,11 @@ class Muxer:
             tick = packet.time_base
             self._times.add(packet.pts * tick, (packet.duration or 0) * tick)
         with output_errors(f"`{self._target}` cannot be written"):
+            self._place.start()
             if packet.dts is not None:
                 self._copier.copy_until(packet.dts * packet.time_base)
             packet.stream = self._stream
+            self._num_bytes += packet.size
             self._output.mux(packet)
 
     def finish(self) -> None:
@@ -133,7 +136,7 @@ class Muxer:
             self._copier.copy_until(None)
             self._output.close()
         if self._place.readable and self._config.verify != "off":
-            self._verify(self._place.readable)
+            self._verify(self._place.readable, container_of(self._target, self._config))
         self._place.publish()
 
     def _close(self) -> None:
@@ -141,7 +144,7 @@ class Muxer:
         with suppress(av.FFmpegError, OSError, ValueError):
             self._output.close()
 
-    def _verify(self, path: Path) -> None:
+    def _verify(self, path: Path, container: Container) -> None:
         written = Written(
             picture=self._stream.index,
             step=1 / self._plan.rate,
@@ -150,7 +153,10 @@ class Muxer:
         )
         hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
         try:
-            problem = find_problem(path, written, decode=self._config.verify == "full")
+            if container.name == "rawvideo":  # has nothing that could be read
+                problem = find_size_problem(path, self._num_bytes)
+            else:
+                problem = find_problem(path, written, decode=self._config.verify == "full")
         except (InputError, av.FFmpegError) as error:
             self._place.keep_failed()
             raise VerificationError(

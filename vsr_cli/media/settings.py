@@ -58,7 +58,7 @@ def encoder_settings(
         settings["chroma_sample_location"] = layout.siting
     if container == "avi":
         settings["bf"] = "0"  # AVI cannot say that pictures are shown in another order
-    _add(settings, hdr_settings(codec.name, info))
+    _add(settings, hdr_settings(codec.name, layout, info))
     _add(settings, dict(config.options))
     return settings
 
@@ -67,13 +67,15 @@ def is_hdr(info: VideoInfo) -> bool:
     return info.color.transfer in (PQ, HLG)
 
 
-def hdr_settings(codec: str, info: VideoInfo) -> dict[str, str]:
+def hdr_settings(codec: str, layout: PixelLayout, info: VideoInfo) -> dict[str, str]:
     """What makes an encoder write HDR metadata; nothing where there is none or no way to."""
     hdr = info.hdr
     if codec == "libx265" and is_hdr(info):
         parts = ["repeat-headers=1"]
-        if info.color.transfer == PQ:
-            parts += ["hdr10=1", "hdr10-opt=1"]
+        if info.color.transfer == PQ and layout.depth == 10:
+            parts.append("hdr10-opt=1")
+        if info.color.transfer == PQ and hdr:
+            parts.append("hdr10=1")
         if hdr and hdr.max_cll is not None:
             parts.append(f"max-cll={hdr.max_cll},{hdr.max_fall or 0}")
         if hdr and (display := _mastering_display(hdr, 50_000, 10_000)):

@@ -4,7 +4,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -139,6 +139,9 @@ class Place(Protocol):
             options: of the muxer.
         """
 
+    def start(self) -> None:
+        """Let bytes out, from the first picture on; before there is only a header."""
+
     def discard(self) -> None:
         """Remove what was written, unless it has its name."""
 
@@ -154,21 +157,43 @@ class StandardOutput:
 
     readable = None
 
+    def __init__(self) -> None:
+        self._waiting: list[bytes] | None = []  # written before `start`
+        self._pipe = -1
+
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
         sys.stdout.flush()
-        self._pipe = os.fdopen(os.dup(1), "wb", buffering=0)
+        self._pipe = os.dup(1)
         os.dup2(2, 1)
-        return av.open(self._pipe, "w", format=container, container_options=options)
+        # Each packet goes at once: whoever shows them does not wait.
+        options = {**options, "flush_packets": "1"}
+        return av.open(self, "w", format=container, container_options=options)
+
+    def write(self, data: bytes) -> int:
+        """Take bytes from FFmpeg."""
+        if self._waiting is not None:
+            self._waiting.append(bytes(data))
+            return len(data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._pipe, left) :]
+        return len(data)
+
+    def start(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.write(b"".join(waiting or []))
 
     def discard(self) -> None:
-        with suppress(OSError):
-            self._pipe.close()
+        if self._pipe >= 0:
+            os.dup2(self._pipe, 1)
+            os.close(self._pipe)
+            self._pipe = -1
 
     def keep_failed(self) -> Path:
         raise ValueError("what went into a pipe cannot be kept")
 
     def publish(self) -> None:
-        self._pipe.close()
+        """Nothing: all of it is with the next program already."""
 
 
 class TargetFile:
@@ -193,6 +218,9 @@ class TargetFile:
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
         return av.open(f"file:{self.temp}", "w", format=container, container_options=options)
+
+    def start(self) -> None:
+        """Nothing: the file is hidden."""
 
     def discard(self) -> None:
         """Remove the hidden file, if there still is one."""

@@ -99,6 +99,12 @@ def find_problem(path: Path, written: Written, *, decode: bool) -> str | None:
     return None
 
 
+def find_size_problem(path: Path, num_bytes: int) -> str | None:
+    """What is wrong with a file that holds nothing but samples."""
+    found = path.stat().st_size
+    return None if found == num_bytes else f"{found} bytes instead of {num_bytes}"
+
+
 def _find_damage(container: InputContainer, written: Written) -> str | None:
     """What decoding every picture brings to light."""
     stream = container.streams[written.picture]
