@@ -1,7 +1,22 @@
 """Ending a job where it can go on later, instead of where a signal happens to find it."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+_left: ContextVar[threading.Event | None] = ContextVar("_left", default=None)
+
+
+def leave_when(event: threading.Event) -> None:
+    """Say that nobody needs what this thread does any more once `event` is set."""
+    _left.set(event)
+
+
+def is_left() -> bool:
+    """Whether nobody needs what this thread does; whatever waits for long asks now and then."""
+    event = _left.get()
+    return event is not None and event.is_set()
 
 
 class Stopped(KeyboardInterrupt):

@@ -1,9 +1,11 @@
+import os
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from vsr_cli.media.source import Pipe
 from vsr_cli.pipeline.ahead import run_ahead
 
 
@@ -56,3 +58,16 @@ def test_the_next_item_is_made_while_the_last_one_is_in_use() -> None:
     items = run_ahead(make(), 1)
     assert next(items) == 1
     assert second_begun.wait(timeout=10)
+
+
+def test_a_read_that_waits_for_a_pipe_is_given_up() -> None:
+    reading, writing = os.pipe()
+    pipe = Pipe(reading)
+    os.write(writing, b"first")
+    items = run_ahead(iter(lambda: pipe.read(10), b""), 1)
+    assert next(items) == b"first"
+    started = time.monotonic()
+    items.close()
+    assert time.monotonic() - started < 5
+    os.close(reading)
+    os.close(writing)

@@ -14,6 +14,7 @@ from av.container import InputContainer
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.stopping import is_left
 
 STDIN = Path("-")
 EVERYTHING = InputConfig()  # the whole source, as it says it is
@@ -55,7 +56,10 @@ def open_source(source: Path, config: InputConfig = EVERYTHING) -> Iterator[Inpu
 
 
 class Pipe:
-    """A pipe as PyAV reads it; `close` ends a read that waits, from whatever thread."""
+    """A pipe as PyAV reads it.
+
+    A read that waits ends with `close`, from whatever thread, or when its own thread is left.
+    """
 
     def __init__(self, descriptor: int) -> None:
         """Read from `descriptor`, which stays the caller's."""
@@ -65,7 +69,7 @@ class Pipe:
 
     def read(self, size: int) -> bytes:
         """Some bytes, none at the end."""
-        while not self._closed.is_set():
+        while not self._closed.is_set() and not is_left():
             # Only sockets can be waited for on Windows.
             if os.name == "posix" and not select.select([self._descriptor], [], [], _PATIENCE)[0]:
                 continue

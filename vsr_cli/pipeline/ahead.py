@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from vsr_cli.stopping import leave_when
+
 T = TypeVar("T")
 
 
@@ -20,12 +22,14 @@ def run_ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
     """Iterate in a thread that is at most `size` items ahead; order and errors are kept.
 
     Closing the returned generator, also by an error in what consumes it, ends the thread and waits
-    for it, so that nothing still reads from files that are about to be closed.
+    for it, so that nothing still reads from files that are about to be closed. A read from a pipe
+    that waits is given up.
     """
     ready: queue.Queue[T | _End] = queue.Queue(maxsize=size)
     stopped = threading.Event()
 
     def work() -> None:
+        leave_when(stopped)
         end = _End()
         try:
             for item in items:
