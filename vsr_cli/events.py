@@ -28,6 +28,8 @@ class Plan:
     codec: str
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
+    memory_gb: float | None = None  # of the device at the peak, as planned
+    free_memory_gb: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report
+from vsr_cli.stopping import Stop
 
 
 @dataclass
@@ -19,7 +20,13 @@ class FakePipeline:
     fail: Callable[[], object] = lambda: None  # called in the middle of the job
 
     def upscale_video(
-        self, source: Path, target: Path, config: UpscaleConfig, *, report: Report
+        self,
+        source: Path,
+        target: Path,
+        config: UpscaleConfig,
+        *,
+        report: Report,
+        stop: Stop | None = None,
     ) -> Done:
         self.jobs.append((source, target, config))
         report(plan_of(source, target))
@@ -29,6 +36,19 @@ class FakePipeline:
         self.fail()
         report(Progress(stage="upscale", frame=3, num_frames=3, seconds=6.0))
         return Done(target=target, frames_in=3, frames_out=3, width=256, height=192, seconds=6.0)
+
+    def upscaler(self, config: UpscaleConfig, *, stop: Stop | None = None) -> "FakeUpscaler":
+        """In the place of `Upscaler`."""
+        return FakeUpscaler(self, config)
+
+
+@dataclass
+class FakeUpscaler:
+    pipeline: FakePipeline
+    config: UpscaleConfig
+
+    def upscale(self, source: Path, target: Path, *, report: Report) -> Done:
+        return self.pipeline.upscale_video(source, target, self.config, report=report)
 
 
 def plan_of(source: Path, target: Path) -> Plan:

@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from vsr_cli import __version__
+from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
 from vsr_cli.cli.evaluate import evaluate
+from vsr_cli.cli.jobs import jobs_app
 from vsr_cli.cli.probe import probe
 from vsr_cli.cli.report import bench
 from vsr_cli.cli.upscale import EXAMPLES, upscale
@@ -21,12 +23,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text
 )
 app.command(epilog=EXAMPLES)(upscale)
+app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command()(probe)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(degrade)
 app.command()(bench)
 app.add_typer(weights_app, name="weights")
+app.add_typer(jobs_app, name="jobs")
 
 
 def main() -> None:

@@ -4,38 +4,31 @@ import json
 import logging
 import os
 import platform
-import signal
+import shlex
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 import typer
 
 from vsr_cli import __version__
+from vsr_cli.cli.signals import INTERRUPTED, Signals
 from vsr_cli.errors import ConfigError, VsrError
 from vsr_cli.events import Done, Event, Notice, Plan, Progress, Report
+from vsr_cli.stopping import Stop, Stopped
 
 JSON_VERSION = 1
 SECONDS_BETWEEN_LINES = 10.0  # of progress, where no bar can be drawn
 
 INTERNAL_ERROR = 1  # exit codes that are no VsrError; 128 + number of the signal
-INTERRUPTED = 130
-TERMINATED = 143
 BROKEN_PIPE = 141
-
-SignalHandler = Callable[[int, FrameType | None], object] | int | None
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised where Ctrl-C would be, so that both clean up alike."""
 
 
 def say(line: str) -> None:
@@ -102,29 +95,27 @@ def say_json(kind: str, values: Mapping[str, object]) -> None:
     _json_target.write(f"{line}\n")
 
 
-class user_errors(AbstractContextManager[None]):  # noqa: N801  reads as the verb it is used as
+class user_errors(AbstractContextManager["user_errors"]):  # noqa: N801  reads as the verb it is used as
     """Turn whatever ends a command early into a message and an exit code.
 
     Known errors print what, why and what to do; a bug prints one line and leaves a crash log.
-    The first Ctrl-C or SIGTERM lets the command clean up, a second Ctrl-C ends it at once.
+    The first Ctrl-C or SIGTERM lets the command clean up, a second one ends it at once.
 
     Args:
         verbose: a bug shows its traceback as well.
         as_json: errors are also written to stdout as an `error` event.
+        stop: asked first, so that a job can end where it can go on later.
     """
 
-    def __init__(self, *, verbose: bool = False, as_json: bool = False) -> None:
+    def __init__(
+        self, *, verbose: bool = False, as_json: bool = False, stop: Stop | None = None
+    ) -> None:
         self.verbose, self.as_json = verbose, as_json
-        self._handlers: dict[int, SignalHandler] = {}
+        self._signals = Signals(stop, say)
 
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may set handlers
-        # A job started with `nohup` or `&` ignores SIGINT and must go on doing so.
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt_once)
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, _terminate)
+    def __enter__(self) -> Self:
+        self._signals.__enter__()
+        return self
 
     def __exit__(
         self,
@@ -132,16 +123,15 @@ class user_errors(AbstractContextManager[None]):  # noqa: N801  reads as the ver
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._signals.__exit__(kind, error, trace)
         try:
             if error is None or isinstance(error, (typer.Exit, SystemExit, GeneratorExit)):
                 return
-            raise typer.Exit(self._explain(error)) from error
+            raise typer.Exit(self.explain(error)) from error
         finally:
             _json_target.reset()
 
-    def _explain(self, error: BaseException) -> int:
+    def explain(self, error: BaseException) -> int:
         """Print what there is to say and return the exit code."""
         if isinstance(error, BrokenPipeError):
             _discard_output()
@@ -157,20 +147,21 @@ class user_errors(AbstractContextManager[None]):  # noqa: N801  reads as the ver
             code, name = error.exit_code, type(error).__name__.removesuffix("Error").upper()
             what, why, hint = str(error), error.why, error.hint
         elif isinstance(error, KeyboardInterrupt):
-            terminated = isinstance(error, Terminated)
-            code, name = (TERMINATED, "TERMINATED") if terminated else (INTERRUPTED, "INTERRUPTED")
+            code = self._signals.exit_code
+            name = "INTERRUPTED" if code == INTERRUPTED else "TERMINATED"
             what, why, hint = "stopped before the end", None, None
+            if isinstance(error, Stopped) and error.num_frames:
+                why = f"{error.num_frames} frames are done, and kept"
+                hint = f"to go on, run `{shlex.join(['vsr', *sys.argv[1:]])}`"
         else:
             code, name = INTERNAL_ERROR, "INTERNAL"
             what, why = "internal error", _summary(error)
             hint = f"please report it with `{write_crash_log(error)}`"
             if self.verbose:
                 say("".join(traceback.format_exception(error)).rstrip())
-        say(f"error: {what}")
-        if why:
-            say(f"why: {why}")
-        if hint:
-            say(f"hint: {hint}")
+        for name_of_line, text in (("error", what), ("why", why), ("hint", hint)):
+            if text:
+                say(f"{name_of_line}: {_on_one_line(text)}")
         if self.as_json:
             values = {"exit": code, "code": f"E_{name}", "what": what, "why": why, "hint": hint}
             say_json("error", values)
@@ -359,8 +350,20 @@ def plan_lines(plan: Plan) -> list[str]:
         f" in {plan.dtype}",
         f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
         f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
+        *_memory_line(plan),
         *(f"  {reason}" for reason in plan.reasons),
     ]
+
+
+def _memory_line(plan: Plan) -> list[str]:
+    if plan.memory_gb is None or plan.free_memory_gb is None:
+        return []
+    return [f"about {plan.memory_gb:.1f} GB of memory, {plan.free_memory_gb:.1f} GB are free"]
+
+
+def _on_one_line(text: str) -> str:
+    """Text with what would move the cursor written out, as names of files may hold it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _summary(error: BaseException) -> str:
@@ -375,13 +378,3 @@ def _discard_output() -> None:
         with suppress(OSError, ValueError):  # a stream in memory has no descriptor
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    say("stopping; press Ctrl-C again to stop at once")
-    raise KeyboardInterrupt
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated

@@ -9,6 +9,7 @@ from typing import Annotated, Concatenate, ParamSpec
 import typer
 
 from vsr_cli.cli.options_input import input_config
+from vsr_cli.cli.options_job import job_config
 from vsr_cli.cli.options_model import upscale_config
 from vsr_cli.cli.options_output import output_config
 from vsr_cli.config import UpscaleConfig
@@ -44,6 +45,7 @@ def with_job_options(
     own = list(inspect.signature(command).parameters.values())[1:]
     source = _options(input_config)
     output, model = _options(output_config), _options(upscale_config)
+    job = _options(job_config)
     help_all = inspect.Parameter(
         "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
     )
@@ -52,6 +54,7 @@ def with_job_options(
         *model.values(),
         *source.values(),
         *output.values(),
+        *job.values(),
         *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
         help_all,
     ]
@@ -61,11 +64,16 @@ def with_job_options(
         kwargs.pop("help_all", None)
         of_source = {name: kwargs.pop(name) for name in source if name in kwargs}
         of_output = {name: kwargs.pop(name) for name in output if name in kwargs}
+        of_job = {name: kwargs.pop(name) for name in job if name in kwargs}
         of_model = {name: kwargs.pop(name) for name in model if name in kwargs}
 
         def make_config() -> UpscaleConfig:
             config = upscale_config(output_config(**of_output), **of_model)  # type: ignore[arg-type]
-            return replace(config, input=input_config(**of_source))  # type: ignore[arg-type]
+            return replace(
+                config,
+                input=input_config(**of_source),  # type: ignore[arg-type]
+                job=job_config(**of_job),  # type: ignore[arg-type]
+            )
 
         command(make_config, *args, **kwargs)
 

@@ -1,5 +1,6 @@
 """`vsr upscale`: options become an `UpscaleConfig`, the pipeline does the work."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from vsr_cli.cli.console import (
     both,
     json_lines,
+    plan_lines,
     progress_bar,
     say,
     say_json,
@@ -20,6 +22,7 @@ from vsr_cli.cli.settings import MakeConfig, with_job_options
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Notice
+from vsr_cli.stopping import Stop
 
 SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
 STDOUT = Path("-")
@@ -54,8 +57,9 @@ def upscale(
     verbose: Verbose = False,
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
+    stop = Stop()
     to_stdout, as_json = as_json, as_json or progress_file is not None
-    with user_errors(verbose=verbose, as_json=as_json):
+    with user_errors(verbose=verbose, as_json=as_json, stop=stop):
         if progress_file is not None:
             write_json_to(progress_file)
         if verbose:
@@ -77,11 +81,17 @@ def upscale(
         elif dry_run:
             _show_plan(source, target, config, quiet=quiet, as_json=as_json)
         else:
-            run(source, target, config, quiet=quiet, as_json=as_json)
+            run(source, target, config, quiet=quiet, as_json=as_json, stop=stop)
 
 
 def run(
-    source: Path, target: Path, config: UpscaleConfig, *, quiet: bool, as_json: bool = False
+    source: Path,
+    target: Path,
+    config: UpscaleConfig,
+    *,
+    quiet: bool,
+    as_json: bool = False,
+    stop: Stop | None = None,
 ) -> None:
     """Upscale one video and show how it goes.
 
@@ -98,7 +108,7 @@ def run(
 
     with progress_bar(quiet=quiet) as show:
         report = both(both(show, json_lines) if as_json else show, notice_damage)
-        done = upscale_video(source, target, config, report=report)
+        done = upscale_video(source, target, config, report=report, stop=stop)
     report(done)
     if damage:
         raise typer.Exit(SOURCE_DAMAGED)
@@ -114,39 +124,19 @@ def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:
 def _show_plan(
     source: Path, target: Path, config: UpscaleConfig, *, quiet: bool, as_json: bool
 ) -> None:
-    """Check both ends of the job without loading a model: the encoder is opened, and let go.
+    """Check both ends of the job and say what would be done; no model is loaded.
 
     Raises:
         VsrError: the source cannot be read, or the target not be written.
     """
-    from vsr_cli.media.reader import open_video
-    from vsr_cli.media.target import check_target
-    from vsr_cli.media.writer import VideoWriter
+    from vsr_cli.pipeline.upscale import Upscaler
 
-    with progress_bar(quiet=quiet) as show, open_video(source, config.input) as video:
+    with progress_bar(quiet=quiet) as show:
         report = both(show, json_lines) if as_json else show
-        info = video.info
-        check_target(target, source, config.output)
-        size = height, width = config.target_size(info.height, info.width)
-        with VideoWriter(
-            target, info, size, config.output, source=video.others, report=report
-        ) as writer:
-            codec, pix_fmt = writer.codec, writer.pix_fmt
+        plan = Upscaler(config).plan(source, target, report=report)
     if not quiet:
-        frames = "" if info.num_frames is None else f", {info.num_frames} frames"
-        say(f"`{source}` {info.width}x{info.height}, {info.codec} {info.pix_fmt}{frames}")
-        say(f"would write `{target}` {width}x{height}, {codec} {pix_fmt}")
-        if info.color_reason:
-            say(f"  {info.color_reason}")
+        for line in plan_lines(plan):
+            say(line)
+        say("nothing is written: this is a dry run")
     if as_json:
-        values = {
-            "source": source,
-            "target": target,
-            "source_size": (info.height, info.width),
-            "target_size": (height, width),
-            "num_frames": info.num_frames,
-            "codec": codec,
-            "pix_fmt": pix_fmt,
-            "dry_run": True,
-        }
-        say_json("plan", values)
+        say_json("plan", {**asdict(plan), "dry_run": True})

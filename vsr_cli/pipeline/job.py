@@ -4,17 +4,19 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsr_cli.config import JobConfig, OutputConfig
-from vsr_cli.errors import OutputError
+from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.containers import container_of
 from vsr_cli.media.target import output_errors
 from vsr_cli.pipeline.manifest import Manifest
 
 SUFFIX = ".vsr-job"
+LOCK = "lock"  # held by the run that is at work
 RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm"})  # FFmpeg's names of containers
 LONGEST_NAME = 255  # bytes, on every usual file system
 
@@ -82,7 +84,7 @@ class Job:
     def keep_only(self, names: tuple[str, ...]) -> None:
         """Remove what no checkpoint needs any more."""
         for path in self.folder.iterdir():
-            if path.name not in (*names, "lock", self.manifest_path.name):
+            if path.name not in (*names, LOCK, self.manifest_path.name):
                 path.unlink()
 
     def remove(self) -> None:
@@ -130,9 +132,63 @@ def open_job(target: Path, config: JobConfig) -> Iterator[Job]:
                 job.remove()
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundJob:
+    """An unfinished job as one finds it."""
+
+    folder: Path
+    source: str | None  # None: nothing is written down yet
+    num_frames: int  # that are done
+    num_bytes: int  # on disk
+    is_busy: bool
+
+
+def find_jobs(folders: Sequence[Path], *, recursive: bool) -> list[FoundJob]:
+    """The jobs in these folders.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    found = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"`{folder}` is not a folder that exists", hint="check the path")
+        pattern = f"*{SUFFIX}"
+        for path in sorted(folder.rglob(pattern) if recursive else folder.glob(pattern)):
+            if path.is_dir() and (path / LOCK).exists():  # nothing else is called a job
+                found.append(_describe(path))
+    return found
+
+
+def remove_job(folder: Path) -> bool:
+    """Remove a job unless it is at work; returns whether it is gone."""
+    try:
+        with _locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    except JobBusyError:
+        return False
+    return True
+
+
+def _describe(folder: Path) -> FoundJob:
+    source, num_frames, is_busy = None, 0, False
+    with suppress(InputError):  # damaged, or of another version: it can still be removed
+        if (manifest := Job(Path(), folder).read()) is not None:
+            source, num_frames = manifest.path, manifest.checkpoint.num_frames
+    try:
+        with _locked(folder):
+            pass
+    except JobBusyError:
+        is_busy = True
+    num_bytes = sum(path.stat().st_size for path in folder.glob("*"))
+    return FoundJob(
+        folder=folder, source=source, num_frames=num_frames, num_bytes=num_bytes, is_busy=is_busy
+    )
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    path = folder / "lock"
+    path = folder / LOCK
     busy = JobBusyError(
         f"another run is at work on `{folder.name.removesuffix(SUFFIX)}`",
         why=f"it holds `{folder}`",

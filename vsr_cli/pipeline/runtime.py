@@ -37,6 +37,8 @@ class Runtime:
     clip_length: int
     tile_size: int | None  # latent pixels; None: the whole frame at once
     reasons: tuple[str, ...]
+    needed: int | None = None  # bytes at the peak, as planned
+    free: int | None = None  # bytes of the device, when it was planned
 
 
 def plan_runtime(config: UpscaleConfig, lr_size: tuple[int, int], steps: int) -> Runtime:
@@ -53,11 +55,13 @@ def plan_runtime(config: UpscaleConfig, lr_size: tuple[int, int], steps: int) ->
     """
     device, why_device = choose_device(config.device)
     dtype, why_dtype = choose_dtype(config.dtype, device)
-    budget = SHARE_OF_FREE_MEMORY * free_memory(device)
-    half_budget = int(budget / (2 if dtype == torch.float32 else 1))
+    free = free_memory(device)
+    width = 2 if dtype == torch.float32 else 1  # of numbers, against half precision
+    half_budget = int(SHARE_OF_FREE_MEMORY * free / width)
     length, tile, why_fit = fit_memory(config, lr_size, steps, half_budget)
     reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
-    return Runtime(device, dtype, length, tile, reasons)
+    needed = width * _bytes_needed(lr_size, length, tile, steps)
+    return Runtime(device, dtype, length, tile, reasons, needed, free)
 
 
 def choose_device(name: str) -> tuple[torch.device, str]:
@@ -127,7 +131,7 @@ def fit_memory(
     asked, tile = config.clip.length, config.tile
     if tile:
         return asked, tile // 8, ""
-    once = pixels * (BYTES_PER_PIXEL + steps * BYTES_PER_PIXEL_AND_STEP)
+    once = _bytes_needed(lr_size, 0, None, steps)
     fits = (budget - once) // (pixels * BYTES_PER_PIXEL_AND_FRAME)
     if fits >= asked:
         return asked, None, ""
@@ -143,6 +147,14 @@ def fit_memory(
         )
     why = f"tiles of {8 * side} pixels: two whole frames do not fit into the free memory"
     return 2, side, why
+
+
+def _bytes_needed(lr_size: tuple[int, int], length: int, tile: int | None, steps: int) -> int:
+    """What clips of so many frames take, in half precision."""
+    if tile is not None:
+        return _bytes_in_tiles(lr_size, tile, steps)
+    once = BYTES_PER_PIXEL + steps * BYTES_PER_PIXEL_AND_STEP
+    return lr_size[0] * lr_size[1] * (once + length * BYTES_PER_PIXEL_AND_FRAME)
 
 
 def _bytes_in_tiles(lr_size: tuple[int, int], side: int, steps: int) -> int:

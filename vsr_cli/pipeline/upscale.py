@@ -342,6 +342,8 @@ class Upscaler:
             codec=coding.codec,
             pix_fmt=coding.pix_fmt,
             reasons=runtime.reasons + coding.reasons,
+            memory_gb=None if runtime.needed is None else round(runtime.needed / 1e9, 2),
+            free_memory_gb=None if runtime.free is None else round(runtime.free / 1e9, 2),
         )
 
 

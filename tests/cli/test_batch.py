@@ -1,0 +1,172 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.cli.fakes import FakePipeline
+from tests.conftest import MakeClip
+from vsr_cli.cli.app import app
+from vsr_cli.cli.sources import target_name
+from vsr_cli.errors import InputError
+from vsr_cli.events import Notice
+from vsr_cli.pipeline.job import JobBusyError
+
+NAME = ("--name", "{stem}_up{ext}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three videos, one of them deeper, and a text."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.mp4", "in/b.flv", "in/deep/c.MKV", "in/notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    return tmp_path
+
+
+def batch(*arguments: str | Path, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(app, ["batch", "-o", "out", *map(str, arguments)], input=stdin)
+
+
+def events(result: Result, kind: str) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    return [event for event in found if event["type"] == kind]
+
+
+def pairs(pipeline: FakePipeline) -> list[tuple[str, str]]:
+    return [(str(source), str(target)) for source, target, _ in pipeline.jobs]
+
+
+def test_a_folder_is_upscaled_into_another(folder: Path, pipeline: FakePipeline) -> None:
+    result = batch("in", *NAME)
+    assert result.exit_code == 0, result.stderr
+    assert pairs(pipeline) == [("in/a.mp4", "out/a_up.mp4"), ("in/b.flv", "out/b_up.mkv")]
+    assert "2 videos: 2 done" in result.stderr
+
+
+def test_folders_within_folders_keep_their_places(folder: Path, pipeline: FakePipeline) -> None:
+    assert batch("in", "--recursive", *NAME).exit_code == 0
+    assert pairs(pipeline)[-1] == ("in/deep/c.MKV", "out/deep/c_up.mkv")
+
+
+@pytest.mark.parametrize(("option", "end"), [((), b"\n"), (("-0",), b"\0")])
+def test_a_list_and_patterns_name_sources_once(
+    folder: Path, pipeline: FakePipeline, option: tuple[str, ...], end: bytes
+) -> None:
+    odd = Path("in/two words\n.mp4" if option else "in/-dash %d.mp4")
+    odd.write_text("")
+    listed = b"in/b.flv" + end + str(odd).encode() + end
+    result = batch("in/?.mp4", "in/b.flv", "--jobs-file", "-", *option, *NAME, stdin=listed)
+    assert result.exit_code == 0, result.stderr
+    assert [source for source, _ in pairs(pipeline)] == ["in/a.mp4", "in/b.flv", str(odd)]
+
+
+def test_what_is_finished_is_skipped_and_one_failure_stops_nothing(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out/a_up.mp4").write_text("mine")
+
+    def fail() -> None:
+        if pipeline.jobs[-1][0] == Path("in/b.flv"):
+            raise InputError("it broke")
+
+    pipeline.fail = fail
+    result = batch("in", "-r", "--json", *NAME)
+    assert result.exit_code == 9
+    assert [(file["status"], file["exit"]) for file in events(result, "file")] == [
+        ("skipped", 0),
+        ("failed", 3),
+        ("done", 0),
+    ]
+    assert events(result, "summary")[0]["failed"] == 1
+    assert (folder / "out/a_up.mp4").read_text() == "mine"
+    assert "error: it broke" in result.stderr
+
+
+def test_the_first_failure_ends_a_batch_where_that_is_asked_for(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    pipeline.fail = fail
+    assert batch("in", "--fail-fast", *NAME).exit_code == 9
+    assert len(pipeline.jobs) == 1
+    assert batch("in", *NAME).exit_code == 9
+    assert len(pipeline.jobs) == 3
+
+
+def test_a_video_that_another_batch_is_at_is_left_to_it(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    def fail() -> None:
+        raise JobBusyError("another run")
+
+    pipeline.fail = fail
+    result = batch("in", "--json", *NAME)
+    assert result.exit_code == 0
+    assert {file["status"] for file in events(result, "file")} == {"busy"}
+
+
+def test_a_damaged_source_is_told_by_the_exit_code(folder: Path, pipeline: FakePipeline) -> None:
+    pipeline.notices = [Notice(code="W_INPUT_DAMAGED", text="holes")]
+    assert batch("in/a.mp4", *NAME).exit_code == 8
+
+
+def test_two_sources_never_become_one_target(folder: Path, pipeline: FakePipeline) -> None:
+    result = batch("in", "--name", "same.mp4", "--json")
+    assert result.exit_code == 9
+    assert [file["exit"] for file in events(result, "file")] == [0, 2]
+    assert "would both become `out/same.mp4`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no video was given"),
+        (("empty",), "`empty` holds no video"),
+        (("*.nothing",), "no file is called like"),
+        (("in", "--name", "{stem}_{frames}"), "has an unknown field `frames`"),
+        (("in", "--name", "{stem"), "is no template"),
+        (("in", "--name", "../{name}"), "is no file name"),
+        (("in", "--name", "{stem.__class__}"), "has an unknown field"),
+    ],
+)
+def test_what_makes_no_batch_is_refused(
+    folder: Path, pipeline: FakePipeline, arguments: tuple[str, ...], message: str
+) -> None:
+    Path("empty").mkdir()
+    result = batch(*arguments)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert message in result.stderr
+
+
+def test_an_empty_list_is_nothing_to_do(folder: Path, pipeline: FakePipeline) -> None:
+    assert batch("--jobs-file", "-").exit_code == 0
+
+
+def test_a_name_tells_the_size_of_the_target(
+    tmp_path: Path, make_clip: MakeClip, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_clip(Path("a.mp4"), num_frames=2)
+    Path("b.mp4").write_text("no video")
+    result = batch("a.mp4", "b.mp4", "--scale", "2", "--json")
+    assert result.exit_code == 9
+    assert pairs(pipeline) == [("a.mp4", "out/a_96p.mp4")]
+    assert [file["exit"] for file in events(result, "file")] == [0, 3]
+
+
+def test_what_cannot_be_written_becomes_matroska() -> None:
+    assert target_name("{stem}{ext}", Path("x.y.WMV"), (0, 0)) == "x.y.mkv"
+    assert target_name("{name}-{width}x{height}.mp4", Path("x.MOV"), (2, 3)) == "x.MOV-3x2.mp4"
+
+
+def test_standard_input_is_left_alone_without_a_list(
+    folder: Path, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("for the next command"))
+    assert batch("in", *NAME).exit_code == 0

@@ -1,0 +1,199 @@
+"""`vsr batch`: many videos with one model, each on its own; safe to run again, or twice at once."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vsr_cli.cli.console import (
+    both,
+    duration,
+    json_lines,
+    progress_bar,
+    say,
+    say_json,
+    show_debug_log,
+    user_errors,
+)
+from vsr_cli.cli.options import AsJson, Quiet, Verbose
+from vsr_cli.cli.settings import MakeConfig, with_job_options
+from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
+from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import ConfigError, OutputError
+from vsr_cli.events import Event, Notice, Report
+from vsr_cli.stopping import Stop, Stopped
+
+if TYPE_CHECKING:
+    from vsr_cli.pipeline.upscale import Upscaler
+
+SOME_FAILED = 9  # exit code
+DEFAULT_NAME = "{stem}_{height}p{ext}"
+
+BATCH_EXAMPLES = """\b
+Examples:
+  vsr batch tapes/ -o up --recursive
+  vsr batch *.avi -o up --name '{stem}.mp4' --steps 50
+  find . -name '*.mp4' -print0 | vsr batch --jobs-file - -0 -o up
+"""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of one video."""
+
+    source: Path
+    target: Path | None = None
+    status: str = "failed"  # done, damaged, skipped, busy or failed
+    exit: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+
+
+@with_job_options
+def batch(
+    make_config: MakeConfig,
+    sources: Annotated[
+        list[Path] | None, typer.Argument(metavar="SOURCE...", help="Files, folders, patterns.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results go.")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Of each result: stem, ext, name, width, height.")
+    ] = DEFAULT_NAME,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
+    ] = False,
+    jobs_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A list of sources; `-` is stdin.")
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="NUL ends each entry of the list.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first that fails.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Upscale many videos into the folder DIR; those that are finished are skipped."""
+    stop = Stop()
+    with user_errors(verbose=verbose, as_json=as_json, stop=stop) as errors:
+        if verbose:
+            show_debug_log()
+        config = make_config()
+        check_template(name)
+        found = find_sources(sources or [], recursive=recursive, jobs_file=jobs_file, is_null=null)
+        from vsr_cli.pipeline.upscale import Upscaler
+
+        upscaler = Upscaler(config, stop=stop)
+        outcomes: list[Outcome] = []
+        taken: dict[Path, Path] = {}  # sources by target: two must not write to one
+        with progress_bar(quiet=quiet) as show:
+            report = both(show, json_lines) if as_json else show
+            for source in found:
+                outcome = Outcome(source=source.path)
+                try:
+                    _upscale_one(upscaler, source, out, name, taken, outcome, report)
+                except Stopped:
+                    raise
+                except Exception as error:  # the next one may do better, even after a bug
+                    outcome.exit = errors.explain(error)
+                outcomes.append(outcome)
+                if as_json:
+                    say_json("file", asdict(outcome))
+                if fail_fast and outcome.status == "failed":
+                    break
+        _sum_up(outcomes, quiet=quiet, as_json=as_json)
+
+
+def _upscale_one(
+    upscaler: "Upscaler",
+    source: Source,
+    out: Path,
+    name: str,
+    taken: dict[Path, Path],
+    outcome: Outcome,
+    report: Report,
+) -> None:
+    """Upscale one video and note what became of it.
+
+    Raises:
+        VsrError: whatever is wrong with this one.
+    """
+    from vsr_cli.pipeline.job import JobBusyError
+
+    folder = out / source.below
+    target = outcome.target = folder / _name(source.path, name, upscaler.config)
+    if (other := taken.setdefault(target, source.path)) != source.path:
+        raise ConfigError(
+            f"`{source.path}` and `{other}` would both become `{target}`",
+            hint="tell them apart with `--name`, for example by `{name}`",
+        )
+    if target.exists() and not upscaler.config.output.overwrite:
+        outcome.status = "skipped"
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"`{folder}` cannot be made", why=error.strerror, hint="choose another `--out`"
+        ) from error
+    codes: set[str] = set()
+    try:
+        done = upscaler.upscale(source.path, target, report=both(report, _note(codes)))
+    except JobBusyError:
+        outcome.status = "busy"  # another batch is at it
+        return
+    report(done)
+    outcome.status, outcome.frames, outcome.seconds = "done", done.frames_out, done.seconds
+    if codes & DAMAGE:
+        outcome.status, outcome.exit = "damaged", SOURCE_DAMAGED
+
+
+def _name(source: Path, template: str, config: UpscaleConfig) -> str:
+    """The target's name; the source is looked into only if the name needs it."""
+    size = (0, 0)
+    if "{height}" in template or "{width}" in template:
+        from vsr_cli.media.reader import probe
+
+        info = probe(source, config.input)
+        size = config.target_size(info.height, info.width)
+    return target_name(template, source, size)
+
+
+def _note(codes: set[str]) -> Callable[[Event], None]:
+    def note(event: Event) -> None:
+        if isinstance(event, Notice):
+            codes.add(event.code)
+
+    return note
+
+
+def _sum_up(outcomes: list[Outcome], *, quiet: bool, as_json: bool) -> None:
+    """Say what became of all, and leave with the exit code that tells it.
+
+    Raises:
+        typer.Exit: some failed or are damaged.
+    """
+    counts = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in ("done", "damaged", "skipped", "busy", "failed")
+    }
+    if not quiet and outcomes:
+        say(f"{'status':8} {'code':>4} {'frames':>7} {'time':>8}  file")
+        for o in outcomes:
+            arrow = f" -> {o.target}" if o.target else ""
+            time = duration(o.seconds) if o.frames else "-"
+            say(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
+        said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        say(f"{len(outcomes)} videos: {said}")
+    if as_json:
+        say_json("summary", counts)
+    if counts["failed"]:
+        raise typer.Exit(SOME_FAILED)
+    if counts["damaged"]:
+        raise typer.Exit(SOURCE_DAMAGED)

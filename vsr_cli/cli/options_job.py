@@ -1,0 +1,48 @@
+"""Options about how unfinished work is kept, and the `JobConfig` they make."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr_cli.cli.options import RARE
+from vsr_cli.config import JobConfig
+
+
+def job_config(
+    *,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew, whatever an earlier run has left.")
+    ] = JobConfig.fresh,
+    keep_job: Annotated[
+        bool, typer.Option("--keep-job", help="Keep the job when TARGET is complete.", **RARE)
+    ] = JobConfig.keep,
+    job_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where unfinished jobs lie.",
+            show_default="beside TARGET",
+            **RARE,
+        ),
+    ] = JobConfig.folder,
+    checkpoint: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Work that may be lost at most.", **RARE)
+    ] = JobConfig.checkpoint,
+    chunk_length: Annotated[
+        int,
+        typer.Option(metavar="N", help="Frames in each piece, which starts a key frame.", **RARE),
+    ] = JobConfig.chunk_length,
+) -> JobConfig:
+    """Options -> how unfinished work is kept.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    return JobConfig(
+        folder=job_dir,
+        fresh=fresh,
+        keep=keep_job,
+        checkpoint=checkpoint,
+        chunk_length=chunk_length,
+    )

@@ -1,0 +1,62 @@
+"""Ctrl-C and SIGTERM: the first lets a job end well, the second ends the program."""
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import FrameType, TracebackType
+
+from vsr_cli.stopping import Stop, Stopped
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class Signals(AbstractContextManager[None]):
+    """Within, the first signal asks `stop`, and the next one has its usual effect."""
+
+    def __init__(self, stop: Stop | None, say: Callable[[str], None]) -> None:
+        """Nothing is installed yet.
+
+        Args:
+            stop: what to ask; None: work ends at once, and cleans up.
+            say: prints a line.
+        """
+        self._stop, self._say = stop or Stop(), say
+        self._handlers: dict[int, Handler] = {}
+        self._number: int | None = None  # of the signal that came
+
+    @property
+    def exit_code(self) -> int:
+        """What the shell expects of a program that a signal has ended."""
+        return INTERRUPTED if self._number is None else 128 + self._number
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may set handlers
+        # A job started with `nohup` or `&` ignores SIGINT and must go on doing so.
+        usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        for number, handler in usual.items():
+            if signal.getsignal(number) is handler:
+                self._handlers[number] = signal.signal(number, self._hear)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._number = number
+        for other in self._handlers:
+            signal.signal(other, signal.SIG_DFL)
+        try:
+            self._stop.request()
+        except Stopped:
+            self._say("stopping; press Ctrl-C again to stop at once")
+            raise
+        self._say("stopping when this clip is done; press Ctrl-C again to stop at once")

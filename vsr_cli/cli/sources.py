@@ -1,0 +1,126 @@
+"""Which videos a batch is about: files, folders, patterns and lists; and what becomes of them."""
+
+import glob
+import string
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr_cli.errors import ConfigError, InputError
+
+# Of files that are looked for in folders; a file that is named is tried whatever it is called.
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".3gp", ".asf", ".avi", ".dv", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    }
+)
+# Containers that a target may be; the others become Matroska, which holds everything.
+TARGET_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".avi", ".nut"}
+)
+FIELDS = frozenset({"stem", "ext", "name", "width", "height"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video, and the folder below the target's in which its result goes."""
+
+    path: Path
+    below: Path = Path()
+
+
+def find_sources(
+    given: Sequence[Path], *, recursive: bool, jobs_file: Path | None, is_null: bool
+) -> list[Source]:
+    """All that is meant, each once, in the order in which it was given.
+
+    Args:
+        given: files, folders, or patterns such as `*.mp4`.
+        recursive: whether folders within folders count.
+        jobs_file: a list of the same, one a line; `-` is standard input.
+        is_null: the list's entries end with NUL instead, as `find -print0` writes them.
+
+    Raises:
+        ConfigError: nothing was given, or a pattern or folder holds no video.
+        InputError: the list cannot be read.
+    """
+    if jobs_file is not None:
+        given = [*given, *_read_list(jobs_file, is_null=is_null)]
+    elif not given:
+        raise ConfigError("no video was given", hint="name files, folders, or `--jobs-file FILE`")
+    found = {
+        source.path.absolute(): source for path in given for source in _expand(path, recursive)
+    }
+    return list(found.values())
+
+
+def target_name(template: str, source: Path, size: tuple[int, int]) -> str:
+    """Fill in a template such as `{stem}_{height}p{ext}`.
+
+    Args:
+        template: checked by `check_template`.
+        source: whose name it takes.
+        size: (height, width) of the target.
+    """
+    suffix = source.suffix.lower()
+    return template.format(
+        stem=source.stem,
+        ext=suffix if suffix in TARGET_SUFFIXES else ".mkv",
+        name=source.name,
+        height=size[0],
+        width=size[1],
+    )
+
+
+def check_template(template: str) -> None:
+    """Refuse a template with unknown fields, or one that leads elsewhere.
+
+    Raises:
+        ConfigError: names what is wrong.
+    """
+    hint = (
+        "use `{stem}`, `{ext}`, `{name}`, `{width}` and `{height}`, as in `{stem}_{height}p{ext}`"
+    )
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigError(
+            f"`--name {template}` is no template", why=str(error), hint=hint
+        ) from error
+    for _, field, form, conversion in parts:
+        if field is not None and (field not in FIELDS or form or conversion):
+            raise ConfigError(f"`--name {template}` has an unknown field `{field}`", hint=hint)
+    if "/" in template or not template:
+        raise ConfigError(f"`--name {template}` is no file name", hint=hint)
+
+
+def _read_list(path: Path, *, is_null: bool) -> Iterator[Path]:
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"the list `{path}` cannot be read", why=error.strerror, hint="check `--jobs-file`"
+        ) from error
+    separator = b"\0" if is_null else b"\n"
+    for entry in data.split(separator):
+        name = entry if is_null else entry.removesuffix(b"\r")
+        if name:
+            yield Path(name.decode(errors="surrogateescape"))
+
+
+def _expand(path: Path, recursive: bool) -> list[Source]:
+    if path.is_dir():
+        found = sorted(path.rglob("*") if recursive else path.iterdir())
+        videos = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+        if not videos:
+            deeper = "" if recursive else "; `--recursive` looks into the folders in it"
+            raise ConfigError(f"`{path}` holds no video", hint=f"name another folder{deeper}")
+        return [Source(video, video.relative_to(path).parent) for video in videos]
+    if not path.exists() and glob.has_magic(str(path)):
+        names = sorted(glob.glob(str(path), recursive=recursive))  # noqa: PTH207  absolute ones, too
+        if not names:
+            raise ConfigError(f"no file is called like `{path}`", hint="check the pattern")
+        return [Source(Path(name)) for name in names]
+    return [Source(path)]
