@@ -90,3 +90,12 @@ def test_a_curve_goes_down_where_values_do() -> None:
     right = [y for x, y in blue if x > 260]
     assert left
     assert max(left) < min(right)
+
+
+def test_a_state_goes_on_without_the_log_of_its_past(tmp_path: Path) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    config = TrainConfig(run=tmp_path / "run", init=init, iterations=2, warmup=1, minutes=0)
+    assert not train(student(), endless(2), config, CPU)
+    (config.run / LOG).unlink()
+    assert train(student(), endless(2), config, CPU)
+    assert {row["iteration"] for row in logged(config.run)} == {"2"}

@@ -43,6 +43,8 @@ class Log:
     def write(self, iteration: int, seconds: float) -> None:
         """Write the means since the last call."""
         if parallel.rank() == 0:
+            if not (self.folder / LOG).exists():  # a state that was brought without its log
+                self.clear()
             with (self.folder / LOG).open("a", newline="") as file:
                 for name, total in self.sums.items():
                     mean = float(total) / self.counts[name]
