@@ -84,22 +84,29 @@ class ColorTags:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelLayout:
-    """How samples lie in planes: Y, Cb, Cr; or Y alone; or R, G, B in this order."""
+    """How samples lie in planes: Y, Cb, Cr; or Y alone; or R, G, B in this order; alpha is last."""
 
     kind: PlaneKind = "yuv"
     depth: int = 8  # bits, 8 to 16; more than 8 live in uint16
     shift_x: int = 0  # chroma is 2**shift_x times narrower, rounded up
     shift_y: int = 0  # and 2**shift_y times lower
     siting: Siting = "left"  # of chroma along x; along y it is always in the middle
+    has_alpha: bool = False  # of full range, whatever the colours have
+
+    @property
+    def num_colors(self) -> int:
+        """How many planes there are but for alpha."""
+        return 1 if self.kind == "gray" else 3
 
     @property
     def num_planes(self) -> int:
-        return 1 if self.kind == "gray" else 3
+        return self.num_colors + self.has_alpha
 
     def plane_shapes(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
         """The (height, width) of each plane of a picture of this size."""
         chroma = (-(-height >> self.shift_y), -(-width >> self.shift_x))
-        return ((height, width), chroma, chroma)[: self.num_planes]
+        colors = ((height, width), chroma, chroma)[: self.num_colors]
+        return (*colors, (height, width)) if self.has_alpha else colors
 
 
 def is_hd(height: int, width: int) -> bool:

@@ -12,7 +12,7 @@ from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
     [
         ("yuv420p", PixelLayout(shift_x=1, shift_y=1)),
         ("yuvj420p", PixelLayout(shift_x=1, shift_y=1)),
-        ("yuva420p", PixelLayout(shift_x=1, shift_y=1)),
+        ("yuva420p", PixelLayout(shift_x=1, shift_y=1, has_alpha=True)),
         ("yuv422p10le", PixelLayout(depth=10, shift_x=1)),
         ("yuv444p16le", PixelLayout(depth=16)),
         ("yuv411p", PixelLayout(shift_x=2)),
@@ -34,10 +34,13 @@ def test_planar_formats_are_known_by_name(pix_fmt: str, layout: PixelLayout) -> 
         ("yuyv422", "yuv422p"),
         ("yuv420p10be", "yuv420p10le"),
         ("rgb24", "gbrp"),
-        ("bgra", "gbrp"),
+        ("bgra", "gbrap"),
         ("rgb48le", "gbrp16le"),
         ("pal8", "gbrp"),
-        ("ya8", "gray"),
+        ("ya8", "gbrap"),
+        ("ya16be", "gbrap16le"),
+        ("rgba64be", "gbrap16le"),
+        ("yuva420p10be", "yuva444p10le"),
         ("gbrpf32le", "gbrp16le"),
     ],
 )
@@ -46,6 +49,13 @@ def test_other_formats_are_unpacked_to_the_one_that_keeps_every_sample(
 ) -> None:
     assert layout_of(pix_fmt) is None
     assert plain_format(pix_fmt) == plain
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "plain"), [("bgra", "gbrp"), ("ya8", "gray"), ("yuva420p10be", "yuv420p10le")]
+)
+def test_alpha_is_left_out_where_it_is_not_wanted(pix_fmt: str, plain: str) -> None:
+    assert plain_format(pix_fmt, keep_alpha=False) == plain
 
 
 def test_every_format_of_ffmpeg_has_a_plain_one() -> None:

@@ -102,13 +102,6 @@ def test_samples_are_those_of_the_decoder_without_padding(
                 np.testing.assert_array_equal(mine, lines[: mine.shape[0], : mine.shape[1]])
 
 
-def test_transparency_is_dropped_aloud(tmp_path: Path, make_clip: MakeClip) -> None:
-    path = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgra", num_frames=2)
-    frames, notices = read_all(path)
-    assert [len(frame.planes) for frame in frames] == [3, 3]
-    assert notices == ["W_ALPHA_DROPPED"]
-
-
 @pytest.mark.parametrize(
     ("pts", "is_vfr"), [(IRREGULAR, True), (list(range(0, 7007, 1001)), False), ([5], None)]
 )

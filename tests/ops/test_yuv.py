@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsr_cli.ops.yuv import to_planes, to_rgb
-from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
+from vsr_cli.ops.yuv import to_alpha, to_planes, to_rgb
+from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, PlaneKind, Range
 
 MATRICES = [Matrix.BT601_525, Matrix.BT601_625, Matrix.BT709, Matrix.BT2020]
 RANGES = [Range.LIMITED, Range.FULL]
@@ -175,3 +175,29 @@ def test_an_unresolved_range_or_matrix_is_refused() -> None:
         to_planes(random_rgb(4, 4), FULL_CHROMA, ColorTags(matrix=Matrix.BT709))
     with pytest.raises(ValueError, match="UNSPECIFIED"):
         to_planes(random_rgb(4, 4), FULL_CHROMA, ColorTags(range=Range.FULL))
+
+
+@pytest.mark.parametrize("kind", ["yuv", "gray", "rgb"])
+@pytest.mark.parametrize("depth", [8, 10, 16])
+def test_alpha_is_full_range_and_comes_back(kind: PlaneKind, depth: int) -> None:
+    layout = PixelLayout(kind=kind, depth=depth, has_alpha=True)
+    matrix = Matrix.RGB if kind == "rgb" else Matrix.BT709
+    color = ColorTags(matrix=matrix, range=Range.LIMITED)
+    alpha = torch.linspace(0, 1, 16 * 12).reshape(12, 16)
+    planes = to_planes(torch.zeros(3, 12, 16), layout, color, alpha=alpha)
+    assert len(planes) == layout.num_planes
+    assert (int(planes[-1].float().min()), int(planes[-1].float().max())) == (0, (1 << depth) - 1)
+    back = to_alpha(planes, layout)
+    assert back is not None
+    torch.testing.assert_close(back, alpha, atol=0.5 / ((1 << depth) - 1) + 1e-6, rtol=0)
+    torch.testing.assert_close(
+        to_rgb(planes, layout, color), torch.zeros(3, 12, 16), atol=0.01, rtol=0
+    )
+
+
+def test_without_alpha_all_is_opaque() -> None:
+    layout = PixelLayout(has_alpha=True)
+    color = ColorTags(matrix=Matrix.BT709, range=Range.LIMITED)
+    planes = to_planes(torch.zeros(3, 4, 6), layout, color)
+    assert set(planes[-1].flatten().tolist()) == {255}
+    assert to_alpha(planes[:1], PixelLayout(kind="gray")) is None

@@ -25,7 +25,7 @@ from vsr_cli.media.frame import (
 )
 from vsr_cli.media.hdr import read_hdr, side_data
 from vsr_cli.media.times import Clock, Timing, find_timing
-from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range
+from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
 MAX_RATE = 240  # frames per second; containers that claim more mean their clock
@@ -124,7 +124,7 @@ def describe(
         is_vfr=timing.is_vfr,
         timecode=_timecode(container, stream),
         pix_fmt=first.format.name,
-        layout=layout_for(plain_format(first.format.name), codec),
+        layout=unpacked(first.format.name, codec, config)[1],
         tags=tags,
         color=color,
         color_reason="; ".join(filter(None, (asked, reason))) or None,
@@ -185,12 +185,15 @@ def read_tags(picture: VideoFrame, config: InputConfig, name: str) -> tuple[Colo
     return believed, f"colour {' and '.join(named)} as asked for" if named else None
 
 
-def layout_for(pix_fmt: str, codec: str) -> PixelLayout:
-    """The layout of a planar format as this codec samples it."""
-    layout = layout_of(pix_fmt)
+def unpacked(pix_fmt: str, codec: str, config: InputConfig) -> tuple[str, PixelLayout]:
+    """The planar format to unpack to, and the layout of what is taken of it."""
+    keep_alpha = config.alpha == "auto"
+    target = plain_format(pix_fmt, keep_alpha=keep_alpha)
+    layout = layout_of(target)
     if layout is None:
-        raise ValueError(f"{pix_fmt} is not planar")
-    return replace(layout, siting="center") if codec in CENTERED_CODECS else layout
+        raise ValueError(f"{target} is not planar")
+    siting: Siting = "center" if codec in CENTERED_CODECS else "left"
+    return target, replace(layout, siting=siting, has_alpha=layout.has_alpha and keep_alpha)
 
 
 def ticks_of(stream: VideoStream) -> Fraction:

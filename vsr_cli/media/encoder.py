@@ -21,7 +21,10 @@ ODD_SIZE_ENCODERS = frozenset({"libsvtav1", "ffv1", "libvpx", "libvpx-vp9"})
 
 # Packed formats that are written all the same, and the planar ones they are packed from: FFV1 has
 # no other RGB of 8 bits, PNG has none at all.
-PACKED = {"bgr0": "gbrp", "rgb24": "gbrp", "rgb48be": "gbrp16le"}
+PACKED = {
+    **{"bgr0": "gbrp", "rgb24": "gbrp", "rgb48be": "gbrp16le"},
+    **{"rgba": "gbrap", "rgba64be": "gbrap16le"},
+}
 
 _BT601 = frozenset({Matrix.BT601_525, Matrix.BT601_625})
 _BY_CONTAINER = {
@@ -32,6 +35,7 @@ _BY_CONTAINER = {
 }
 _RAW = frozenset({"rawvideo", "wrapped_avframe"})
 _HAVE_DEEP = frozenset({"mp4", "mov", "matroska", "mpegts", "nut"})  # containers of H.265
+_WITHOUT_ALPHA = frozenset({"libx265"})  # which has the formats and does not open with them
 _HDR_CODECS = frozenset({"libx265", "libsvtav1"})
 
 
@@ -92,11 +96,13 @@ def plan_encoder(
         if why:
             notices.append(Notice(code="W_PIX_FMT", text=why))
     layout = layout_of(PACKED.get(pix_fmt, pix_fmt))
-    if layout is None or has_alpha(pix_fmt):
+    if layout is None:
         raise ConfigError(
-            f"frames cannot be written as `{pix_fmt}`",
-            hint="give a planar one without transparency, as `yuv420p`",
+            f"frames cannot be written as `{pix_fmt}`", hint="give a planar one, as `yuv420p`"
         )
+    if info.layout.has_alpha and not layout.has_alpha:
+        text = f"the transparency of the source is dropped: `{pix_fmt}` has none"
+        notices.append(Notice(code="W_ALPHA_DROPPED", text=text))
     color, color_reason = _choose_color(info, layout, size)
     if lost := _lost_hdr(codec.name, layout, info):
         notices.append(Notice(code="W_HDR_DROPPED", text=lost))
@@ -134,6 +140,8 @@ def _choose_codec(
         return find_encoder("ffv1"), "FFV1, because it loses nothing"
     if container.is_pipe and container.name in ("matroska", "nut"):
         return find_encoder("ffv1"), "FFV1, because a pipe should lose nothing"
+    if container.name == "mov" and info.layout.has_alpha:
+        return find_encoder("prores_ks"), "ProRes 4444, because the source has transparency"
     if container.name in _HAVE_DEEP and (info.layout.depth > 8 or is_hdr(info)):
         why = "is HDR" if is_hdr(info) else f"has {info.layout.depth}"
         return find_encoder("libx265"), f"H.265 with 10 bits, because the source {why}"
@@ -192,20 +200,22 @@ def _choose_pix_fmt(codec: Codec, info: VideoInfo, size: tuple[int, int]) -> tup
     source = info.layout
     is_full_chroma = source.kind != "gray" and source.shift_x == source.shift_y == 0
     is_deep = source.depth > 8 or is_hdr(info)
+    wants_alpha = source.has_alpha and codec.name not in _WITHOUT_ALPHA
+    if codec.name == "png" and wants_alpha:
+        return ("rgba64be" if is_deep else "rgba"), None
     if codec.name == "png":
         return ("rgb48be" if is_deep else "rgb24"), None
     chroma = 444 if is_full_chroma else 420
     if codec.name in _RAW and source.kind == "yuv" and source.shift_x and not source.shift_y:
         chroma = 422
-    wanted = f"yuv{chroma}p{'10le' if is_deep or codec.name == 'libsvtav1' else ''}"
+    depth = "10le" if is_deep or codec.name == "libsvtav1" else ""
     formats = [fmt.name for fmt in codec.video_formats or ()]
-    usable = [
-        name
-        for name in formats
-        if layout_of(name) and not name.startswith("yuvj") and not has_alpha(name)
-    ]
+    planar = [name for name in formats if layout_of(name) and not name.startswith("yuvj")]
+    is_alpha_kept = wants_alpha and any(has_alpha(name) for name in planar)
+    wanted = f"yuv{'a' if is_alpha_kept else ''}{chroma}p{depth}"
+    usable = [name for name in planar if has_alpha(name) == is_alpha_kept]
     if usable:
-        best, _ = find_best_pix_fmt_of_list(usable, wanted)
+        best, _ = find_best_pix_fmt_of_list(usable, wanted, has_alpha=is_alpha_kept)
         chosen = best.name if best else usable[0]
     else:
         chosen = wanted

@@ -24,13 +24,17 @@ _PLAIN_FORMATS = (
     *(f"yuv{s}p{depth}" for s in (420, 422, 444) for depth in ("", "10le", "12le", "14le", "16le")),
     *("gbrp", "gbrp10le", "gbrp12le", "gbrp14le", "gbrp16le"),
 )
+_PLAIN_ALPHA_FORMATS = (
+    *("yuva444p", "yuva444p10le", "yuva444p12le", "yuva444p16le"),
+    *("gbrap", "gbrap10le", "gbrap12le", "gbrap14le", "gbrap16le"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
     """One picture as it was, or will be, coded."""
 
-    planes: tuple[Plane, ...]  # uint8 or uint16, (H, W) each, without padding; RGB as R, G, B
+    planes: tuple[Plane, ...]  # uint8 or uint16, (H, W) each, unpadded; R, G, B; alpha is last
     layout: PixelLayout
     color: ColorTags  # resolved
     pts: int  # presentation time in units of `time_base`
@@ -110,14 +114,18 @@ def layout_of(pix_fmt: str) -> PixelLayout | None:
         depth=depth,
         shift_x=(16 // parts[1].width).bit_length() - 1,
         shift_y=(16 // parts[1].height).bit_length() - 1,
+        has_alpha=has_alpha(pix_fmt),
     )
 
 
 @lru_cache
-def plain_format(pix_fmt: str) -> str:
-    """The planar format that holds every sample of `pix_fmt`, alpha apart."""
+def plain_format(pix_fmt: str, *, keep_alpha: bool = True) -> str:
+    """The planar format that holds every sample of `pix_fmt`; alpha only if it is kept."""
     if layout_of(pix_fmt):
         return pix_fmt
+    if keep_alpha and has_alpha(pix_fmt):
+        best, _ = find_best_pix_fmt_of_list(_PLAIN_ALPHA_FORMATS, pix_fmt, has_alpha=True)
+        return best.name if best else "gbrap16le"
     best, _ = find_best_pix_fmt_of_list(_PLAIN_FORMATS, pix_fmt)
     return best.name if best else "gbrp"
 
@@ -198,7 +206,7 @@ def fill_planes(picture: VideoFrame, frame: Frame) -> None:
 
 def _lines(picture: VideoFrame, layout: PixelLayout) -> list[Plane]:
     """Views of a picture's memory, one per plane."""
-    order = (2, 0, 1) if layout.kind == "rgb" else (0, 1, 2)  # FFmpeg stores G, B, R
+    order = (2, 0, 1, 3) if layout.kind == "rgb" else (0, 1, 2, 3)  # FFmpeg stores G, B, R
     shapes = layout.plane_shapes(picture.height, picture.width)
     views = []
     for index, (height, width) in zip(order, shapes, strict=False):

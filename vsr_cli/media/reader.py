@@ -146,8 +146,10 @@ class VideoSource:
         Raises:
             InputError: the picture changes size.
         """
-        if self.info.has_alpha:
-            report(Notice(code="W_ALPHA_DROPPED", text="the transparency of the source is dropped"))
+        is_alpha_wanted = self._config.alpha == "auto"
+        if self.info.has_alpha and not self.info.layout.has_alpha and is_alpha_wanted:
+            text = f"the transparency of the source is dropped: {self.info.codec} decodes without"
+            report(Notice(code="W_ALPHA_DROPPED", text=text))
         if self._images and self._config.raw_rate is None:
             text = (
                 f"images tell no rate: {RATE} frames per second, unless `--raw-rate` says another"

@@ -8,8 +8,8 @@ from av.video.reformatter import VideoReformatter
 
 from vsr_cli.config import InputConfig
 from vsr_cli.media.deinterlace import Timed
-from vsr_cli.media.describe import layout_for, read_tags
-from vsr_cli.media.frame import Frame, VideoInfo, copy_planes, plain_format, resolve_color
+from vsr_cli.media.describe import read_tags, unpacked
+from vsr_cli.media.frame import Frame, VideoInfo, copy_planes, resolve_color
 
 
 class Unpacker:
@@ -41,12 +41,11 @@ class Unpacker:
         else:
             color, _ = resolve_color(tags, name, (picture.height, picture.width))
         interlaced = picture.interlaced_frame
-        target = plain_format(name)
+        target, layout = unpacked(name, self._codec, self._config)
         if target != name:
             picture = self._reformatter.reformat(picture, format=target)
         elif any(plane.line_size < 0 for plane in picture.planes):
             picture = _turned_upright(picture)
-        layout = layout_for(target, self._codec)
         return Frame(
             planes=copy_planes(picture, layout),
             layout=layout,

@@ -26,7 +26,8 @@ def to_rgb(planes: Sequence[Tensor], layout: PixelLayout, color: ColorTags) -> T
     Chroma is interpolated linearly between the places where `layout` says its samples lie.
 
     Args:
-        planes: integer tensors of the shapes `layout.plane_shapes` gives.
+        planes: integer tensors of the shapes `layout.plane_shapes` gives; see `to_alpha` for the
+            last one.
         layout: what the planes are.
         color: fully resolved; an RGB or gray layout needs only the range.
 
@@ -45,11 +46,11 @@ def to_rgb(planes: Sequence[Tensor], layout: PixelLayout, color: ColorTags) -> T
     if layout.kind == "gray":
         rgb = values[0].expand(3, -1, -1)
     elif layout.kind == "rgb":
-        rgb = torch.stack([(plane.float() - luma.zero) / luma.gain for plane in planes])
+        rgb = torch.stack([(plane.float() - luma.zero) / luma.gain for plane in planes[:3]])
     else:
         offset_x = _siting_offset(layout.shift_x, centered=layout.siting == "center")
         offset_y = _siting_offset(layout.shift_y, centered=True)
-        for plane in planes[1:]:
+        for plane in planes[1:3]:
             c = (plane.float() - chroma.zero) / chroma.gain
             c = _enlarge(c, 1, width, layout.shift_x, offset_x)
             values.append(_enlarge(c, 0, height, layout.shift_y, offset_y))
@@ -57,8 +58,18 @@ def to_rgb(planes: Sequence[Tensor], layout: PixelLayout, color: ColorTags) -> T
     return (rgb * 2 - 1).clamp(-1, 1)
 
 
+def to_alpha(planes: Sequence[Tensor], layout: PixelLayout) -> Tensor | None:
+    """How opaque one frame is: (H, W), float32, 0 is clear and 1 opaque; None: all of it is."""
+    return planes[-1].float() / ((1 << layout.depth) - 1) if layout.has_alpha else None
+
+
 def to_planes(
-    rgb: Tensor, layout: PixelLayout, color: ColorTags, *, dither: bool = False
+    rgb: Tensor,
+    layout: PixelLayout,
+    color: ColorTags,
+    *,
+    alpha: Tensor | None = None,
+    dither: bool = False,
 ) -> list[Tensor]:
     """Turn RGB into the planes of one frame; the inverse of `to_rgb`.
 
@@ -69,12 +80,22 @@ def to_planes(
         rgb: (3, H, W), any float type; clipped to [-1, 1].
         layout: what the planes shall be.
         color: fully resolved.
+        alpha: (H, W), clipped to [0, 1]; None: opaque. A layout without alpha has no use for it.
         dither: spread the rounding with a fixed 8x8 pattern, so that slow gradients do not band.
 
     Returns:
         One contiguous tensor per plane, uint8 or (above 8 bits) uint16.
     """
     rgb = (rgb.float().clamp(-1, 1) + 1) / 2
+    planes = _color_planes(rgb, layout, color, dither)
+    if layout.has_alpha:
+        opaque = torch.ones_like(rgb[0]) if alpha is None else alpha.float().clamp(0, 1)
+        planes.append(_quantise(opaque, _Codes((1 << layout.depth) - 1, 0), layout.depth, False))
+    return planes
+
+
+def _color_planes(rgb: Tensor, layout: PixelLayout, color: ColorTags, dither: bool) -> list[Tensor]:
+    """All planes but alpha, of RGB in [0, 1]."""
     luma, chroma = _quantisation(layout, color)
     if layout.kind == "rgb":
         return [_quantise(plane, luma, layout.depth, dither) for plane in rgb]

@@ -18,16 +18,14 @@ from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.grid import regular_frames
-from vsr_cli.media.picture import frame_like
 from vsr_cli.media.reader import VideoSource, open_video
 from vsr_cli.media.target import check_target
 from vsr_cli.media.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights, read_config
-from vsr_cli.ops.resize import resize
-from vsr_cli.ops.yuv import to_planes, to_rgb
 from vsr_cli.pipeline.clips import num_shared_at
+from vsr_cli.pipeline.convert import coded_frame, read_rgb
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.frugal import MemoryExhaustedError, is_out_of_memory, release_memory
 from vsr_cli.pipeline.job import Job, is_resumable, open_job
@@ -253,8 +251,8 @@ class Upscaler:
         """Enlarged frames ready to be encoded, clip by clip, from frame `first` on."""
         model = self._model.to(task.runtime.device, task.runtime.dtype)
         model.to(memory_format=torch.channels_last)
-        headers: deque[Frame] = deque()  # frames read and not yet written, without their pixels
-        rgb = _read_rgb(frames, headers)
+        headers: deque[Frame] = deque()  # frames read and not yet written, without their colours
+        rgb = read_rgb(frames, headers)
         clips = upscale_frames(
             rgb, model, self.config, task.runtime, first=first, carried=carried, report=task.report
         )
@@ -264,10 +262,7 @@ class Upscaler:
         def finish(sr_frames: Tensor) -> Iterator[Frame]:
             nonlocal done
             for sr_frame in sr_frames:
-                coding = task.coding
-                planes = to_planes(resize(sr_frame, coding.size), coding.layout, coding.color)
-                arrays = tuple(plane.cpu().numpy() for plane in planes)
-                yield frame_like(coding, headers.popleft(), arrays)
+                yield coded_frame(sr_frame, headers.popleft(), task.coding)
                 done += 1
                 task.report(
                     Progress(
@@ -364,14 +359,6 @@ def _read(video: VideoSource, task: Task, *, skip: int) -> Iterator[Frame]:
         return video.frames(report=task.report, skip=skip)
     every = regular_frames(video.frames(report=task.report), task.coding, task.info, task.report)
     return islice(every, skip, None)
-
-
-def _read_rgb(frames: Iterator[Frame], headers: deque[Frame]) -> Iterator[Tensor]:
-    """Frames as RGB (3, H, W); what the writer must know of each goes to `headers`."""
-    for frame in frames:
-        headers.append(replace(frame, planes=()))
-        planes = [torch.from_numpy(plane) for plane in frame.planes]
-        yield to_rgb(planes, frame.layout, frame.color)
 
 
 def _name(dtype: torch.dtype) -> str:
