@@ -1,5 +1,8 @@
 """The encoder knows every setting, loses nothing if told so, and carries HDR."""
 
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +162,18 @@ def test_raw_video_is_checked_by_its_size(tmp_path: Path, make_clip: MakeClip) -
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.yuv"
     rewrite(source, target, OutputConfig())
     assert target.stat().st_size == 6 * 48 * 64 * 3 // 2
+
+
+@pytest.mark.skipif(shutil.which("mediainfo") is None, reason="needs `mediainfo`")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_another_program_recognises_hdr10(tmp_path: Path, suffix: str) -> None:
+    source, target = write_pq(tmp_path / "in.mp4", MASTERING), tmp_path / f"out{suffix}"
+    rewrite(source, target, OutputConfig())
+    run = subprocess.run(["mediainfo", str(target)], capture_output=True, text=True, check=True)
+    found = dict(
+        re.split(r"\s+: ", line, maxsplit=1) for line in run.stdout.splitlines() if ": " in line
+    )
+    assert "HDR10 compatible" in found["HDR format"]
+    assert found["Transfer characteristics"] == "PQ"
+    assert found["Mastering display luminance"] == "min: 0.0050 cd/m2, max: 1000 cd/m2"
+    assert found["Maximum Content Light Level"] == "1000 cd/m2"

@@ -13,6 +13,7 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import ignore
 from vsr_cli.media.reader import probe, read_frames
+from vsr_cli.media.target import check_target
 from vsr_cli.media.writer import VideoWriter
 
 
@@ -124,3 +125,18 @@ def test_a_format_of_images_needs_their_name(tmp_path: Path, make_clip: MakeClip
     source = make_clip(tmp_path / "in.mp4", num_frames=1)
     with pytest.raises(ConfigError, match="numbered name"):
         rewrite(source, tmp_path / "out.mkv", OutputConfig(format="image2"))
+
+
+def test_images_never_replace_the_images_they_are_made_of(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    rewrite(make_clip(tmp_path / "in.mp4", num_frames=2), folder / "%d.png", OutputConfig())
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for source in (folder, folder / "%d.png"):
+        for target in (folder / "%d.png", folder):
+            if source == folder or target.name == source.name:
+                with pytest.raises(OutputError, match="holds the source itself"):
+                    check_target(target, source, OutputConfig(overwrite=True))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -77,3 +77,21 @@ def test_patches_stay_within_one_code(
             picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
         # FFmpeg's own conversion is up to 3 codes off; a wrong matrix would be 20.
         assert np.abs(centres(picture) - truth).max() <= 3
+
+
+def test_a_gradient_of_ten_bits_keeps_its_levels(tmp_path: Path, make_clip: MakeClip) -> None:
+    source = make_clip(
+        tmp_path / "in.mkv", codec="ffv1", num_frames=1, size=(32, 1024), pix_fmt="yuv420p10le"
+    )
+    info, target = probe(source), tmp_path / "out.mp4"
+    ramp = torch.linspace(-1, 1, 1024).expand(3, 32, -1)
+    with VideoWriter(
+        target, info, (32, 1024), OutputConfig(), source=source, report=ignore
+    ) as writer:
+        assert (writer.codec, writer.layout.depth) == ("libx265", 10)
+        arrays = tuple(plane.numpy() for plane in to_planes(ramp, writer.layout, writer.color))
+        for frame in read_frames(source, report=ignore):
+            writer.write(writer.frame_like(frame, arrays))
+        writer.finish()
+    (frame,) = read_frames(target, report=ignore)
+    assert len(np.unique(frame.planes[0])) > 512

@@ -1,6 +1,8 @@
 """Targets that cannot be written are refused before any work."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +105,41 @@ def test_a_folder_that_takes_no_files_is_refused_at_once(
     with pytest.raises(OutputError) as caught:
         rewrite(source, Path("/proc/self/out.mp4"))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two words.mp4", "a:b.mkv", "http:x.mp4", "100%d.mkv", "-dash.mp4", "видео.mp4", "'q'.mov"],
+)
+def test_odd_names_are_taken_as_they_are(tmp_path: Path, make_clip: MakeClip, name: str) -> None:
+    source = make_clip(tmp_path / "in.mp4", num_frames=2)
+    rewrite(source, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", name])
+
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from tests.media.writing import rewrite
+from vsr_cli.config import OutputConfig
+from vsr_cli.errors import OutputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+most = int(sys.argv[3])  # bytes
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+try:
+    rewrite(Path(sys.argv[1]), Path(sys.argv[2]), OutputConfig(video_codec="ffv1"))
+except OutputError as error:
+    print(error.exit_code, error.hint)
+"""
+
+
+@pytest.mark.parametrize(("name", "most"), [("out.mkv", 2000), ("%d.png", 100)])
+def test_where_no_more_fits_nothing_is_left_and_it_is_said(
+    tmp_path: Path, make_clip: MakeClip, name: str, most: int
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", size=(240, 320))
+    script = FILL.replace('video_codec="ffv1"', "") if name.endswith("png") else FILL
+    command = [sys.executable, "-c", script, str(source), str(tmp_path / name), str(most)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "4 check the free space and the rights of the folder\n", run.stderr
+    assert sorted(tmp_path.iterdir()) == [source]

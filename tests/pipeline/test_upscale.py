@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import Contents, MakeClip
-from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.config import ClipConfig, InputConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError, WeightsError
 from vsr_cli.events import Event, Plan, Progress
 from vsr_cli.media.codec import decode_rgb
@@ -242,6 +242,14 @@ def test_images_become_images(tmp_path: Path, make_clip: MakeClip, config: Upsca
     assert names == ["00001.png", "00002.png", "00003.png"]
     (picture,) = decode_rgb(target.parent / "00003.png")
     assert picture.shape == (192, 256, 3)
+
+
+def test_raw_video_is_known_by_what_is_said_of_it(tmp_path: Path, config: UpscaleConfig) -> None:
+    source, target = tmp_path / "in.yuv", tmp_path / "out.mkv"
+    source.write_bytes(bytes(3 * 48 * 64 * 3 // 2))
+    raw = InputConfig(format="rawvideo", raw_size=(48, 64), raw_pix_fmt="yuv420p")
+    upscale_video(source, target, replace(config, input=raw))
+    assert pictures(target).shape == (3, 192, 256)
 
 
 def _lossless(config: UpscaleConfig) -> UpscaleConfig:

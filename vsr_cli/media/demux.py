@@ -123,6 +123,11 @@ class Demuxer:
             if is_last:
                 return
 
+    def peek_rest(self, index: int) -> bytes | None:
+        """The first packet of another stream, if it has come and is still here."""
+        with self._lock:
+            return next((bytes(p) for p in self._rest if p.stream_index == index), None)
+
     def finish(self, stop: Fraction | None) -> None:
         """Say that no more pictures are wanted, and of the rest what is due before `stop`.
 

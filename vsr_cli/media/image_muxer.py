@@ -18,8 +18,7 @@ from vsr_cli.events import Report
 from vsr_cli.media.containers import IMAGES, Container
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.muxer import AddPicture
-from vsr_cli.media.others import OtherStreams, read_again
-from vsr_cli.media.source import open_source
+from vsr_cli.media.others import OtherStreams, open_others
 from vsr_cli.media.target import output_errors, split_pattern
 from vsr_cli.media.tracks import TrackPlanner
 
@@ -65,8 +64,7 @@ class ImageMuxer:
             add_picture(self._output)
             others = source
             if isinstance(others, Path):
-                container = self._resources.enter_context(open_source(others))
-                others = read_again(container, others, info)
+                others = self._resources.enter_context(open_others(others, info))
             images = Container(name=IMAGES)
             TrackPlanner(others, self._output, images, info, config).add_all(report)
             next(others.packets([]), None)  # none is wanted

@@ -17,8 +17,7 @@ from vsr_cli.events import Report
 from vsr_cli.media.containers import Container, container_of, muxer_options
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.others import OtherStreams, read_again
-from vsr_cli.media.source import open_source
+from vsr_cli.media.others import OtherStreams, open_others
 from vsr_cli.media.streams import StreamCopier
 from vsr_cli.media.tags import copy_tags, set_timecode
 from vsr_cli.media.target import Place, StandardOutput, TargetFile, output_errors
@@ -81,8 +80,7 @@ class Muxer:
                 self._stream = add_picture(self._output)
             others = source
             if isinstance(others, Path):
-                again = self._resources.enter_context(open_source(others))
-                others = read_again(again, others, info)
+                others = self._resources.enter_context(open_others(others, info))
             self._copier = StreamCopier(others, self._output, container, info)
             self._copier.add_streams(config, report)
             picture = others.container.streams[info.stream_index]

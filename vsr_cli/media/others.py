@@ -1,6 +1,7 @@
 """Where everything beside the picture comes from: a file read a second time, or a pipe."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -62,3 +63,16 @@ def read_again(
             return bytes(packet) if packet is not None and packet.size else None
 
     return OtherStreams(container, packets, picture)
+
+
+@contextmanager
+def open_others(
+    source: Path, info: VideoInfo, config: InputConfig = EVERYTHING
+) -> Iterator[OtherStreams]:
+    """The same for a file that is not open yet.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with open_source(source, config) as container:
+        yield read_again(container, source, info, config)

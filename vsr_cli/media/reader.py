@@ -21,7 +21,7 @@ from vsr_cli.media.demux import Demuxer
 from vsr_cli.media.describe import find_picture
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.images import RATE, ImageReader, find_images
-from vsr_cli.media.others import OtherStreams
+from vsr_cli.media.others import OtherStreams, read_again
 from vsr_cli.media.source import EVERYTHING, STDIN, is_pipe, late_index, open_source
 from vsr_cli.media.times import Clock
 from vsr_cli.media.unpack import Unpacker
@@ -166,19 +166,19 @@ class VideoSource:
             self._reader.report_truncation(report)
 
     @property
-    def others(self) -> OtherStreams | Path:
+    def others(self) -> OtherStreams:
         """Where everything beside the picture can be copied from."""
         reader = self._reader
         if isinstance(reader, ImageReader):
             return OtherStreams(self.container, lambda streams: iter(()))
         if not self._is_once:
-            return self._source
+            return read_again(self.container, self._source, self.info, self._config)
 
         def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
             reader.keep({stream.index for stream in streams})
             return reader.rest()
 
-        return OtherStreams(self.container, packets)
+        return OtherStreams(self.container, packets, lambda stream: reader.peek_rest(stream.index))
 
     def _timed(self) -> Iterator[Timed]:
         """Pictures at their places in time, up to the end that was asked for."""

@@ -32,7 +32,7 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         if container.is_pipe:
             _check_stdout()
         elif container.name == IMAGES:
-            _check_images(target, overwrite=config.overwrite)
+            _check_images(target, source, overwrite=config.overwrite)
         else:
             _check_place(target, source, config)
     except OSError as error:  # a name too long, a folder that may not be entered
@@ -99,7 +99,7 @@ def split_pattern(target: Path) -> tuple[Path, str]:
     return target.parent, target.name
 
 
-def _check_images(target: Path, *, overwrite: bool) -> None:
+def _check_images(target: Path, source: Path, *, overwrite: bool) -> None:
     """Refuse, before any work, images that could not be written.
 
     Raises:
@@ -110,7 +110,17 @@ def _check_images(target: Path, *, overwrite: bool) -> None:
         raise OutputError(f"`{folder.parent}` is not a folder that exists", hint="create it first")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"`{folder}` is not a folder", hint="choose another name")
-    if overwrite or not folder.exists():
+    if not folder.exists():
+        return
+    images = source if source.is_dir() else source.parent
+    if "%" in source.name or source.is_dir():
+        is_same = images.exists() and images.samefile(folder)
+        if is_same and (source.is_dir() or source.name == name):
+            raise OutputError(
+                f"`{folder}` holds the source itself",
+                hint="choose another folder; a source is never replaced",
+            )
+    if overwrite:
         return
     start, end = name.split("%", 1)[0], Path(name).suffix
     for path in folder.iterdir():

@@ -18,6 +18,7 @@ from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.grid import regular_frames
+from vsr_cli.media.others import open_others
 from vsr_cli.media.reader import VideoSource, open_video
 from vsr_cli.media.target import check_target
 from vsr_cli.media.writer import VideoWriter, join_chunks
@@ -103,12 +104,15 @@ class Upscaler:
                 _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
                 return self._upscale_once(video, source, target, report, started)
             info = video.info
-        with open_job(target, self.config.job) as job:
+        with (
+            open_job(target, self.config.job) as job,
+            open_others(source, info, self.config.input) as others,
+        ):
             check_target(target, source, self.config.output)  # it may have appeared meanwhile
             manifest = self._take_up(job, source)
             size = self.config.target_size(info.height, info.width)
             with VideoWriter(  # a rehearsal: what encoder or container refuse is known now
-                target, info, size, self.config.output, source=source, report=report, temp=job.temp
+                target, info, size, self.config.output, source=others, report=report, temp=job.temp
             ) as writer:
                 coding = writer.plan
             if not manifest.checkpoint.is_complete:
@@ -129,7 +133,7 @@ class Upscaler:
                 coding,
                 info,
                 self.config.output,
-                source=source,
+                source=others,
                 report=ignore,  # the rehearsal has said it all
                 temp=job.temp,
             )
