@@ -18,6 +18,7 @@ Deinterlace = Literal["auto", "off", "frame", "field"]
 DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
 FlowChoice = Literal["dis", "raft"]
 Guidance = Literal["bounded", "paper"]
+MgldMode = Literal["default", "parity"]
 Memory = Literal["warped", "still", "off"]
 Subs = Literal["copy", "none"]
 Verify = Literal["quick", "full", "off"]
@@ -178,6 +179,7 @@ class UpscaleConfig:
     flow_weights: Path | None = None
     scene_cut: bool = True
     tile: int | None = None  # output pixels; None: only when memory demands; 0: never
+    mgld_mode: MgldMode = "default"  # of imported models: ours, or what was published
     device: str = "auto"
     dtype: DtypeChoice = "auto"
     clip: ClipConfig = field(default_factory=ClipConfig)

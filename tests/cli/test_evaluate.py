@@ -32,7 +32,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(path: Path) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("vsr_cli.models.weights.load_weights", load)
+    monkeypatch.setattr("vsr_cli.models.weights.load_model", load)
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:

@@ -242,7 +242,7 @@ def test_a_complete_picture_is_joined_without_a_model(
     upscale_video(source, target, replace(config, job=job))
     before = digests(target)
     assert job_folder(target, job).exists()
-    monkeypatch.setattr(program, "load_weights", None)
+    monkeypatch.setattr(program, "load_model", None)
     output = replace(config.output, overwrite=True, audio="none")
     upscale_video(source, target, replace(config, output=output))
     assert digests(target) == before
@@ -302,7 +302,7 @@ def test_one_model_serves_many_videos(
         loaded.append(path)
         return load_weights(path)
 
-    monkeypatch.setattr(program, "load_weights", load)
+    monkeypatch.setattr(program, "load_model", load)
     upscaler = Upscaler(config)
     for name in ("a", "b"):
         upscaler.upscale(source, tmp_path / f"{name}.mp4")

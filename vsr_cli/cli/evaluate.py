@@ -16,6 +16,7 @@ from vsr_cli.cli.options import (
     MotionScale,
     ResultAsJson,
     SeveralSteps,
+    find_model,
 )
 from vsr_cli.cli.variants import parse_variant
 from vsr_cli.config import SamplerConfig, UpscaleConfig
@@ -100,7 +101,7 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace inputs and tables that exist.")
     ] = False,
-    model: Model = UpscaleConfig.model,
+    model: Model = None,
     motion_scale: MotionScale = SamplerConfig.motion_scale,
     fidelity: Fidelity = UpscaleConfig.fidelity,
     device: Device = UpscaleConfig.device,
@@ -111,7 +112,7 @@ def evaluate(
     """Degrade the clips of DIR, restore them, and measure against bicubic and Lanczos."""
     with user_errors(as_json=as_json):
         config = UpscaleConfig(
-            model=model,
+            model=find_model(model),
             fidelity=fidelity,
             device=device,
             dtype=dtype,
@@ -197,7 +198,7 @@ def _parse_compared(texts: Sequence[str], *, taken: list[str]) -> list[tuple[str
 
 
 def _require_free(option: str, name: str, taken: Sequence[str]) -> None:
-    if name in BASELINES or name in taken or name.startswith("small@"):
+    if name in BASELINES or name in taken or name.startswith(("small@", "mgld@")):
         raise ConfigError(f"`{option}`: the name `{name}` is taken", hint="choose another")
 
 
@@ -215,8 +216,9 @@ def _plan_cases(
 def _enter(configs: Sequence[tuple[str, UpscaleConfig]], *, sharpen: bool) -> "Contest":
     """Load the model and have it take part, beside what every table has."""
     from vsr_cli.models.files import sha256, shipped_weights
-    from vsr_cli.models.weights import load_weights
-    from vsr_cli.pipeline.frames import frame_upscaler, make_flow
+    from vsr_cli.models.weights import load_model
+    from vsr_cli.pipeline.families import flow_name, guidance_name, look_at, make_flow
+    from vsr_cli.pipeline.frames import frame_upscaler
     from vsr_cli.pipeline.runtime import choose_device, choose_dtype
     from vsr_cli.quality.baselines import bicubic, lanczos
     from vsr_cli.quality.evaluate import Contest, Restorer
@@ -224,24 +226,24 @@ def _enter(configs: Sequence[tuple[str, UpscaleConfig]], *, sharpen: bool) -> "C
 
     base = configs[0][1]
     path = base.model or shipped_weights()
-    network, digest = load_weights(path), sha256(path)
+    network, known, digest = load_model(path), look_at(path), sha256(path)
     device, _ = choose_device(base.device)
     dtype, _ = choose_dtype(base.dtype, device)
     jobs: dict[str, Restorer] = {}
     settings: dict[str, Settings] = {}
     for given_name, config in configs:
         steps = config.sampler.steps or network.default_steps
-        name = given_name or f"small@{steps}"
+        name = given_name or f"{network.family}@{steps}"
         make_flow(config, device)  # refused now rather than later
-        jobs[name] = frame_upscaler(network, config)
+        jobs[name] = frame_upscaler(network, path, config)
         settings[name] = Settings(
             steps=steps,
             motion_scale=config.sampler.motion_scale,
-            guidance=config.sampler.guidance,
+            guidance=guidance_name(known, config),
             fidelity=config.fidelity,
             color=config.color,
             memory=config.memory,
-            flow=config.flow,
+            flow=flow_name(known, config),
             model=path.name,
             model_sha256=digest,
             device=str(device),

@@ -25,7 +25,12 @@ MotionScale = Annotated[
     float, typer.Option(metavar="X", help="Pull along the motion, 0 to 10; 0 is off.")
 ]
 Model = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights.", show_default="the shipped ones")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Weights: a file, or a name of `vsr weights list`.",
+        show_default="the shipped ones",
+    ),
 ]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[
@@ -41,3 +46,14 @@ ProgressFile = Annotated[
 ResultAsJson = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only notes and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+
+
+def find_model(name: str | None) -> Path | None:
+    """The file of `--model`; None leaves it to the pipeline.
+
+    Raises:
+        WeightsError: no model is called so.
+    """
+    from vsr_cli.models.files import find_weights
+
+    return None if name is None else find_weights(name)

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cli.options import RARE, Device, Dtype, Fidelity, Model, MotionScale, Steps
+from vsr_cli.cli.options import RARE, Device, Dtype, Fidelity, Model, MotionScale, Steps, find_model
 from vsr_cli.config import (
     ClipConfig,
     ColorFix,
     FlowChoice,
+    MgldMode,
     OutputConfig,
     SamplerConfig,
     UpscaleConfig,
@@ -36,7 +37,7 @@ def upscale_config(
     color: Annotated[
         ColorFix, typer.Option(help="How colours are brought back to the source's.", **RARE)
     ] = UpscaleConfig.color,
-    model: Model = UpscaleConfig.model,
+    model: Model = None,
     flow: Annotated[
         FlowChoice, typer.Option(help="Optical flow; `raft` needs `--flow-weights`.", **RARE)
     ] = UpscaleConfig.flow,
@@ -46,6 +47,10 @@ def upscale_config(
     scene_cut: Annotated[
         bool, typer.Option(help="Start afresh at every cut.", **RARE)
     ] = UpscaleConfig.scene_cut,
+    mgld_mode: Annotated[
+        MgldMode,
+        typer.Option(help="Of imported models: ours, or as published, to compare.", **RARE),
+    ] = UpscaleConfig.mgld_mode,
     device: Device = UpscaleConfig.device,
     dtype: Dtype = UpscaleConfig.dtype,
     clip_length: Annotated[
@@ -62,13 +67,14 @@ def upscale_config(
     """
     return UpscaleConfig(
         scale=parse_scale(scale),
-        model=model,
+        model=find_model(model),
         fidelity=fidelity,
         color=color,
         flow=flow,
         flow_weights=flow_weights,
         scene_cut=scene_cut,
         tile=parse_tile(tile),
+        mgld_mode=mgld_mode,
         device=device,
         dtype=dtype,
         clip=ClipConfig(length=clip_length, overlap=min(ClipConfig.overlap, clip_length // 2)),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli.cli.console import say, say_json, user_errors
-from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps
+from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps, find_model
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Cost, Event
@@ -20,7 +20,7 @@ def bench(
         typer.Option(metavar="WxH", help="Source size; may be repeated.", show_default="320x180"),
     ] = None,
     num_frames: Annotated[int, typer.Option("--frames", min=2, metavar="N")] = 8,
-    model: Model = UpscaleConfig.model,
+    model: Model = None,
     device: Device = UpscaleConfig.device,
     dtype: Dtype = UpscaleConfig.dtype,
     as_json: ResultAsJson = False,
@@ -29,7 +29,7 @@ def bench(
     with user_errors(as_json=as_json):
         from vsr_cli.pipeline.bench import measure
 
-        config = UpscaleConfig(model=model, device=device, dtype=dtype)
+        config = UpscaleConfig(model=find_model(model), device=device, dtype=dtype)
         if not as_json:
             typer.echo("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
             typer.echo("|---|---|---|---|---|---|")

@@ -1,19 +1,22 @@
 """What all families of models have in common."""
 
-from typing import Protocol
+from typing import ClassVar
 
 import torch
+from torch import nn
 
 
-class VideoModel(Protocol):
+class VideoModel(nn.Module):
     """A model that `load_model` returns; its family decides which stages of the pipeline fit."""
 
-    family: str
+    family: ClassVar[str]
 
     @property
     def default_steps(self) -> int:
         """Denoising steps, where the user names none."""
+        raise NotImplementedError
 
     @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
+        raise NotImplementedError

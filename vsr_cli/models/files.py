@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from platformdirs import user_data_path
+from safetensors import SafetensorError, safe_open
 
 from vsr_cli.errors import WeightsError
 
@@ -67,6 +70,50 @@ def note_digest(path: Path) -> None:
     part.replace(sums)
 
 
+def noted_digest(path: Path) -> str | None:
+    """What the SHA256SUMS beside a file says of it; None where it says nothing."""
+    sums = path.parent / SUMS
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    found = [line.partition("  ")[0] for line in lines if line.partition("  ")[2] == path.name]
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself."""
+
+    metadata: dict[str, str]
+    num_values: dict[str, int]  # of each tensor
+
+
+def is_imported(path: Path) -> bool:
+    """Whether a file holds an imported model; what is not readable will be refused as any other."""
+    try:
+        return read_header(path).metadata.get("family") == "mgld"
+    except WeightsError:
+        return False
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a safetensors file, and nothing else of it.
+
+    Raises:
+        WeightsError: it is missing, or no such file.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights at `{path}`", hint="check `--model`, or see `vsr weights list`"
+        )
+    try:
+        with safe_open(path, framework="np") as file:
+            sizes = {name: prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            return Header(file.metadata() or {}, sizes)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
+        ) from error
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:
@@ -90,14 +137,11 @@ def verify(path: Path) -> str:
         raise WeightsError(
             f"`{path}` cannot be read", why=error.strerror, hint="check its permissions"
         ) from error
-    sums = path.parent / SUMS
-    if sums.is_file():
-        for line in sums.read_text().splitlines():
-            expected, _, name = line.partition("  ")
-            if name == path.name and expected != digest:
-                raise WeightsError(
-                    f"`{path}` is damaged",
-                    why=f"its sha256 starts with {digest[:12]}, `{SUMS}` says {expected[:12]}",
-                    hint="reinstall vsr, or fetch the file again",
-                )
+    expected = noted_digest(path)
+    if expected is not None and expected != digest:
+        raise WeightsError(
+            f"`{path}` is damaged",
+            why=f"its sha256 starts with {digest[:12]}, `{SUMS}` says {expected[:12]}",
+            hint="reinstall vsr, or import or fetch the file again",
+        )
     return digest

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Set
-from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.base import VideoModel
-from vsr_cli.models.files import verify
+from vsr_cli.models.files import is_imported, verify
 from vsr_cli.models.small.model import SmallConfig, SmallModel
 
 
@@ -40,18 +39,11 @@ def load_model(path: Path) -> VideoModel:
     Raises:
         WeightsError: missing, damaged, of an unknown family, or not exactly that model.
     """
-    if path.is_file() and _family(path) == "mgld":
+    if is_imported(path):
         from vsr_cli.models.mgld.loading import load_mgld  # seconds that others need not wait
 
         return load_mgld(path)
     return load_weights(path)
-
-
-def _family(path: Path) -> str | None:
-    """What the header says; None where there is none, which loading will explain."""
-    with suppress(SafetensorError, OSError), safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("family")
-    return None
 
 
 def load_weights(path: Path) -> SmallModel:

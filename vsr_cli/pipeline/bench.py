@@ -9,9 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.events import Cost, Report
+from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights
+from vsr_cli.models.weights import load_model
+from vsr_cli.pipeline.families import plan_job
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
 
@@ -31,10 +33,16 @@ def measure(
     device, _ = choose_device(config.device)
     dtype, _ = choose_dtype(config.dtype, device)
     runtime = Runtime(device, dtype, num_frames, None, ())
-    model = load_weights(config.model or shipped_weights())
-    model.to(device, dtype).to(memory_format=torch.channels_last)
+    path = config.model or shipped_weights()
+    model = load_model(path)
+    is_imported = not isinstance(model, SmallModel)
     for lr_size in lr_sizes:
+        if is_imported:
+            runtime = plan_job(path, config, lr_size)
+        model.to(device, runtime.dtype).to(memory_format=torch.channels_last)
         frames = _moving_noise(lr_size, num_frames)
+        # Imported models take as long for two frames as for a whole clip.
+        counted = frames if is_imported else frames[:2]
         for count in steps:
             sampler = SamplerConfig(steps=count)
             job = replace(config, sampler=sampler, clip=ClipConfig(length=num_frames))
@@ -46,13 +54,13 @@ def measure(
             seconds = (time.perf_counter() - started) / num_frames
             peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
             with FlopCounterMode(display=False) as counter:
-                _run(frames[:2], model, job, runtime)
-            tflop = counter.get_total_flops() / 2 / 1e12
+                _run(counted, model, job, runtime)
+            tflop = counter.get_total_flops() / len(counted) / 1e12
             report(Cost(lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak))
     return runtime
 
 
-def _run(frames: list[Tensor], model: SmallModel, config: UpscaleConfig, runtime: Runtime) -> None:
+def _run(frames: list[Tensor], model: VideoModel, config: UpscaleConfig, runtime: Runtime) -> None:
     for clip in upscale_frames(iter(frames), model, config, runtime):
         clip.frames.sum().item()  # waits for the device
 

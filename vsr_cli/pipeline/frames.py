@@ -4,19 +4,22 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report, ignore
-from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
+from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.model import SmallModel
+from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.ahead import run_ahead
 from vsr_cli.pipeline.clips import Clip, cut_clips
+from vsr_cli.pipeline.families import make_flow, plan_job, upscale_imported
 from vsr_cli.pipeline.frugal import Frugal
-from vsr_cli.pipeline.runtime import Runtime, plan_runtime, reuse_memory
+from vsr_cli.pipeline.runtime import Runtime, reuse_memory
 from vsr_cli.pipeline.stages import (
     Carried,
     decode_clips,
@@ -28,7 +31,7 @@ from vsr_cli.pipeline.stages import (
 
 def upscale_frames(
     frames: Iterator[Tensor],
-    model: SmallModel,
+    model: VideoModel,
     config: UpscaleConfig,
     runtime: Runtime,
     *,
@@ -37,6 +40,8 @@ def upscale_frames(
     report: Report = ignore,
 ) -> Generator[Clip, None, None]:
     """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once.
+
+    Imported models return frames of the target's size, or larger ones of the same shape.
 
     Args:
         frames: from the start, or from what `cut_clips` needs to go on at `first`.
@@ -50,8 +55,13 @@ def upscale_frames(
     """
     reuse_memory()
     carried = carried or Carried()
-    clip_config = replace(config.clip, length=runtime.clip_length)
     cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
+    if not isinstance(model, SmallModel):
+        yield from upscale_imported(
+            frames, model, config, runtime, cuts, first=first, carried=carried, report=report
+        )
+        return
+    clip_config = replace(config.clip, length=runtime.clip_length)
     held: deque[Clip] = deque()
     clips = _remember(cut_clips(frames, clip_config, cuts, first=first), held)
     prepared = estimate_motion(
@@ -67,24 +77,23 @@ def upscale_frames(
             yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
 
 
-def frame_upscaler(model: SmallModel, config: UpscaleConfig) -> Callable[[Tensor], Tensor]:
-    """The pipeline without files: LR (T, 3, H, W) in [-1, 1] -> (T, 3, 4H, 4W) on the CPU."""
+def frame_upscaler(
+    model: VideoModel, path: Path, config: UpscaleConfig
+) -> Callable[[Tensor], Tensor]:
+    """The pipeline without files: LR (T, 3, H, W) in [-1, 1] -> SR frames on the CPU.
+
+    They have the target's size. `path` is where the model was loaded from.
+    """
 
     def upscale(lr_frames: Tensor) -> Tensor:
-        steps = config.sampler.steps or model.default_steps
-        runtime = plan_runtime(config, (lr_frames.shape[-2], lr_frames.shape[-1]), steps)
+        lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
+        runtime = plan_job(path, config, lr_size)
         model.to(runtime.device, runtime.dtype)
         clips = upscale_frames(iter(lr_frames), model, config, runtime)
-        return torch.cat([clip.frames.cpu() for clip in clips])
+        size = config.target_size(*lr_size)
+        return torch.cat([resize(clip.frames.cpu(), size) for clip in clips])
 
     return upscale
-
-
-def make_flow(config: UpscaleConfig, device: torch.device) -> FlowEstimator:
-    """The flow estimator that was asked for."""
-    if config.flow_weights is not None:
-        return RaftFlow(config.flow_weights, device=device)
-    return DisFlow()
 
 
 def _remember(clips: Iterator[Clip], held: deque[Clip]) -> Iterator[Clip]:

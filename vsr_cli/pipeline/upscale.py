@@ -22,11 +22,12 @@ from vsr_cli.media.others import open_others
 from vsr_cli.media.reader import VideoSource, open_video
 from vsr_cli.media.target import check_target
 from vsr_cli.media.writer import VideoWriter, join_chunks
+from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights, read_config
+from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.clips import num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
+from vsr_cli.pipeline.families import Known, flow_name, look_at, plan_job
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.frugal import MemoryExhaustedError, is_out_of_memory, release_memory
 from vsr_cli.pipeline.job import Job, is_resumable, open_job
@@ -36,7 +37,7 @@ from vsr_cli.pipeline.manifest import (
     identify_options,
     identify_source,
 )
-from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype, plan_runtime
+from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
 from vsr_cli.pipeline.secured import SecuredOutput
 from vsr_cli.pipeline.stages import Carried
 from vsr_cli.pipeline.state import load_carried
@@ -298,21 +299,25 @@ class Upscaler:
         return before
 
     @cached_property
-    def _model(self) -> SmallModel:
-        return load_weights(self._model_path)
+    def _model(self) -> VideoModel:
+        return load_model(self._model_path)
 
     @property
     def _model_path(self) -> Path:
         return self.config.model or shipped_weights()
 
     @cached_property
+    def _known(self) -> Known:
+        return look_at(self._model_path)
+
+    @property
     def _steps(self) -> int:
-        return self.config.sampler.steps or read_config(self._model_path).default_steps
+        return self.config.sampler.steps or self._known.default_steps
 
     def _runtime(self, info: VideoInfo, planned: Planned | None) -> Runtime:
         """As in the run before, if the user asks for the same; else what fits now."""
         config = self.config
-        runtime = plan_runtime(config, (info.height, info.width), self._steps)
+        runtime = plan_job(self._model_path, config, (info.height, info.width))
         asked = (config.clip.length, config.tile)
         if planned is None or asked != (planned.asked_length, planned.asked_tile):
             return runtime
@@ -332,7 +337,7 @@ class Upscaler:
             motion_scale=config.sampler.motion_scale,
             fidelity=config.fidelity,
             color=config.color,
-            flow=config.flow,
+            flow=flow_name(self._known, config),
             clip_length=runtime.clip_length,
             tile=f"{8 * runtime.tile_size} pixels" if runtime.tile_size else "off",
             source_size=(info.height, info.width),

@@ -38,7 +38,7 @@ from vsr_cli.models.files import verify
 from vsr_cli.models.flow import RaftFlow
 from vsr_cli.models.mgld.config import PUBLISHED
 from vsr_cli.models.mgld.convert import Imported, import_published
-from vsr_cli.models.mgld.loading import has_flow, load_mgld
+from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.raft import published_name
 from vsr_cli.models.weights import load_model
 
@@ -193,7 +193,7 @@ def test_values_beyond_half_precision_are_refused_and_fit_in_float32(tmp_path: P
     target = tmp_path / "m.safetensors"
     with pytest.raises(WeightsError, match=r"decoder\.conv_in\.bias"):
         import_published(paths, target, config=NARROW)
-    import_published(paths, target, config=NARROW, dtype=torch.float32)
+    import_published(paths, target, config=NARROW, half=False)
     assert load_mgld(target).state_dict()["decoder.decoder.conv_in.bias"][0] == 1e6
 
 
@@ -316,8 +316,7 @@ def test_raft_arrives_with_the_model_or_by_itself_and_gives_the_same_flow(tmp_pa
     paths = write_published(tmp_path)
     target = tmp_path / "m.safetensors"
     import_published(paths, target, config=NARROW, flow=raft)
-    assert has_flow(target)
-    load_mgld(target)
+    assert load_mgld(target).brings_flow
     frames = torch.rand(1, 2, 3, 128, 136, generator=torch.manual_seed(1)) * 2 - 1
     network = raft_large(weights=None).eval()
     torch.manual_seed(0)

@@ -1,6 +1,11 @@
 """Widths and depths of the published family; the header of imported weights holds them."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from vsr_cli.errors import WeightsError
 
 LATENT_CHANNELS = 4
 LATENT_STRIDE = 8  # pixels of a frame for each latent pixel
@@ -41,3 +46,26 @@ class MgldConfig:
 
 
 PUBLISHED = MgldConfig()
+
+
+def read_config(path: Path, header: Mapping[str, str]) -> MgldConfig:
+    """The config in a header.
+
+    Raises:
+        WeightsError: it is of another family, or has entries that this version does not know.
+    """
+    if header.get("family") != "mgld" or "config" not in header:
+        raise WeightsError(
+            f"`{path.name}` holds no imported model",
+            why="its header names no family and config",
+            hint="use a file written by `vsr weights import`",
+        )
+    values = json.loads(header["config"])
+    if set(values) != {field.name for field in fields(MgldConfig)}:
+        raise WeightsError(
+            f"`{path.name}` was written by another version of vsr",
+            why="its config has other entries",
+            hint="import the published files again",
+        )
+    widths = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return MgldConfig(**{**values, **widths})

@@ -61,7 +61,7 @@ def import_published(
     *,
     text: Path | None = None,
     flow: Path | None = None,
-    dtype: torch.dtype = torch.float16,
+    half: bool = True,
     overwrite: bool = False,
     config: MgldConfig = PUBLISHED,
     report: Report = ignore,
@@ -76,7 +76,7 @@ def import_published(
         target: the file to write; it appears when it is complete.
         text: OpenCLIP's or Stable Diffusion 2.1's file, where the U-Net's has no text encoder.
         flow: RAFT's own file, instead of the network in the U-Net's file.
-        dtype: of the networks' tensors; those of the flow network stay what they are.
+        half: whether to store float16; float32 takes twice the room. Flow is never halved.
         overwrite: whether to replace an existing target.
         config: widths; tests are narrower.
         report: hears of progress, in tensors.
@@ -87,6 +87,7 @@ def import_published(
     """
     if target.exists() and not overwrite:
         raise OutputError(f"`{target}` exists", hint="use `--overwrite`, or another `--name`")
+    dtype = torch.float16 if half else torch.float32
     files = {path: read_checkpoint(path) for path in checkpoints}
     unet_path, video_path = tell_apart(files)
     unet, video = files[unet_path], files[video_path]

@@ -113,7 +113,7 @@ class MgldDecoder(nn.Module):
             if level in FUSED_LEVELS and fidelity != 0:
                 place = FUSED_LEVELS.index(level)
                 for time, frame in enumerate(frames):
-                    lr_features = features[place][time : time + 1]
+                    lr_features = features[place][time : time + 1].to(frame.device)
                     frames[time] = self.fusions[place](frame, lr_features, fidelity)
             for upsample in layers_of(block, "upsamplers"):
                 for_each(frames, upsample)

@@ -1,7 +1,5 @@
 """Imported weights -> a model."""
 
-import json
-from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -10,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import verify
 from vsr_cli.models.flow import FLOW_PREFIX
-from vsr_cli.models.mgld.config import MgldConfig
+from vsr_cli.models.mgld.config import read_config
 from vsr_cli.models.mgld.inventory import require_exactly
 from vsr_cli.models.mgld.model import MgldModel
 
@@ -27,8 +25,9 @@ def load_mgld(path: Path) -> MgldModel:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            names = [name for name in file.keys() if not name.startswith(FLOW_PREFIX)]  # noqa: SIM118
-            tensors = {name: file.get_tensor(name) for name in names}
+            names = set(file.keys())
+            flow = {name for name in names if name.startswith(FLOW_PREFIX)}
+            tensors = {name: file.get_tensor(name) for name in sorted(names - flow)}
     except SafetensorError as error:
         raise WeightsError(
             f"`{path}` is not a safetensors file", why=str(error), hint="import it again"
@@ -45,33 +44,5 @@ def load_mgld(path: Path) -> MgldModel:
         raise WeightsError(f"`{path.name}` is damaged", why=f"`{infinite[0]}` is not finite")
     # Assigned, not copied: the file is mapped into memory. A shared encoder is filled once.
     model.load_state_dict(tensors, strict=False, assign=True)
+    model.path, model.brings_flow = path, bool(flow)
     return model.eval().requires_grad_(False)
-
-
-def has_flow(path: Path) -> bool:
-    """Whether a flow network was imported with the model."""
-    with safe_open(path, framework="pt") as file:
-        return any(name.startswith(FLOW_PREFIX) for name in file.keys())  # noqa: SIM118
-
-
-def read_config(path: Path, header: dict[str, str]) -> MgldConfig:
-    """The config in a header.
-
-    Raises:
-        WeightsError: it is of another family, or has entries that this version does not know.
-    """
-    if header.get("family") != "mgld" or "config" not in header:
-        raise WeightsError(
-            f"`{path.name}` holds no imported model",
-            why="its header names no family and config",
-            hint="use a file written by `vsr weights import`",
-        )
-    values = json.loads(header["config"])
-    if set(values) != {field.name for field in fields(MgldConfig)}:
-        raise WeightsError(
-            f"`{path.name}` was written by another version of vsr",
-            why="its config has other entries",
-            hint="import the published files again",
-        )
-    widths = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return MgldConfig(**{**values, **widths})

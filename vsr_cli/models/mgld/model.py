@@ -1,15 +1,18 @@
 """The published family, put together."""
 
-import torch
-from torch import Tensor, nn
+from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from vsr_cli.models.base import VideoModel
 from vsr_cli.models.mgld.autoencoder import Encoded, FrameEncoder
 from vsr_cli.models.mgld.config import NUM_TOKENS, MgldConfig
 from vsr_cli.models.mgld.decoder import MgldDecoder
 from vsr_cli.models.mgld.denoiser import Denoiser
 
 
-class MgldModel(nn.Module):
+class MgldModel(VideoModel):
     """MGLD-VSR (arXiv 2312.00853): a diffusion U-Net and an autoencoder over LR frames.
 
     Unlike the shipped family it works on frames that are enlarged already, by any scale. Latents
@@ -24,6 +27,8 @@ class MgldModel(nn.Module):
     def __init__(self, config: MgldConfig, *, shares_encoder: bool) -> None:
         super().__init__()
         self.config = config
+        self.path: Path | None = None  # the file it was loaded from
+        self.brings_flow = False  # whether RAFT is in that file, too
         self.denoiser = Denoiser(config)
         self.encoder = FrameEncoder(config)
         self.decoder = MgldDecoder(config)
@@ -45,10 +50,11 @@ class MgldModel(nn.Module):
         """Frames (T, 3, H, W) in [-1, 1] that are enlarged already, H and W multiples of 8."""
         return self.encoder(self._to_dtype(frames))
 
-    def features(self, frames: Tensor, encoded: Encoded) -> tuple[Tensor, ...]:
-        """What the decoder may see of the same frames."""
-        if self.feature_encoder is self.encoder:
-            return encoded.features
+    def features(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """What the decoder may see of the same frames.
+
+        They are large, so they are not kept while latents are sampled: frames are encoded again.
+        """
         return self.feature_encoder(self._to_dtype(frames)).features
 
     def denoise(self, noisy_latents: Tensor, lr_latents: Tensor, t: int) -> Tensor:

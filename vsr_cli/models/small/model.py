@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
 from vsr_cli.models.small.decoder import Recall, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
@@ -43,7 +44,7 @@ class Condition:
         return Condition(frames.cut(self.lr_features, dim=1), levels)
 
 
-class SmallModel(nn.Module):
+class SmallModel(VideoModel):
     """Conditional autoencoder, condition encoder, denoiser and sequence decoder.
 
     Always enlarges four times. Latents have half the LR resolution (an eighth of the output's)

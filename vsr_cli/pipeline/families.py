@@ -1,0 +1,109 @@
+"""Where the families of models part ways: how a job is planned, and which stages it runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.events import Report
+from vsr_cli.models.base import VideoModel
+from vsr_cli.models.files import is_imported, read_header
+from vsr_cli.models.flow import FLOW_PREFIX, DisFlow, FlowEstimator, RaftFlow
+from vsr_cli.models.weights import read_config
+from vsr_cli.pipeline.clips import Clip, IsCut
+from vsr_cli.pipeline.runtime import Runtime, plan_runtime
+from vsr_cli.pipeline.stages import Carried
+
+_RELEASED_UPDATES, _UPDATES = 10, 12  # of RAFT
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a file of weights tells of its model before that is loaded."""
+
+    family: str
+    default_steps: int
+    brings_flow: bool
+
+
+def look_at(path: Path) -> Known:
+    """Read the header of a file of weights.
+
+    Raises:
+        WeightsError: missing, damaged, or of another family or version.
+    """
+    if not is_imported(path):
+        return Known("small", read_config(path).default_steps, brings_flow=False)
+    from vsr_cli.models.mgld import config as mgld
+
+    header = read_header(path)
+    steps = mgld.read_config(path, header.metadata).default_steps
+    return Known("mgld", steps, any(name.startswith(FLOW_PREFIX) for name in header.num_values))
+
+
+def plan_job(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> Runtime:
+    """How the model in a file runs on a source of (height, width).
+
+    Raises:
+        ConfigError: options contradict each other.
+        DeviceError: the device is absent, or too small.
+        WeightsError: the file is not what it should be.
+    """
+    if not is_imported(path):
+        return plan_runtime(config, lr_size, config.sampler.steps or look_at(path).default_steps)
+    from vsr_cli.models.mgld import config as mgld
+    from vsr_cli.pipeline.mgld.memory import plan_mgld
+
+    header = read_header(path)
+    return plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
+
+
+def upscale_imported(
+    frames: Iterator[Tensor],
+    model: VideoModel,
+    config: UpscaleConfig,
+    runtime: Runtime,
+    is_cut: IsCut,
+    *,
+    first: int,
+    carried: Carried,
+    report: Report,
+) -> Iterator[Clip]:
+    """`upscale_frames` for models that were imported."""
+    from vsr_cli.models.mgld.model import MgldModel  # seconds that others need not wait
+    from vsr_cli.pipeline.mgld.clips import upscale_clips
+    from vsr_cli.pipeline.mgld.memory import MgldRuntime
+    from vsr_cli.pipeline.mgld.parity import upscale_segments
+
+    assert isinstance(model, MgldModel)
+    assert isinstance(runtime, MgldRuntime)
+    flow = make_flow(config, runtime.device, brought=model.path if model.brings_flow else None)
+    if config.mgld_mode == "parity":
+        return upscale_segments(frames, model, config, runtime, flow, first=first, report=report)
+    return upscale_clips(
+        frames, model, config, runtime, flow, is_cut, first=first, carried=carried, report=report
+    )
+
+
+def make_flow(
+    config: UpscaleConfig, device: torch.device, *, brought: Path | None = None
+) -> FlowEstimator:
+    """The flow estimator that was asked for, or else the one that the model brings."""
+    updates = _RELEASED_UPDATES if config.mgld_mode == "parity" else _UPDATES
+    path = config.flow_weights or brought
+    return RaftFlow(path, device=device, num_updates=updates) if path else DisFlow()
+
+
+def flow_name(known: Known, config: UpscaleConfig) -> str:
+    """What `make_flow` makes."""
+    return "raft" if known.brings_flow else config.flow
+
+
+def guidance_name(known: Known, config: UpscaleConfig) -> str:
+    """Which pull along the motion a job gets: imported models have their own."""
+    if known.family == "small":
+        return config.sampler.guidance
+    return "released" if config.mgld_mode == "parity" else "paper"
