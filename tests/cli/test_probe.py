@@ -1,6 +1,9 @@
 """`vsr probe`: what is understood of a source, for people and for programs."""
 
 import json
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -102,3 +105,21 @@ def test_what_is_missing_is_an_error_of_the_input(tmp_path: Path) -> None:
     result = probe(tmp_path / "missing.mp4")
     assert result.exit_code == 3
     assert "does not exist" in result.stderr
+
+
+def test_standard_input_is_left_to_the_loop_around_it(clip: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"next.mp4\n")
+    os.close(writing)
+    command = [sys.executable, "-m", "vsr_cli", "probe", str(clip)]
+    with os.fdopen(reading, "rb") as stdin:
+        subprocess.run(command, stdin=stdin, check=True, capture_output=True)
+        assert stdin.read() == b"next.mp4\n"
+
+
+def test_a_pipe_is_probed_by_what_it_starts_with(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "in.mkv", audio=["flac"])
+    command = [sys.executable, "-m", "vsr_cli", "probe", "-"]
+    result = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True)
+    assert b"picture: 64x48, h264 yuv420p" in result.stdout
+    assert b"audio 1: flac" in result.stdout
