@@ -14,7 +14,7 @@ from tests.media.test_hdr import MASTERING, write_pq
 from tests.media.writing import FAST, rewrite
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
-from vsr_cli.events import ignore
+from vsr_cli.events import Event, Notice, ignore
 from vsr_cli.media.hdr import HLG
 from vsr_cli.media.reader import probe
 from vsr_cli.media.writer import VideoWriter
@@ -177,3 +177,25 @@ def test_another_program_recognises_hdr10(tmp_path: Path, suffix: str) -> None:
     assert found["Transfer characteristics"] == "PQ"
     assert found["Mastering display luminance"] == "min: 0.0050 cd/m2, max: 1000 cd/m2"
     assert found["Maximum Content Light Level"] == "1000 cd/m2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("A53_CC", "W_CAPTIONS_DROPPED"),
+        ("DOVI_METADATA", "W_DYNAMIC_HDR_DROPPED"),
+        ("DYNAMIC_HDR_PLUS", "W_DYNAMIC_HDR_DROPPED"),
+        ("SPHERICAL", "W_SPHERICAL_DROPPED"),
+    ],
+)
+def test_what_came_with_the_picture_and_cannot_be_written_is_said(
+    tmp_path: Path, make_clip: MakeClip, kind: str, code: str
+) -> None:
+    source, said = make_clip(tmp_path / "in.mp4"), list[Event]()
+    info = replace(probe(source), side_data=frozenset({kind, "SEI_UNREGISTERED"}))
+    config = OutputConfig(preset="ultrafast")
+    with VideoWriter(
+        tmp_path / "out.mp4", info, (48, 64), config, source=source, report=said.append
+    ):
+        pass
+    assert [event.code for event in said if isinstance(event, Notice)] == [code]

@@ -22,9 +22,21 @@ _OTHER_NAMES = {"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe", "raw":
 WITHOUT_CLOCK = frozenset({"avi", "yuv4mpegpipe", "rawvideo"})
 PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo", IMAGES})
 WITH_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
+# Codecs that a transport stream announces so that others find them; FFmpeg would write any.
+TRANSPORT = frozenset(
+    {
+        *("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"),
+        *("mp2", "mp3", "aac", "ac3", "eac3", "dts", "opus", "truehd"),
+        *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
+    }
+)
 
 _MIN_CLOCK, _MAX_CLOCK = 10_000, 2**24  # ticks per second
-_FOR_PEOPLE = {"yuv4mpegpipe": "y4m", "rawvideo": "raw video", IMAGES: "single images"}
+_FOR_PEOPLE = {
+    **{"mp4": "MP4", "mov": "QuickTime", "matroska": "Matroska", "webm": "WebM", "avi": "AVI"},
+    **{"mpegts": "MPEG-TS", "nut": "NUT", "yuv4mpegpipe": "y4m", "rawvideo": "raw video"},
+    IMAGES: "a folder of images",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +52,7 @@ class Container:
 
     @property
     def for_people(self) -> str:
-        return _FOR_PEOPLE.get(self.name, self.name)
+        return _FOR_PEOPLE[self.name]
 
 
 def container_of(target: Path, config: OutputConfig) -> Container:

@@ -23,7 +23,7 @@ from vsr_cli.media.frame import (
     plain_format,
     resolve_color,
 )
-from vsr_cli.media.hdr import read_hdr, side_data
+from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
 from vsr_cli.media.times import Clock, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
@@ -135,6 +135,7 @@ def describe(
         field_order=_field_order(stream, first),
         has_alpha=has_alpha(first.format.name) or stream.metadata.get("alpha_mode") == "1",
         hdr=read_hdr(first),
+        side_data=side_data_kinds(first),
         audio=tuple(
             AudioTrack(
                 index=track.index,

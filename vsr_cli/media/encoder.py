@@ -38,6 +38,23 @@ _HAVE_DEEP = frozenset({"mp4", "mov", "matroska", "mpegts", "nut"})  # container
 _WITHOUT_ALPHA = frozenset({"libx265"})  # which has the formats and does not open with them
 _HDR_CODECS = frozenset({"libx265", "libsvtav1"})
 
+# What may come with a picture and no encoder here can write.
+_UNWRITTEN = {
+    "A53_CC": Notice(
+        code="W_CAPTIONS_DROPPED", text="closed captions inside the picture's stream are left out"
+    ),
+    "DYNAMIC_HDR_PLUS": Notice(
+        code="W_DYNAMIC_HDR_DROPPED", text="HDR10+ metadata is left out; the picture stays HDR"
+    ),
+    "DOVI_METADATA": Notice(code="W_DYNAMIC_HDR_DROPPED", text="Dolby Vision metadata is left out"),
+    "STEREO3D": Notice(
+        code="W_STEREO_DROPPED", text="the mark that the picture is stereoscopic is left out"
+    ),
+    "SPHERICAL": Notice(
+        code="W_SPHERICAL_DROPPED", text="the mark that the picture is spherical is left out"
+    ),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderPlan:
@@ -104,6 +121,7 @@ def plan_encoder(
         text = f"the transparency of the source is dropped: `{pix_fmt}` has none"
         notices.append(Notice(code="W_ALPHA_DROPPED", text=text))
     color, color_reason = _choose_color(info, layout, size)
+    notices += [notice for kind, notice in _UNWRITTEN.items() if kind in info.side_data]
     if lost := _lost_hdr(codec.name, layout, info):
         notices.append(Notice(code="W_HDR_DROPPED", text=lost))
     reasons = (codec_reason, *(n.text for n in notices), info.color_reason, color_reason)

@@ -90,6 +90,7 @@ class VideoInfo:
     field_order: FieldOrder
     has_alpha: bool
     hdr: HdrMetadata | None
+    side_data: frozenset[str]  # kinds of what came with the first picture, as FFmpeg names them
     audio: tuple[AudioTrack, ...]
 
 

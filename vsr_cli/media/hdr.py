@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
 PQ, HLG = 16, 18  # H.273, table 3: SMPTE ST 2084 and ARIB STD-B67
@@ -53,6 +53,11 @@ def side_data(picture: VideoFrame, name: str) -> bytes | None:
     except ValueError:  # PyAV gives up on all where it does not know one, as the EXIF of images
         return None
     return bytes(found) if isinstance(found, SideData) else None
+
+
+def side_data_kinds(picture: VideoFrame) -> frozenset[str]:
+    """The names of all that came with a decoded picture."""
+    return frozenset(kind.name for kind in Type if side_data(picture, kind.name) is not None)
 
 
 def _point(numbers: Sequence[int]) -> Chromaticity:

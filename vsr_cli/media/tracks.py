@@ -14,19 +14,12 @@ from av.stream import AttachmentStream, Disposition, Stream
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Notice, Report
-from vsr_cli.media.containers import PICTURE_ONLY, WITH_CHAPTERS, Container
+from vsr_cli.media.containers import PICTURE_ONLY, TRANSPORT, WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.sound import SoundEncoder
 from vsr_cli.media.tags import copy_tags
 
-# Codecs that a transport stream announces so that others find them; FFmpeg would write any.
-_TRANSPORT = frozenset(
-    {
-        *("mp2", "mp3", "aac", "ac3", "eac3", "dts", "opus", "truehd"),
-        *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
-    }
-)
 # What sound becomes where it cannot stay as it is.
 _FALLBACK = {
     **{"webm": "libopus", "matroska": "flac", "nut": "flac", "avi": "libmp3lame"},
@@ -37,7 +30,6 @@ _TEXT = {
     **{("mp4", codec): ("mov_text", "text2movsub") for codec in ("subrip", "text", "webvtt")},
     **{("mov", codec): ("mov_text", "text2movsub") for codec in ("subrip", "text", "webvtt")},
     ("matroska", "mov_text"): ("subrip", "mov2textsub"),
-    ("nut", "mov_text"): ("text", "mov2textsub"),
     ("webm", "subrip"): ("webvtt", "null"),
     ("webm", "mov_text"): ("webvtt", "mov2textsub"),
 }
@@ -215,7 +207,7 @@ class TrackPlanner:
         if self._format == "matroska":
             self._output.add_stream_from_template(stream, opaque=True)
         else:
-            self._losses.drop("attachment", stream.metadata.get("filename", ""), self._format)
+            self._losses.drop("attachment", stream.metadata.get("filename", ""), self._name)
 
     def _add_cover(self, stream: Stream) -> None:
         if not self._config.attachments:
@@ -260,10 +252,10 @@ class TrackPlanner:
         copy_tags(old, new, self._output, metadata=self._config.metadata)
 
     def _can_hold(self, stream: Stream) -> bool:
-        if self._format in PICTURE_ONLY:
-            return False
+        if self._format in PICTURE_ONLY or (self._format == "nut" and stream.type == "subtitle"):
+            return False  # NUT does not say how long a text is shown
         if self._format == "mpegts":
-            return _codec_name(stream) in _TRANSPORT
+            return _codec_name(stream) in TRANSPORT
         return stream.codec_context.codec.name in self._supported
 
     def _is_implied(self, stream: Stream) -> bool:

@@ -12,7 +12,7 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Report
 from vsr_cli.media.chunks import JoinedChunks
-from vsr_cli.media.containers import IMAGES, Container, container_of
+from vsr_cli.media.containers import IMAGES, TRANSPORT, Container, container_of
 from vsr_cli.media.encoder import EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.frame import Frame, Plane, VideoInfo
 from vsr_cli.media.image_muxer import ImageMuxer
@@ -21,9 +21,6 @@ from vsr_cli.media.others import OtherStreams
 from vsr_cli.media.picture import PictureEncoder, frame_like
 from vsr_cli.media.target import check_target, output_errors
 from vsr_cli.pixels import ColorTags, PixelLayout
-
-# Codecs that players expect in a transport stream; FFmpeg would write any.
-_TRANSPORT = frozenset({"h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"})
 
 
 class VideoWriter:
@@ -230,7 +227,7 @@ def join_chunks(
 
 def _require_codec(output: OutputContainer, plan: EncoderPlan, container: Container) -> None:
     codec = find_encoder(plan.codec).canonical_name
-    held = _TRANSPORT if container.name == "mpegts" else output.supported_codecs
+    held = TRANSPORT if container.name == "mpegts" else output.supported_codecs
     if container.name != IMAGES and codec not in held:
         raise OutputError(
             f"{container.for_people} cannot hold `{codec}`",
