@@ -20,6 +20,7 @@ from vsr_cli.events import Event, Notice, Progress
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
+from vsr_cli.pipeline import convert
 from vsr_cli.pipeline import upscale as program
 from vsr_cli.pipeline.job import JobBusyError, job_folder, open_job
 from vsr_cli.pipeline.upscale import Upscaler, upscale_video
@@ -328,13 +329,13 @@ def test_where_memory_runs_out_outside_the_networks_it_goes_back_to_the_checkpoi
             raise MemoryError
         return resize(frame, size)
 
-    monkeypatch.setattr(program, "resize", scarce)
+    monkeypatch.setattr(convert, "resize", scarce)
     events: list[Event] = []
     target = tmp_path / "out.mp4"
     if num_failures > 1:  # clips of 4, of 2, and no shorter
         with pytest.raises(DeviceError, match="memory has run out"):
             upscale_video(source, target, config, report=events.append)
-        monkeypatch.setattr(program, "resize", resize)
+        monkeypatch.setattr(convert, "resize", resize)
     upscale_video(source, target, config, report=events.append)
     assert "W_MEMORY_CLIPS" in codes(events)
     assert len(digests(target)) == NUM_FRAMES
