@@ -94,6 +94,7 @@ def test_light_is_told_in_candelas(tmp_path: Path) -> None:
     found = json.loads(probe(path, "--json").stdout)
     assert found["video"]["dynamic_range"] == "pq"
     assert found["video"]["hdr"]["max_cll"] == 1000
+    assert "CONTENT_LIGHT_LEVEL" in found["video"]["side_data"]
 
 
 def test_how_a_gap_in_the_tags_was_filled_is_said_once(tmp_path: Path, make_clip: MakeClip) -> None:

@@ -92,6 +92,7 @@ def describe_source(
             "color_reason": info.color_reason,
             "dynamic_range": dynamic_range(info),
             "hdr": asdict(info.hdr) if info.hdr else None,
+            "side_data": sorted(info.side_data),
             "sample_aspect_ratio": info.sample_aspect_ratio,
             "rotation": info.rotation,
             "interlaced": info.interlaced,

@@ -90,6 +90,10 @@ def _open_pipe(source: Path) -> Iterator[Pipe]:
             raise InputError(
                 "standard input is a terminal", why="`-` reads a video from a pipe", hint=_PIPE_HINT
             )
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.setmode(sys.stdin.fileno(), os.O_BINARY)  # or it would end at a byte of 26
         pipe = Pipe(sys.stdin.fileno())
         yield pipe
         pipe.close()
