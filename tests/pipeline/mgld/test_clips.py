@@ -1,5 +1,7 @@
 """Imported models in the pipeline, on the real networks at reduced width."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -10,8 +12,10 @@ import torch
 from torch import Tensor
 
 from tests.models.mgld.published import NARROW, write_published
+from tests.networks import write_tiny_weights
 from vsr_cli.config import MgldMode, SamplerConfig, UpscaleConfig
-from vsr_cli.errors import WeightsError
+from vsr_cli.errors import DeviceError, WeightsError
+from vsr_cli.events import Event, Notice, Report, ignore
 from vsr_cli.models.mgld.convert import import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.mgld.model import MgldModel
@@ -48,6 +52,7 @@ def upscale(
     carried: Carried | None = None,
     tile_size: int | None = None,
     batch: int | None = None,
+    report: Report = ignore,
 ) -> Iterator[Tensor]:
     """Clip after clip of SR frames."""
     assert model.path is not None
@@ -56,7 +61,9 @@ def upscale(
     runtime = replace(
         runtime, tile_size=tile_size or runtime.tile_size, tile_batch=batch or runtime.tile_batch
     )
-    found = upscale_frames(iter(frames), model, config, runtime, first=first, carried=carried)
+    found = upscale_frames(
+        iter(frames), model, config, runtime, first=first, carried=carried, report=report
+    )
     for clip in found:
         yield clip.frames
 
@@ -142,6 +149,56 @@ def test_the_number_of_tiles_in_a_call_makes_no_difference(model: MgldModel) -> 
     config = replace(CONFIG, sampler=SamplerConfig(motion_scale=0))
     one, many = (torch.cat(list(upscale(model, frames, config, batch=batch))) for batch in (1, 4))
     assert (one - many).abs().max() < 1 / 255  # random networks magnify the last bits
+
+
+def test_when_memory_runs_out_fewer_tiles_are_taken_and_none_is_lost(
+    model: MgldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, plain = moving(1, (20, 26)), model.denoise
+    config = replace(CONFIG, sampler=SamplerConfig(motion_scale=0, steps=1))
+    expected = torch.cat(list(upscale(model, frames, config, batch=1)))
+
+    def scarce(noisy: Tensor, lr: Tensor, t: int) -> Tensor:
+        if noisy.shape[0] > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(noisy, lr, t)
+
+    monkeypatch.setattr(model, "denoise", scarce)
+    events: list[Event] = []
+    found = torch.cat(list(upscale(model, frames, config, batch=4, report=events.append)))
+    assert torch.equal(found, expected)
+    assert [event.code for event in events if isinstance(event, Notice)] == ["W_MEMORY_BATCH"] * 2
+
+
+def test_when_not_even_one_tile_fits_the_user_is_told(
+    model: MgldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(model, "denoise", fail)
+    with pytest.raises(DeviceError, match="has run out of memory"):
+        list(upscale(model, moving(1)))
+
+
+def test_the_shipped_family_does_not_wait_for_the_networks_of_this_one(tmp_path: Path) -> None:
+    path = write_tiny_weights(tmp_path / "tiny.safetensors")
+    script = (
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from vsr_cli.config import UpscaleConfig\n"
+        "from vsr_cli.models.weights import load_model\n"
+        "from vsr_cli.pipeline.frames import frame_upscaler\n"
+        "path = Path(sys.argv[1])\n"
+        "config = UpscaleConfig(device='cpu', dtype='float32')\n"
+        "frame_upscaler(load_model(path), path, config)(torch.zeros(2, 3, 16, 16))\n"
+        "print(*sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = run.stdout.split()
+    assert "vsr_cli.pipeline.frames" in loaded
+    assert [name for name in loaded if "unet_2d" in name or "mgld" in name] == []
 
 
 def test_decoding_in_tiles_changes_the_picture_a_little(model: MgldModel) -> None:

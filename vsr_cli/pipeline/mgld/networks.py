@@ -89,7 +89,7 @@ class Networks:
         release_memory()
         self._batch = max(1, noisy.shape[0] // 2)
         text = f"memory has run out; the denoiser goes on with {self._batch} tiles at a time"
-        self._report(Notice(code="W_MEMORY_TILES", text=text))
+        self._report(Notice(code="W_MEMORY_BATCH", text=text))
         return None
 
     @contextmanager
