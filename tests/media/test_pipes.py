@@ -10,6 +10,7 @@ import av
 import pytest
 
 from tests.conftest import MakeClip
+from tests.media.rich import write_rich
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.media.containers import STDOUT
@@ -83,6 +84,17 @@ def test_other_formats_on_request(
         assert len(container.streams.audio) == num_sounds
         assert len(list(container.decode(video=0))) == 5
     assert ("W_AUDIO_DROPPED" in said) == (num_sounds == 0)
+
+
+@pytest.mark.parametrize("format_", ["mp4", "matroska"])
+def test_everything_a_source_holds_fits_into_a_pipe(tmp_path: Path, format_: str) -> None:
+    data, _ = pipe(write_rich(tmp_path / "in.mkv"), format_)
+    with av.open(io.BytesIO(data), "r") as container:
+        names = [track.codec_context.name for track in container.streams.audio]
+        assert names == ["aac", "ac3"]
+        assert len(container.streams.subtitles) >= 1
+        assert len(container.chapters()) == 2
+        assert len(list(container.decode(video=0))) == 8
 
 
 def test_raw_video_is_nothing_but_samples(tmp_path: Path, make_clip: MakeClip) -> None:

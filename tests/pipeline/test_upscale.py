@@ -252,6 +252,18 @@ def test_raw_video_is_known_by_what_is_said_of_it(tmp_path: Path, config: Upscal
     assert pictures(target).shape == (3, 192, 256)
 
 
+def test_a_constant_rate_repeats_frames_that_are_computed_once(
+    tmp_path: Path, make_clip: MakeClip, read_contents: Read, config: UpscaleConfig
+) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", num_frames=3), tmp_path / "out.mp4"
+    events: list[Event] = []
+    output = OutputConfig(cfr=Fraction(50), preset="ultrafast")
+    done = upscale_video(source, target, replace(config, output=output), report=events.append)
+    assert done.frames_out == 6
+    assert read_contents(target).times == [Fraction(n, 50) for n in range(6)]
+    assert len([event for event in events if isinstance(event, Progress)]) == 3
+
+
 def _lossless(config: UpscaleConfig) -> UpscaleConfig:
     return replace(config, output=OutputConfig(video_codec="ffv1"))
 

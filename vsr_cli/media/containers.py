@@ -109,7 +109,7 @@ def muxer_options(container: Container, info: VideoInfo, tick_rate: int) -> dict
         tick_rate: ticks per second of the picture's clock.
     """
     if container.is_mp4 and container.is_pipe:
-        return {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+        return {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
     if container.is_mp4:
         # The index in front, so that a player can start before it has the whole file; and a clock
         # that every start can be told in, where the usual one has milliseconds.

@@ -86,7 +86,7 @@ class Muxer:
             picture = others.container.streams[info.stream_index]
             copy_tags(picture, self._stream, self._output, metadata=config.metadata)
             set_timecode(self._stream, info, self._output)
-            with output_errors(f"`{target.suffix}` does not take these streams"):
+            with output_errors(f"{container.for_people} does not take these streams"):
                 self._output.start_encoding()
             self._copier.start()
         except BaseException:
