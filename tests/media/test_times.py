@@ -49,6 +49,14 @@ def test_a_grid_that_starts_anywhere_is_kept_within_a_tick(offset: Fraction) -> 
     assert max(abs(new - old * MS) for new, old in zip(placed, times, strict=True)) <= MS
 
 
+def test_a_rate_that_is_twice_too_high_is_seen_through() -> None:
+    times = rounded(Fraction(30), range(30))
+    timing = find_timing(times, MS, Fraction(60))
+    assert (timing.rate, timing.is_vfr) == (Fraction(30), False)
+    clock = Clock(timing)
+    assert [clock.place(time, 1) for time in times] == [(100 * n, 100) for n in range(30)]
+
+
 def test_irregular_times_are_left_alone() -> None:
     times = [0, 33, 50, 117, 133, 260, 300]
     timing = find_timing(times, MS, Fraction(30))

@@ -42,8 +42,10 @@ def find_timing(times: Sequence[int], tick: Fraction, rate: Fraction) -> Timing:
     anchor = _find_anchor(seconds, rate, tick)
     if anchor is None:
         return replace(plain, is_vfr=True)
-    steps = [round((later - earlier) * rate) for earlier, later in pairwise(seconds)]
-    plain = replace(plain, is_vfr=any(step != 1 for step in steps))
+    steps = {round((later - earlier) * rate) for earlier, later in pairwise(seconds)}
+    if len(steps) == 1:  # a container may say fields per second, or count twice
+        rate /= max(1, *steps)
+    plain = replace(plain, rate=rate, is_vfr=len(steps) > 1)
     clock = lcm(anchor.denominator, tick.denominator, rate.numerator)
     is_exact = (1 / (rate * tick)).denominator == 1
     if is_exact or tick < COARSE_TICK or tick.numerator != 1 or clock > MAX_CLOCK:
@@ -102,10 +104,13 @@ class Clock:
             step = self._step if pts is None else 1
             pts = 0 if self._last is None else self._last + step
         self._last = pts
-        is_regular = (
-            self._anchor is not None and abs(duration * self._scale - self._step) <= self._scale
-        )
-        return pts, self._step if is_regular else duration * self._scale
+        duration *= self._scale
+        is_rounded = abs(duration - self._step) <= self._scale
+        # Some muxers write the least that they can.
+        is_nonsense = self._timing.is_vfr is False and 2 * duration < self._step
+        if self._anchor is not None and (is_rounded or is_nonsense):
+            duration = self._step
+        return pts, duration
 
     def _to_grid(self, ticks: int) -> int:
         timing = self._timing
