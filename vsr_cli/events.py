@@ -41,6 +41,7 @@ class Progress:
     num_frames: int | None
     seconds: float  # since this run of the job began
     first: int = 0  # frames that an earlier run had written
+    unit: str = "frames"  # or what else is counted
 
 
 @dataclass(frozen=True, kw_only=True)

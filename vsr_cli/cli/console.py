@@ -267,7 +267,7 @@ class ProgressLines:
         if self.clock() - self.last < SECONDS_BETWEEN_LINES:
             return
         self.last = self.clock()
-        parts = [f"{event.stage}: {count(event)} frames", rate(event), time_left(event)]
+        parts = [f"{event.stage}: {count(event)} {event.unit}", rate(event), time_left(event)]
         say(", ".join(part for part in parts if part))
 
 
@@ -287,7 +287,8 @@ def rate(event: Progress) -> str:
     fps = frames_per_second(event)
     if not fps:
         return ""
-    return f"{fps:.1f} frames/s" if fps >= 1 else f"{1 / fps:.1f} s/frame"
+    one = event.unit.removesuffix("s")
+    return f"{fps:.1f} {event.unit}/s" if fps >= 1 else f"{1 / fps:.1f} s/{one}"
 
 
 def seconds_left(event: Progress) -> float | None:

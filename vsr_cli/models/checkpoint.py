@@ -12,7 +12,17 @@ from torch import Tensor
 from vsr_cli.errors import WeightsError
 
 # Records of training that Lightning leaves in a checkpoint; an empty object takes their place.
-_RECORDS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.", "typing.Any")
+_RECORDS = (
+    "pytorch_lightning.",
+    "lightning.",
+    "lightning_fabric.",
+    "omegaconf.",
+    "typing.Any",
+    "numpy.core.multiarray.scalar",  # of a learning rate
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+)
 _UNREADABLE = (  # what readers raise on files of another kind; unpickling fails variously
     OSError,
     RuntimeError,

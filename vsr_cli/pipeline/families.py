@@ -1,7 +1,7 @@
 """Where the families of models part ways: how a job is planned, and which stages it runs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -58,7 +58,11 @@ def plan_job(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> Run
     from vsr_cli.pipeline.mgld.memory import plan_mgld
 
     header = read_header(path)
-    return plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
+    runtime = plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
+    if config.flow_weights or look_at(path).brings_flow:
+        return runtime
+    why = "flow dis: no RAFT was imported with the model"
+    return replace(runtime, reasons=(*runtime.reasons, why))
 
 
 def upscale_imported(

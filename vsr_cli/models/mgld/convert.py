@@ -103,7 +103,11 @@ def import_published(
     for count, (file, item) in enumerate(wanted, start=1):
         tensors[item.name] = _convert(file, item, dtype)
         seconds = time.monotonic() - started
-        report(Progress(stage="import", frame=count, num_frames=len(wanted), seconds=seconds))
+        report(
+            Progress(
+                stage="import", frame=count, num_frames=len(wanted), seconds=seconds, unit="tensors"
+            )
+        )
     findings = [*_inspect(tensors), _share_encoder(tensors), *findings]
     if flow_tensors:
         tensors |= {FLOW_PREFIX + name: tensor for name, tensor in flow_tensors.items()}

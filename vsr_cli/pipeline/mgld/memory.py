@@ -145,12 +145,14 @@ def plan_mgld(
     if parity:
         height, width = (min(side + 32, mgld.pixel_tile) for side in (height, width))
     size = ceil(height / LATENT_STRIDE), ceil(width / LATENT_STRIDE)
+    length = mgld.clip_length if parity else mgld.clip_length - 1
+    why_length = f"clip length {length}: the networks see {mgld.clip_length} frames at a time"
     runtime = MgldRuntime(
         device,
         dtype,
-        mgld.clip_length if parity else mgld.clip_length - 1,
+        length,
         config.tile // LATENT_STRIDE if config.tile else None,
-        (why_device, why_dtype, "clips of 5 frames: what the networks were trained on"),
+        (why_device, why_dtype, why_length),
     )
     free = free_memory(device)
     budget = int(SHARE_OF_FREE_MEMORY * free)
