@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -199,3 +200,26 @@ def test_what_came_with_the_picture_and_cannot_be_written_is_said(
     ):
         pass
     assert [event.code for event in said if isinstance(event, Notice)] == [code]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codes"),
+    [
+        (".mkv", []),
+        (".webm", ["W_ASPECT_DROPPED"]),
+        (".ts", ["W_ROTATION_DROPPED"]),
+        (".y4m", ["W_ROTATION_DROPPED", "W_ASPECT_DROPPED"]),
+    ],
+)
+def test_how_a_picture_is_shown_arrives_or_is_said_to_be_lost(
+    tmp_path: Path, make_clip: MakeClip, suffix: str, codes: list[str]
+) -> None:
+    source = make_clip(
+        tmp_path / "in.mp4", num_frames=30, rotation=90, sample_aspect_ratio=Fraction(16, 15)
+    )
+    config = OutputConfig(lossless=suffix == ".mkv")
+    notices = rewrite(source, tmp_path / f"out{suffix}", config)
+    assert [notice.code for notice in notices] == codes
+    found = probe(tmp_path / f"out{suffix}")
+    assert found.rotation == (0 if "W_ROTATION_DROPPED" in codes else 90)
+    assert (found.sample_aspect_ratio == Fraction(16, 15)) == ("W_ASPECT_DROPPED" not in codes)

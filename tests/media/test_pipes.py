@@ -97,6 +97,18 @@ def test_everything_a_source_holds_fits_into_a_pipe(tmp_path: Path, format_: str
         assert len(list(container.decode(video=0))) == 8
 
 
+def test_the_shape_of_pixels_goes_through_a_pipe_without_loss(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", sample_aspect_ratio=Fraction(16, 15))
+    data, said = pipe(source)
+    assert "W_ASPECT_DROPPED" not in said
+    with av.open(io.BytesIO(data), "r") as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
+        pictures = [frame.to_ndarray() for frame in container.decode(video=0)]
+    assert [int(picture[0, 0]) for picture in pictures] == [40 + n for n in range(6)]
+
+
 def test_raw_video_is_nothing_but_samples(tmp_path: Path, make_clip: MakeClip) -> None:
     data, _ = pipe(make_clip(tmp_path / "in.mp4", num_frames=2), "rawvideo")
     size = 48 * 64

@@ -21,6 +21,7 @@ _OTHER_NAMES = {"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe", "raw":
 # Formats without a clock: frames follow each other at one rate.
 WITHOUT_CLOCK = frozenset({"avi", "yuv4mpegpipe", "rawvideo"})
 PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo", IMAGES})
+WITH_ROTATION = frozenset({"mp4", "mov", "matroska", "webm"})
 WITH_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 # Codecs that a transport stream announces so that others find them; FFmpeg would write any.
 TRANSPORT = frozenset(

@@ -1,7 +1,7 @@
 """Which encoder writes the picture, in which pixel format, with which settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -11,7 +11,12 @@ from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Notice
-from vsr_cli.media.containers import IMAGES, WITHOUT_CLOCK, Container
+from vsr_cli.media.containers import (
+    IMAGES,
+    WITH_ROTATION,
+    WITHOUT_CLOCK,
+    Container,
+)
 from vsr_cli.media.frame import VideoInfo, has_alpha, layout_of
 from vsr_cli.media.settings import encoder_settings, is_hdr
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, is_hd
@@ -36,6 +41,9 @@ _BY_CONTAINER = {
 _RAW = frozenset({"rawvideo", "wrapped_avframe"})
 _HAVE_DEEP = frozenset({"mp4", "mov", "matroska", "mpegts", "nut"})  # containers of H.265
 _WITHOUT_ALPHA = frozenset({"libx265"})  # which has the formats and does not open with them
+MAX_X264_DEPTH = 10  # bits
+# Codecs whose own stream holds the shape of a pixel; PyAV sets that of MP4 containers alone.
+_TELL_ASPECT = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 _HDR_CODECS = frozenset({"libx265", "libsvtav1"})
 
 # What may come with a picture and no encoder here can write.
@@ -103,6 +111,9 @@ def plan_encoder(
     Raises:
         ConfigError: encoder, pixel format, settings and container do not fit each other.
     """
+    is_stage = container.is_pipe and container.name in ("matroska", "nut")
+    if is_stage and config.video_codec is None and config.crf is None:
+        config = replace(config, lossless=True)  # what comes next should get all there is
     codec, codec_reason = _choose_codec(container, info, config)
     rate, is_regular = _choose_rate(container, info, config)
     notices: list[Notice] = []
@@ -122,8 +133,12 @@ def plan_encoder(
         notices.append(Notice(code="W_ALPHA_DROPPED", text=text))
     color, color_reason = _choose_color(info, layout, size)
     notices += [notice for kind, notice in _UNWRITTEN.items() if kind in info.side_data]
+    notices += _lost_geometry(container, codec, info)
     if lost := _lost_hdr(codec.name, layout, info):
         notices.append(Notice(code="W_HDR_DROPPED", text=lost))
+    if container.name in ("yuv4mpegpipe", "rawvideo"):
+        untold = f"{container.for_people} does not tell the matrix, which is {color.matrix.name}"
+        color_reason = "; ".join(filter(None, (color_reason, untold)))
     reasons = (codec_reason, *(n.text for n in notices), info.color_reason, color_reason)
     return EncoderPlan(
         codec=codec.name,
@@ -155,9 +170,11 @@ def _choose_codec(
                 f"{container.for_people} has no lossless codec that players know",
                 hint="write to `.mkv`, or name one with `--vcodec`",
             )
-        return find_encoder("ffv1"), "FFV1, because it loses nothing"
-    if container.is_pipe and container.name in ("matroska", "nut"):
-        return find_encoder("ffv1"), "FFV1, because a pipe should lose nothing"
+        is_square = info.sample_aspect_ratio == 1
+        if is_square or info.layout.depth > MAX_X264_DEPTH or info.layout.has_alpha:
+            return find_encoder("ffv1"), "FFV1, because it loses nothing"
+        why = "H.264 without loss, because FFV1 does not say that pixels are not square"
+        return find_encoder("libx264"), why
     if container.name == "mov" and info.layout.has_alpha:
         return find_encoder("prores_ks"), "ProRes 4444, because the source has transparency"
     if container.name in _HAVE_DEEP and (info.layout.depth > 8 or is_hdr(info)):
@@ -180,6 +197,22 @@ def _choose_rate(
             hint=f"use `--cfr {_usual_rate(info.rate)}`, or write Matroska",
         )
     return info.rate, True
+
+
+def _lost_geometry(container: Container, codec: Codec, info: VideoInfo) -> list[Notice]:
+    """What of the way a picture is shown does not arrive."""
+    notices = []
+    if info.rotation and container.name not in WITH_ROTATION:
+        text = f"{container.for_people} cannot say that the picture is turned when shown"
+        notices.append(
+            Notice(code="W_ROTATION_DROPPED", text=f"{text} (by {info.rotation} degrees)")
+        )
+    is_told = container.is_mp4 or codec.canonical_name in _TELL_ASPECT
+    if info.sample_aspect_ratio != 1 and not is_told:
+        shape = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
+        text = f"`{codec.name}` in {container.for_people} cannot say that pixels are not square"
+        notices.append(Notice(code="W_ASPECT_DROPPED", text=f"{text} ({shape})"))
+    return notices
 
 
 def _usual_rate(rate: Fraction) -> Fraction:

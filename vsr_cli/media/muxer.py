@@ -154,7 +154,10 @@ class Muxer:
             if container.name == "rawvideo":  # has nothing that could be read
                 problem = find_size_problem(path, self._num_bytes)
             else:
-                problem = find_problem(path, written, decode=self._config.verify == "full")
+                format_ = container.name if container.name == "mpegts" else None
+                problem = find_problem(
+                    path, written, format_=format_, decode=self._config.verify == "full"
+                )
         except (InputError, av.FFmpegError) as error:
             self._place.keep_failed()
             raise VerificationError(

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from vsr_cli.config import InputConfig
 from vsr_cli.media.source import open_source
 
 
@@ -53,22 +54,24 @@ class Written:
     others: Mapping[int, Copied]  # by place
 
 
-def find_problem(path: Path, written: Written, *, decode: bool) -> str | None:
+def find_problem(path: Path, written: Written, *, format_: str | None, decode: bool) -> str | None:
     """What is wrong with a finished file, None if nothing is.
 
     Args:
         path: the file.
         written: what it should hold.
+        format_: FFmpeg's name of the container, where a short file does not tell.
         decode: decode every picture as well; without, every packet is only read.
 
     Raises:
         InputError: it cannot be read at all.
         av.FFmpegError: nor further than a place in it.
     """
+    config = InputConfig(format=format_)
     found = Times()
     num_packets, num_bytes = Counter[int](), Counter[int]()
     tick = Fraction(0)
-    with open_source(path) as container:
+    with open_source(path, config) as container:
         for packet in container.demux():
             if not packet.size or packet.pts is None:
                 continue
@@ -94,7 +97,7 @@ def find_problem(path: Path, written: Written, *, decode: bool) -> str | None:
         if not is_all:
             return "sound is missing" if copied.kind == "audio" else f"a {copied.kind} is missing"
     if decode:
-        with open_source(path) as container:
+        with open_source(path, config) as container:
             return _find_damage(container, written)
     return None
 
