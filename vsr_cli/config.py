@@ -20,6 +20,7 @@ FlowChoice = Literal["dis", "raft"]
 Guidance = Literal["bounded", "paper"]
 MgldMode = Literal["default", "parity"]
 Memory = Literal["warped", "still", "off"]
+OnDecodeError = Literal["repeat", "skip", "stop"]
 Subs = Literal["copy", "none"]
 Verify = Literal["quick", "full", "off"]
 
@@ -81,6 +82,7 @@ class InputConfig:
     transfer: int | None = None  # H.273, table 3
     deinterlace: Deinterlace = "auto"
     alpha: Alpha = "auto"
+    on_decode_error: OnDecodeError = "repeat"  # in the place of a picture that is lost
     format: str | None = None  # FFmpeg's name of the container
     raw_size: tuple[int, int] | None = None  # (height, width) of raw video
     raw_pix_fmt: str | None = None

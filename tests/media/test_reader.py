@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Event, Notice, ignore
 from vsr_cli.media.frame import Frame
@@ -193,9 +194,9 @@ def test_a_file_that_was_cut_off_gives_what_it_has_and_says_so(
     assert notices[-1] == "W_INPUT_TRUNCATED"
 
 
-def test_damaged_packets_are_counted_and_the_rest_is_read(
-    tmp_path: Path, make_clip: MakeClip
-) -> None:
+@pytest.fixture
+def damaged(tmp_path: Path, make_clip: MakeClip) -> Path:
+    """Twelve frames, the sixth of which does not decode."""
     path = make_clip(tmp_path / "in.mkv", num_frames=12, codec="ffv1")
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
@@ -203,9 +204,46 @@ def test_damaged_packets_are_counted_and_the_rest_is_read(
     start, size = (packets[5].pos or 0) + 20, packets[5].size - 20
     data[start : start + size] = b"\xff" * size
     path.write_bytes(data)
-    frames, notices = read_all(path)
-    assert len(frames) == 11
+    return path
+
+
+def test_in_the_place_of_a_lost_frame_the_one_before_is_shown_again(damaged: Path) -> None:
+    frames, notices = read_all(damaged)
     assert notices == ["W_INPUT_DAMAGED"]
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in range(12)]
+    assert np.array_equal(frames[5].planes[0], frames[4].planes[0])
+    assert not np.array_equal(frames[6].planes[0], frames[4].planes[0])
+
+
+def test_lost_frames_may_be_left_out_or_be_the_end(damaged: Path) -> None:
+    skipping, stopping = (InputConfig(on_decode_error=policy) for policy in ("skip", "stop"))
+    frames = list(read_frames(damaged, skipping, report=ignore))
+    assert len(frames) == 11
+    assert Fraction(5, 25) not in [frame.pts * frame.time_base for frame in frames]
+    with pytest.raises(InputError, match="is damaged after frame 5") as stopped:
+        list(read_frames(damaged, stopping, report=ignore))
+    assert "--on-decode-error repeat" in (stopped.value.hint or "")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_with_frames_that_refer_to_others_count_and_times_survive_damage(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    path = make_clip(tmp_path / f"in{suffix}", num_frames=60, size=(96, 128))
+    whole, none = read_all(path)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for packet in packets[20:24]:
+        start = (packet.pos or 0) + (100 if suffix == ".ts" else 20)
+        data[start : start + 20] = b"\0" * 20
+    path.write_bytes(data)
+    frames, notices = read_all(path)
+    assert (none, notices) == ([], ["W_INPUT_DAMAGED"])
+    found = [frame.pts for frame in frames]
+    assert found == sorted(set(found))
+    assert set(found) <= {frame.pts for frame in whole}
+    assert len(found) >= (60 if suffix != ".ts" else 56)  # there whole packets may be gone
 
 
 def test_a_picture_that_changes_size_is_refused(tmp_path: Path, make_clip: MakeClip) -> None:

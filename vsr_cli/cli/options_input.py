@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from vsr_cli.cli.options import RARE
-from vsr_cli.config import Alpha, Deinterlace, InputConfig
+from vsr_cli.config import Alpha, Deinterlace, InputConfig, OnDecodeError
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
 
@@ -81,6 +81,10 @@ def input_config(
             **RARE,
         ),
     ] = None,
+    on_decode_error: Annotated[
+        OnDecodeError,
+        typer.Option(help="Where a frame is lost: the one before, none, or an error.", **RARE),
+    ] = InputConfig.on_decode_error,
 ) -> InputConfig:
     """Options -> what is read, and how it is understood.
 
@@ -88,6 +92,7 @@ def input_config(
         ConfigError: a value is out of range, or two contradict each other.
     """
     return InputConfig(
+        on_decode_error=on_decode_error,
         start=parse_time("--start", start),
         stop=parse_time("--to", stop),
         duration=parse_time("--duration", duration),

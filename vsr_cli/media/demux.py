@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator
 from fractions import Fraction
+from itertools import chain
 
 import av
 from av.container import InputContainer
@@ -13,11 +14,13 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vsr_cli.config import InputConfig
+from vsr_cli.config import InputConfig, OnDecodeError
 from vsr_cli.errors import InputError
 from vsr_cli.events import Report
 from vsr_cli.media.describe import describe, ticks_of
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.mend import Mender
+from vsr_cli.media.source import reason
 from vsr_cli.media.tally import Tally
 from vsr_cli.media.times import Timing
 
@@ -37,14 +40,23 @@ class Demuxer:
     thread, takes it.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, *, keeps_rest: bool) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        *,
+        keeps_rest: bool,
+        on_error: OnDecodeError,
+    ) -> None:
         """Take a container, which stays the caller's to close.
 
         Args:
             container: nothing read from it yet.
             stream: the picture.
             keeps_rest: whether to put aside packets of other streams, all until `keep` is called.
+            on_error: what is shown in the place of a picture that does not decode.
         """
+        self._on_error: OnDecodeError = on_error
         self.tally = Tally(ticks_of(stream))
         self._head: list[int] = []  # times of the first packets of the picture
         self._container, self._stream = container, stream
@@ -98,7 +110,12 @@ class Demuxer:
             self._held, self._ended = 0, False
 
     def pictures(self) -> Iterator[VideoFrame]:
-        """Decode the picture; packets that do not decode are counted and left out."""
+        """Decode the picture; in the place of one that is lost there is what was asked for.
+
+        Raises:
+            InputError: one is lost, and that is where to stop.
+        """
+        mender = Mender(self._on_error, self.tally)
         while True:
             with self._lock:
                 while not self._pictures and self._pump():
@@ -106,22 +123,29 @@ class Demuxer:
                 packet = self._pictures.popleft() if self._pictures else None
                 self._held -= packet.size if packet else 0
             is_last = packet is None or packet.size == 0
+            if packet is not None and packet.size and not packet.is_discard:
+                mender.announce(self._time(packet))
             try:
                 pictures = self._stream.decode(None if is_last else packet)
             except (av.FFmpegError, EOFError) as error:
                 if not is_last:
                     _log.debug("packet %d: %s", self.tally.num_packets, error)
-                    self.tally.num_damaged += 1
+                    mender.lose(reason(error))
                 pictures = []
             for picture in pictures:
-                self.tally.num_frames += 1
-                self.tally.num_damaged += picture.is_corrupt
+                if picture.is_corrupt:
+                    mender.lose("a picture has holes")
                 if self._is_untimed:
                     picture.pts = self._next_time(packet)
                     packet = None
-                yield picture
+                for shown in chain(mender.fill(picture), [picture]):
+                    self.tally.num_frames += 1
+                    yield shown
             if is_last:
-                return
+                break
+        for shown in mender.fill(None):
+            self.tally.num_frames += 1
+            yield shown
 
     def peek_rest(self, index: int) -> bytes | None:
         """The first packet of another stream, if it has come and is still here."""

@@ -103,7 +103,12 @@ class VideoSource:
         self._reader: Demuxer | ImageReader = (
             ImageReader(images, container, config)
             if images
-            else Demuxer(container, stream, keeps_rest=self._is_once)
+            else Demuxer(
+                container,
+                stream,
+                keeps_rest=self._is_once,
+                on_error=config.on_decode_error,
+            )
         )
         pictures = self._reader.pictures()
         first = next(pictures, None)

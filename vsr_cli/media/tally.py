@@ -23,6 +23,7 @@ class Tally:
     num_packets: int = 0  # of the picture
     num_damaged: int = 0  # packets that do not decode, or decode with holes
     num_frames: int = 0
+    num_repeated: int = 0  # of those, in the place of frames that are lost
     num_mended: int = 0  # times that had to be moved
     picture_end: Fraction | None = None  # latest end of a packet of the picture
     end: Fraction | None = None  # latest end of any packet
@@ -47,6 +48,8 @@ class Tally:
             report(Notice(code="W_TIMES_MENDED", text=text))
         if self.num_damaged:
             text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
+            if self.num_repeated:
+                text += f"; {self.num_repeated} frames repeat the one before"
             report(Notice(code="W_INPUT_DAMAGED", text=text))
 
     def report_truncation(
