@@ -44,7 +44,7 @@ def test_a_part_of_a_campaign_goes_well(tmp_path: Path, script: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -50,7 +50,10 @@ class Range:
     def run(self, command: list[str], *, prepare: Callable[[], None] = nothing) -> tuple[int, str]:
         """To the end: exit code and what it said."""
         with Run(command, self.folder, prepare=prepare) as run:
-            return run.wait(), run.said()
+            try:
+                return run.wait(), run.said()
+            except TimeoutError as error:
+                return 124, f"{error}: {run.said()}"
 
     def resume(self, codec: str, *, target: Path | None = None) -> str:
         """Run again; what is wrong with the outcome, an empty string if nothing."""
