@@ -12,13 +12,12 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr_cli.errors import InputError
+from vsr_cli.media.x264 import reproducible_settings
 
 Codec = Literal["h264", "mpeg4"]
 
 _ENCODERS: dict[Codec, Literal["libx264", "mpeg4"]] = {"h264": "libx264", "mpeg4": "mpeg4"}
-# Pixels. Where a frame is two macroblocks wide or high, x264 plans with memory that nothing was
-# written to, and the same frames come out in one of several ways.
-_LEAST_SIDE: dict[Codec, int] = {"h264": 48, "mpeg4": 16}
+_LEAST_SIDE = 16  # pixels, one macroblock
 _BUFFER = 0.2  # seconds of bits the first frame may use up
 
 
@@ -45,8 +44,8 @@ def code_clip(
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"expected uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
     num_frames, height, width, _ = frames.shape
-    least = _LEAST_SIDE[codec]  # and even sides, for 4:2:0
-    pad_y, pad_x = max(least, height + height % 2) - height, max(least, width + width % 2) - width
+    pad_y = max(_LEAST_SIDE, height + height % 2) - height  # even, for 4:2:0
+    pad_x = max(_LEAST_SIDE, width + width % 2) - width
     padded = np.pad(frames, ((0, 0), (0, pad_y), (0, pad_x), (0, 0)), mode="edge")
 
     encoder = VideoCodecContext.create(_ENCODERS[codec], "w")
@@ -82,7 +81,7 @@ def _options(codec: Codec, bit_rate: int) -> dict[str, str]:
     mpeg4 waits for a buffer to run full; x264 plans ahead, and gives up where the buffer is small.
     """
     if codec == "h264":
-        return {"preset": "veryfast"}
+        return {"preset": "veryfast", **reproducible_settings()}
     return {"maxrate": str(bit_rate), "bufsize": str(round(bit_rate * _BUFFER))}
 
 

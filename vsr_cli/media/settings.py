@@ -9,6 +9,7 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.hdr import HLG, PQ, HdrMetadata
+from vsr_cli.media.x264 import reproducible_settings
 from vsr_cli.pixels import PixelLayout
 
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
@@ -52,6 +53,8 @@ def encoder_settings(
             )
         settings.pop("crf", None)
         _add(settings, _LOSSLESS[codec.name])
+    if codec.name == "libx264":
+        _add(settings, reproducible_settings())
     if codec.name == "libx265":
         _add(settings, {"x265-params": "log-level=none"})  # else it prints 45 lines on stderr
     if layout.kind == "yuv" and layout.shift_x:
