@@ -16,7 +16,7 @@ from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.others import OtherStreams
-from vsr_cli.media.reader import VideoSource, open_video, read_frames
+from vsr_cli.media.reader import VideoSource, open_video, probe, read_frames
 from vsr_cli.media.source import STDIN, Pipe
 
 MakeClip = Callable[..., Path]
@@ -232,3 +232,12 @@ def test_closing_a_pipe_ends_a_read_that_waits() -> None:
     assert found == [b""]
     os.close(reading)
     os.close(writing)
+
+
+def test_a_size_that_no_video_has_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.y4m"
+    source.write_bytes(b"YUV4MPEG2 W20000 H16 F25:1 Ip C420jpeg\nFRAME\n" + bytes(480_000))
+    with pytest.raises(InputError, match="too large") as caught:
+        probe(source)
+    assert caught.value.why is not None
+    assert "20000x16" in caught.value.why

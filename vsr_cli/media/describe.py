@@ -28,6 +28,7 @@ from vsr_cli.media.times import Clock, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
+LARGEST_SIDE = 16_384  # pixels; no encoder of video writes more
 MAX_RATE = 240  # frames per second; containers that claim more mean their clock
 RATE_ERROR = Fraction(1, 100)  # of an average over the first frames
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
@@ -74,7 +75,18 @@ def find_picture(container: InputContainer, name: str, number: int | None) -> Vi
             why="its codec is not known here",
             hint="convert it to H.264 or FFV1 first",
         )
+    _require_sane(stream.codec_context.height, stream.codec_context.width, name)
     return stream
+
+
+def _require_sane(height: int, width: int, name: str) -> None:
+    """Refuse a size that no video has, before memory is taken for one frame of it."""
+    if max(height, width) > LARGEST_SIDE:
+        raise InputError(
+            f"the picture of {name} is too large",
+            why=f"it is {width}x{height}, and {LARGEST_SIDE} pixels a side are the most",
+            hint="the file may be damaged; else crop or shrink it first",
+        )
 
 
 def describe(
