@@ -28,6 +28,7 @@ from vsr_cli.models.small.model import SmallModel
 
 NUM_FRAMES = 40
 SIZE = (32, 48)
+CODECS = ("libx264", "ffv1", "libx265")
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Range:
 
     def stray(self, folder: Path) -> str:
         """Names of files that a finished job has left."""
-        known = {"in.mp4", "tiny.safetensors", "whole.ffv1.mkv", "whole.libx265.mkv"}
+        known = {"in.mp4", "tiny.safetensors", *(f"whole.{codec}.mkv" for codec in CODECS)}
         found = sorted(path.name for path in folder.iterdir() if path.name not in known)
         return f"left {', '.join(found)}" if found else ""
 
@@ -142,7 +143,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Callable[[str], None]]:
 
 def full_disk(field: Range, codec: str) -> None:
     """The target's disk is full in the middle; then there is space again."""
-    size = field.random.randint(300_000, 900_000)
+    size = field.random.randint(300_000, 500_000)
     disk = field.folder / "disk"
     try:
         with small_disk(disk, size) as change:
@@ -237,9 +238,7 @@ def two_at_once(field: Range, codec: str) -> None:
     field.note("two at once", codec, outcome or field.stray(field.folder))
 
 
-def prepare(
-    folder: Path, seed: int, table: Table, *, codecs: Sequence[str] = ("ffv1", "libx265")
-) -> Range:
+def prepare(folder: Path, seed: int, table: Table, *, codecs: Sequence[str] = CODECS) -> Range:
     """A clip, a model, and what undisturbed runs make of it."""
     write_model(folder)
     write_clip(folder / "in.mp4", num_frames=NUM_FRAMES, size=SIZE, audio=["aac"])
@@ -262,13 +261,12 @@ def main() -> None:
     table = Table((18, 52, 28))
     started = time.monotonic()
     field = prepare(folder, arguments.seed, table)
-    codecs = ("ffv1", "libx265")
     for index in range(arguments.kills):
-        signal_at(field, codecs[index % 2], signal.SIGKILL)
+        signal_at(field, CODECS[index % len(CODECS)], signal.SIGKILL)
     for index in range(4):
-        signal_at(field, codecs[index % 2], signal.SIGINT)
-        signal_at(field, codecs[index % 2], signal.SIGTERM)
-    for codec in codecs:
+        signal_at(field, CODECS[index % len(CODECS)], signal.SIGINT)
+        signal_at(field, CODECS[index % len(CODECS)], signal.SIGTERM)
+    for codec in CODECS:
         signal_at(field, codec, signal.SIGINT, twice=True)
         limit_files(field, codec)
         full_disk(field, codec)
@@ -276,7 +274,7 @@ def main() -> None:
         two_at_once(field, codec)
     read_only(field, "ffv1")
     for index in range(6):
-        scarce_memory(field, codecs[index % 2])
+        scarce_memory(field, CODECS[index % len(CODECS)])
     if not arguments.keep:
         shutil.rmtree(folder)
     good = sum(row[-1] == "ok" for row in table.rows)
