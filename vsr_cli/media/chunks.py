@@ -7,11 +7,9 @@ its milliseconds is one tick of the picture's time base, and times stay exact.
 import os
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -21,6 +19,7 @@ from av.video.stream import VideoStream
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.held import Held
 from vsr_cli.media.picture import (
     PictureEncoder,
     decoding_time,
@@ -34,7 +33,7 @@ PART_SUFFIX = ".part"
 _TICK = Fraction(1, 1000)  # what Matroska takes each tick of the source for
 
 
-class ChunkWriter:
+class ChunkWriter(Held):
     """Encodes a piece of the picture, and nothing else, into a file of its own.
 
     It grows under its name and `.part`; only `finish` gives it its name. Every frame starts from
@@ -54,7 +53,7 @@ class ChunkWriter:
         """
         self._path = path
         self._part = path.with_name(path.name + PART_SUFFIX)
-        self._resources = ExitStack()
+        super().__init__()
         self._resources.callback(self._part.unlink, missing_ok=True)
         options = {"avoid_negative_ts": "disabled"}  # or every time would move
         try:
@@ -69,17 +68,6 @@ class ChunkWriter:
             self._resources.close()
             raise
         self.num_frames = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
 
     def write(self, frame: Frame) -> None:
         """Encode one frame; frames come in order of presentation, in layout and colour of the plan.

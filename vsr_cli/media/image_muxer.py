@@ -3,10 +3,7 @@
 import os
 import secrets
 import shutil
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.packet import Packet
@@ -17,6 +14,7 @@ from vsr_cli.errors import OutputError, VerificationError
 from vsr_cli.events import Report
 from vsr_cli.media.containers import IMAGES, Container
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.held import Held
 from vsr_cli.media.muxer import AddPicture
 from vsr_cli.media.others import OtherStreams, open_others
 from vsr_cli.media.target import output_errors, split_pattern
@@ -25,7 +23,7 @@ from vsr_cli.media.tracks import TrackPlanner
 _FIRST = 1  # number of the first image, as FFmpeg counts
 
 
-class ImageMuxer:
+class ImageMuxer(Held):
     """Writes packets, each a whole image, into a hidden folder, and moves them out at the end.
 
     Leaving the `with` block without `finish` removes what was written.
@@ -56,7 +54,7 @@ class ImageMuxer:
         """
         self._target, self._config = target, config
         self._folder, self._name = split_pattern(target)
-        self._resources = ExitStack()
+        super().__init__()
         self.num_images = 0
         try:
             # Packets are made for a container; this one goes nowhere.
@@ -73,17 +71,6 @@ class ImageMuxer:
         except BaseException:
             self._resources.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
 
     def mux(self, packet: "Packet[VideoStream]") -> None:
         """Write one image.

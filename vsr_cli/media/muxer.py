@@ -1,10 +1,8 @@
 """One target file: the picture's packets from wherever they come, and the rest of the source."""
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.container import OutputContainer
@@ -17,6 +15,7 @@ from vsr_cli.events import Report
 from vsr_cli.media.containers import Container, container_of, muxer_options
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.held import Held
 from vsr_cli.media.others import OtherStreams, open_others
 from vsr_cli.media.streams import StreamCopier
 from vsr_cli.media.tags import copy_tags, set_timecode
@@ -26,7 +25,7 @@ from vsr_cli.media.verify import Times, Written, find_problem, find_size_problem
 AddPicture = Callable[[OutputContainer], VideoStream]
 
 
-class Muxer:
+class Muxer(Held):
     """Writes a container beside its target, checks it, and gives it its name.
 
     The other streams of the source are copied in step with the picture. Leaving the `with` block
@@ -70,7 +69,7 @@ class Muxer:
         )
         self._times = Times()
         self._num_bytes = 0  # of the picture
-        self._resources = ExitStack()
+        super().__init__()
         try:
             with output_errors(f"`{target}` cannot be written"):
                 options = muxer_options(container, info, plan.time_base.denominator)
@@ -92,17 +91,6 @@ class Muxer:
         except BaseException:
             self._resources.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
 
     def mux(self, packet: "Packet[VideoStream]") -> None:
         """Write a packet of the picture; packets come in the order of decoding.

@@ -2,16 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import InputError
 from vsr_cli.media.chunks import ChunkWriter
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.held import Held
 from vsr_cli.pipeline.job import Job
 from vsr_cli.pipeline.manifest import Checkpoint, Manifest, Piece
 from vsr_cli.pipeline.spool import FrameTime, Spool, frame_bytes, read_spool
@@ -22,7 +20,7 @@ MOST_SPOOLED = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24
 
 
-class SecuredOutput:
+class SecuredOutput(Held):
     """Encodes the frames of a job so that little is ever lost.
 
     Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were.
@@ -53,7 +51,7 @@ class SecuredOutput:
         self._chunk_length = min(config.chunk_length, most)
         self._pieces = list(manifest.pieces)
         self._times: list[FrameTime] = []
-        self._resources = ExitStack()
+        super().__init__()
         self._begun: tuple[ChunkWriter, Spool] | None = None
         checkpoint = manifest.checkpoint
         self.num_frames = checkpoint.num_frames - len(checkpoint.spooled)
@@ -64,17 +62,6 @@ class SecuredOutput:
         except BaseException:
             self._resources.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
 
     def write(self, frame: Frame) -> None:
         """Take the next frame.
