@@ -98,10 +98,6 @@ class PixelLayout:
         """How many planes there are but for alpha."""
         return 1 if self.kind == "gray" else 3
 
-    @property
-    def num_planes(self) -> int:
-        return self.num_colors + self.has_alpha
-
     def plane_shapes(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
         """The (height, width) of each plane of a picture of this size."""
         chroma = (-(-height >> self.shift_y), -(-width >> self.shift_x))

@@ -241,3 +241,15 @@ def test_a_size_that_no_video_has_is_refused(tmp_path: Path) -> None:
         probe(source)
     assert caught.value.why is not None
     assert "20000x16" in caught.value.why
+
+
+def test_a_length_that_no_video_has_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height = 32, 16
+        stream.metadata["NUMBER_OF_FRAMES"] = str(10**12)
+        output.mux(stream.encode(av.VideoFrame(32, 16, "yuv420p")))
+        output.mux(stream.encode(None))
+    with pytest.raises(InputError, match="claims to have 1000000000000 frames"):
+        probe(source)

@@ -54,7 +54,7 @@ def test_a_target_without_alpha_and_a_source_without_it_go_together(
     plan = plan_for(opaque, target, 1)
     assert not plan.layout.has_alpha
     for frames in (convert(clear, plan), convert(opaque, plan)):
-        assert {len(frame.planes) for frame in frames} == {plan.layout.num_planes}
+        assert {len(frame.planes) for frame in frames} == {len(plan.layout.plane_shapes(2, 2))}
 
 
 def test_headers_hold_no_colours(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
 LARGEST_SIDE = 16_384  # pixels; no encoder of video writes more
+MOST_FRAMES = 10**8  # 38 days at 30 frames a second
 MAX_RATE = 240  # frames per second; containers that claim more mean their clock
 RATE_ERROR = Fraction(1, 100)  # of an average over the first frames
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
@@ -108,7 +109,7 @@ def describe(
         name: of the source, for messages.
 
     Raises:
-        InputError: its colours are of an unknown kind.
+        InputError: its colours are of an unknown kind, or it claims an absurd length.
     """
     size = (first.height, first.width)
     tags, asked = read_tags(first, config, name)
@@ -128,7 +129,7 @@ def describe(
         height=first.height,
         rate=timing.rate,
         time_base=timing.time_base,
-        num_frames=_count(container, stream),
+        num_frames=_count(container, stream, name),
         duration=duration,
         origin=_clock_origin(container, Clock(timing).place(first.pts)[0] * timing.time_base),
         start=None,
@@ -214,12 +215,19 @@ def ticks_of(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, av.time_base)
 
 
-def _count(container: InputContainer, stream: VideoStream) -> int | None:
+def _count(container: InputContainer, stream: VideoStream, name: str) -> int | None:
     """Frames, where the container counts them; those before an edit list are not shown."""
     if stream.frames and "mov" in container.format.name and len(stream.index_entries):
         return sum(not entry.is_discard for entry in stream.index_entries)
     tagged = (stream.metadata.get(key, "") for key in COUNT_TAGS)
-    return stream.frames or next((int(tag) for tag in tagged if tag.isdecimal()), None)
+    count = stream.frames or next((int(tag) for tag in tagged if tag.isdecimal()), None)
+    if count is not None and count > MOST_FRAMES:
+        raise InputError(
+            f"{name} claims to have {count} frames",
+            why=f"{MOST_FRAMES} are the most",
+            hint="its header may be damaged; copy it into a new file with another program first",
+        )
+    return count
 
 
 def _timing(container: InputContainer, stream: VideoStream, head: Sequence[int]) -> Timing:

@@ -68,9 +68,3 @@ def cut_clips(
             del held[: config.stride]
     if len(held) > shared:
         yield Clip(start, torch.stack(held), shared)
-
-
-def join_clips(clips: Iterable[Clip]) -> Iterator[Tensor]:
-    """The frames of clips in order, each once: the inverse of `cut_clips`."""
-    for clip in clips:
-        yield from clip.frames[clip.num_shared :]
