@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from vsr_cli.config import Guidance
-from vsr_cli.diffusion.motion import Motion, guide_paper, motion_loss
-from vsr_cli.diffusion.sampler import State, Trajectory, sample_latents
+from vsr_cli.diffusion.motion import Motion, guide, guide_paper, motion_loss
+from vsr_cli.diffusion.sampler import State, Trajectory, guidance_rounds, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 
 SIZE = (6, 8)
@@ -67,6 +67,15 @@ def test_guidance_lowers_the_disagreement_along_the_flow() -> None:
     free, _ = draw(range(6), steps=8, scale=0.0, motion=still(5))
     guided, _ = draw(range(6), steps=8, scale=1.0, motion=still(5))
     assert motion_loss(guided, still(5)) < 0.9 * motion_loss(free, still(5))
+
+
+def test_short_chains_pull_as_often_as_long_ones_by_several_rounds_a_step() -> None:
+    assert [guidance_rounds(steps) for steps in (1, 4, 15, 16, 50)] == [16, 4, 2, 1, 1]
+    # The last of its four rounds leaves less than one pull of what it found would.
+    free, _ = draw(range(6), steps=4, scale=0.0, motion=still(5))
+    guided, _ = draw(range(6), steps=4, scale=1.0, motion=still(5))
+    once = guide(free, still(5), strength=1.0)
+    assert motion_loss(guided, still(5)) < 0.8 * motion_loss(once, still(5))
 
 
 def shifted(num_pairs: int) -> Motion:

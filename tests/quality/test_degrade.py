@@ -96,10 +96,40 @@ def test_heavy_is_farther_from_the_clean_clip_than_mild() -> None:
 
 def test_strengths_drift_slowly_and_stay_within_their_limits() -> None:
     for seed in range(5):
-        walk = degrade._Draw(seed, num_frames=200).drifting((2, 6))
+        walk = degrade._Draw(seed, num_frames=200, has_codecs=True).drifting((2, 6))
         assert walk.min() >= 2
         assert walk.max() <= 6
         assert 0 < walk.diff().abs().max() < 1
+
+
+def test_without_codecs_all_else_stays_as_it_was_drawn() -> None:
+    frames = random_frames(3, 64, 64)
+    coded = 0
+    for seed in range(12):
+        _, lines = Degradation("heavy").explained(frames, seed)
+        _, without = Degradation("heavy", has_codecs=False).explained(frames, seed)
+        assert without == tuple(line for line in lines if "bits per pixel" not in line)
+        coded += without != lines
+    assert coded
+
+
+def test_frames_on_another_device_stay_there_and_are_never_read_back() -> None:
+    # Reading a value of a tensor on `meta` is an error: nothing here makes a GPU wait.
+    frames = torch.zeros(3, 3, 64, 64, device="meta")
+    for seed in range(12):
+        for level in ("clean", "mild", "heavy"):
+            lr_frames = Degradation(level, has_codecs=False)(frames, seed)
+            assert lr_frames.device.type == "meta"
+            assert lr_frames.shape == (3, 3, 16, 16)
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_same_input_as_the_cpu() -> None:
+    frames = random_frames(3, 64, 64)
+    for seed in range(12):
+        expected = Degradation("mixed")(frames, seed)
+        found = Degradation("mixed")(frames.cuda(), seed).cpu()
+        assert (found - expected).abs().mean() < 0.5 / 255  # a rounded code here and there
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 30, 32), (3, 32, 32), (1, 1, 32, 32)])

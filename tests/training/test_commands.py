@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,19 @@ def test_every_stage_runs_and_leaves_weights_state_log_and_curves(
     assert result.exit_code == 0, result.output
     assert {path.name for path in run.iterdir()} == {WEIGHTS, STATE, LOG, CURVES}
     assert load_weights(run / WEIGHTS).config == TINY
+
+
+def test_measuring_trains_nothing_and_leaves_nothing(shards: Path, tmp_path: Path) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    run = tmp_path / "run"
+    sizes = ["--batch", "2", "--crop", "32", "--frames", "2", "--workers", "0", "--measure", "2"]
+    options = ["--data", str(shards), "--init", str(init), "--run", str(run)]
+    result = runner.invoke(commands.app, ["stage", "decoder", *options, *sizes])
+    assert result.exit_code == 0, result.output
+    numbers = [float(number) for number in re.findall(r"[0-9]+\.[0-9]+", result.stdout)]
+    assert len(numbers) == 4
+    assert all(number > 0 for number in numbers[:2])
+    assert not run.exists()
 
 
 def test_missing_data_is_said_in_one_line(

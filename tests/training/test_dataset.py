@@ -36,6 +36,16 @@ def shards(make_clip: MakeClip, tmp_path: Path) -> Path:
     return tmp_path / "shards"
 
 
+CPU = torch.device("cpu")
+
+
+def sample_of(dataset: ClipDataset, number: int) -> Sample:
+    """The sample of a number, of whichever kind it is."""
+    if dataset.is_scene(number):
+        return dataset.scene(number, CPU)
+    return dataset.footage(number)
+
+
 def same(first: Sample, second: Sample) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
@@ -77,7 +87,7 @@ def test_samples_have_the_shapes_they_promise(
         still_share=still_share,
     )
     for index in range(4):
-        sample = dataset.sample(index)
+        sample = sample_of(dataset, index)
         pairs = num_frames - 1
         assert sample.hr.shape == (num_frames, 3, 48, 48)
         assert sample.lr.shape == (num_frames, 3, 12, 12)
@@ -89,7 +99,7 @@ def test_samples_have_the_shapes_they_promise(
 
 def test_real_footage_claims_no_motion(shards: Path) -> None:
     dataset = ClipDataset(shards, num_frames=3, crop_size=32, scene_share=0, still_share=0)
-    sample = dataset.sample(0)
+    sample = dataset.footage(0)
     assert not sample.has_motion
     assert not sample.visible_forward.any()
 
@@ -100,7 +110,7 @@ def test_a_camera_over_a_photograph_moves_as_its_flow_says(shards: Path) -> None
     )
     moved = 0.0
     for index in range(6):
-        sample = dataset.sample(index)
+        sample = dataset.footage(index)
         assert sample.has_motion
         gap = backward_warp(sample.lr[1:], sample.flow_forward) - sample.lr[:-1]
         assert (gap * sample.visible_forward)[..., 1:-1, 1:-1].abs().mean() < 0.03
@@ -112,26 +122,44 @@ def test_a_sample_depends_on_seed_and_number_alone(shards: Path) -> None:
     first, second = (ClipDataset(shards, num_frames=2, crop_size=32) for _ in range(2))
     other = ClipDataset(shards, num_frames=2, crop_size=32, seed=1)
     for index in (0, 1, 5):
-        assert same(first.sample(index), second.sample(index))
-        assert not same(first.sample(index), other.sample(index))
-    assert not same(first.sample(0), first.sample(1))
+        assert same(sample_of(first, index), sample_of(second, index))
+        assert not same(sample_of(first, index), sample_of(other, index))
+    assert not same(sample_of(first, 0), sample_of(first, 1))
 
 
 def test_a_later_start_goes_on_where_another_run_ended(shards: Path) -> None:
-    whole = islice(ClipDataset(shards, num_frames=1, crop_size=32), 3, 5)
-    rest = islice(ClipDataset(shards, num_frames=1, crop_size=32, start=3), 2)
-    assert all(same(a, b) for a, b in zip(whole, rest, strict=True))
+    whole = ClipDataset(shards, num_frames=1, crop_size=32)
+    rest = ClipDataset(shards, num_frames=1, crop_size=32, start=3)
+    later = islice(whole.complete(whole, CPU), 3, 5)
+    assert all(same(*pair) for pair in zip(later, rest.complete(rest, CPU), strict=False))
 
 
-def test_workers_share_the_samples_between_them(shards: Path) -> None:
-    dataset = ClipDataset(shards, num_frames=2, crop_size=32, scene_share=0)
-    loader = DataLoader(dataset, batch_size=2, num_workers=2)
-    batches = list(islice(loader, 2))
-    for worker, batch in enumerate(batches):
-        assert isinstance(batch, Sample)
-        assert batch.hr.shape == (2, 2, 3, 32, 32)
-        for place in range(2):
-            assert torch.equal(batch.hr[place], dataset.sample(worker + 2 * place).hr)
+@pytest.mark.parametrize("scene_share", [0.0, 0.5, 1.0])
+def test_batches_hold_scenes_and_footage_in_the_order_of_their_numbers(
+    shards: Path, scene_share: float
+) -> None:
+    dataset = ClipDataset(shards, num_frames=2, crop_size=32, scene_share=scene_share, batch=3)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2)
+    kinds = set()
+    for turn, batch in enumerate(islice(dataset.complete(loader, CPU), 4)):
+        assert batch.hr.shape == (3, 2, 3, 32, 32)
+        for place in range(3):
+            number = 3 * turn + place
+            kinds.add(dataset.is_scene(number))
+            assert same(Sample(*(x[place] for x in batch)), sample_of(dataset, number))
+    assert kinds == {0.0: {False}, 0.5: {False, True}, 1.0: {True}}[scene_share]
+
+
+def test_processes_that_train_together_take_batches_in_turn(shards: Path) -> None:
+    alone = ClipDataset(shards, num_frames=2, crop_size=32, batch=2)
+    together = [
+        ClipDataset(shards, num_frames=2, crop_size=32, batch=2, rank=rank, num_ranks=2)
+        for rank in range(2)
+    ]
+    taken = [[drawn.first for drawn in islice(dataset, 2)] for dataset in together]
+    assert taken == [[0, 4], [2, 6]]
+    second = next(together[1].complete(together[1], CPU))
+    assert same(second, next(islice(alone.complete(alone, CPU), 1, None)))
 
 
 def test_folders_without_footage_are_refused(tmp_path: Path) -> None:

@@ -1,14 +1,31 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
+from tests.networks import write_tiny_weights
+from tests.training.samples import batch
 from vsr_cli.training import parallel
+from vsr_cli.training.finishing import DecoderRecipe
+from vsr_cli.training.loop import Run, TrainConfig
+
+CPU = torch.device("cpu")
+
+Result = tuple[Any, ...]
 
 
-def _work(rank: int, folder: str, port: int) -> None:
+def together(work: Callable[[Path], Result], folder: Path) -> list[Result]:
+    """What each of two processes returns."""
+    port = 20_000 + os.getpid() % 20_000
+    spawn(_join, args=(work, str(folder), port), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+def _join(rank: int, work: Callable[[Path], Result], folder: str, port: int) -> None:
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -17,34 +34,62 @@ def _work(rank: int, folder: str, port: int) -> None:
         MASTER_PORT=str(port),
     )
     torch.set_num_threads(1)
-    with parallel.joined(torch.device("cpu")) as device:
-        torch.manual_seed(rank)
-        layer = nn.Linear(2, 1)
-        parallel.copy_from_first(layer)
-        if rank == 0:  # the other never uses its bias
-            layer(torch.ones(1, 2)).sum().backward()
-        else:
-            (layer.weight.sum() * 3).backward()
-        parallel.average_gradients(layer.parameters())
-        stop = parallel.decide_together(rank == 1, device)
-        result = (layer.weight.detach(), layer.weight.grad, layer.bias.grad, stop)
-        torch.save(result, Path(folder) / f"{rank}.pt")
+    with parallel.joined(CPU):
+        torch.save(work(Path(folder)), Path(folder) / f"{rank}.pt")
+
+
+class Lopsided(nn.Module):
+    """The first process uses both parameters, the other one of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(2)), nn.Parameter(torch.randn(1))
+
+    def forward(self, rank: int) -> Tensor:
+        return self.weight.sum() * 3 if rank else self.weight.sum() + self.bias.sum()
+
+
+def share_a_module(folder: Path) -> Result:
+    torch.manual_seed(parallel.rank())
+    module = Lopsided()
+    shared = parallel.share(module)
+    shared(parallel.rank()).backward()
+    stop = parallel.decide_together(parallel.rank() == 1, CPU)
+    return module.weight.detach(), module.weight.grad, module.bias.grad, stop
+
+
+def train_twice(folder: Path) -> Result:
+    torch.manual_seed(parallel.rank())  # discriminators differ until they are shared
+    recipe = DecoderRecipe(None, steps=2, learning_rate=1e-3)
+    config = TrainConfig(run=folder / "run", init=folder / "init.safetensors", iterations=4)
+    run = Run(recipe, config, CPU)
+    run.iteration = 2  # the adversary has its say
+    own = batch(2)._replace(hr=batch(2).hr * (0.5 + 0.5 * parallel.rank()))
+    for _ in range(2):
+        run.step(own)
+    adversary = recipe.adversary.discriminator
+    return run.model.state_dict(), run.ema.state_dict(), dict(adversary.named_parameters())
 
 
 def test_two_processes_share_weights_gradients_and_decisions(tmp_path: Path) -> None:
-    port = 20_000 + os.getpid() % 20_000
-    spawn(_work, args=(str(tmp_path), port), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    first, second = together(share_a_module, tmp_path)
     assert torch.equal(first[0], second[0])
-    assert first[1].tolist() == second[1].tolist() == [[2.0, 2.0]]
+    assert first[1].tolist() == second[1].tolist() == [2.0, 2.0]
     assert first[2].tolist() == second[2].tolist() == [0.5]
     assert first[3]
     assert second[3]
 
 
-def test_alone_nothing_changes() -> None:
-    layer = nn.Linear(2, 1)
-    parallel.average_gradients(layer.parameters())
-    assert layer.weight.grad is None
-    assert not parallel.decide_together(False, torch.device("cpu"))
+def test_two_processes_with_samples_of_their_own_train_one_model(tmp_path: Path) -> None:
+    write_tiny_weights(tmp_path / "init.safetensors")
+    first, second = together(train_twice, tmp_path)
+    for mine, other in zip(first, second, strict=True):
+        assert mine.keys() == other.keys()
+        assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_alone_nothing_is_wrapped() -> None:
+    module = Lopsided()
+    assert parallel.share(module) is module
+    assert not parallel.decide_together(False, CPU)
     assert (parallel.rank(), parallel.num_ranks()) == (0, 1)

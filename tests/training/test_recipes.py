@@ -5,8 +5,16 @@ import torch
 
 from tests.networks import TINY, tiny_model
 from tests.training.samples import batch
+from vsr_cli.diffusion.motion import Motion
+from vsr_cli.diffusion.sampler import sample_latents
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe, jittered_scheduler, visit
+from vsr_cli.training.finishing import (
+    DecoderRecipe,
+    StudentRecipe,
+    jittered_scheduler,
+    predict_clean,
+    visit,
+)
 from vsr_cli.training.loop import Recipe
 from vsr_cli.training.recipes import (
     AutoencoderRecipe,
@@ -90,7 +98,7 @@ def test_a_visited_state_is_the_one_the_chain_reaches() -> None:
         for seed in range(40):
             torch.manual_seed(seed)
             scheduler = jittered_scheduler(4)
-            noisy, t = visit(model, condition, scheduler, shape)
+            noisy, t = visit(model, condition, scheduler, shape, None)
             seen.add(scheduler.timesteps.tolist().index(t))
             assert noisy.shape == shape
             assert torch.isfinite(noisy).all()
@@ -101,3 +109,30 @@ def test_the_student_hears_the_adversary_only_after_a_while() -> None:
     recipe, model = StudentRecipe(None, 2, 1e-3), SmallModel(TINY)
     assert "adversarial" not in recipe.losses(model, batch(2), 0.0)
     assert "adversarial" in recipe.losses(model, batch(2), 0.5)
+
+
+def test_the_chain_in_training_is_the_one_that_is_sampled() -> None:
+    model, sample = tiny_model(), batch(3)
+    flow = torch.full((2, 2, 2, 8, 8), 0.3)
+    visible = torch.ones(2, 2, 1, 8, 8)
+    motion = Motion(flow, -flow, visible, visible)
+    noises = [torch.randn(2, 3, 4, 8, 8, generator=torch.manual_seed(k)) for k in range(4)]
+    scheduler = jittered_scheduler(4)
+    times = scheduler.timesteps.tolist()
+    with torch.no_grad():
+        condition = model.condition(sample.lr)
+        drawn, _ = sample_latents(
+            lambda x, log_snr, past: model.denoise(x, log_snr, condition, past),
+            shape=(2, 3, 4, 8, 8),
+            scheduler=scheduler,
+            noise=lambda step: noises[step],
+            motion=motion,
+            motion_scale=1.0,
+            history=None,
+        )
+        noisy = noises[0]
+        for index, t in enumerate(times):
+            x0 = predict_clean(model, condition, scheduler, noisy, t, motion)
+            if index < 3:
+                noisy = scheduler.advance(x0, t, noisy, noises[index + 1])
+    torch.testing.assert_close(x0, drawn, atol=1e-4, rtol=1e-4)

@@ -19,6 +19,8 @@ from vsr_cli.training.camera import (
 from vsr_cli.training.scenes import Blob, Layer, Scene, compose, render_scene
 from vsr_cli.training.textures import draw_picture
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +111,7 @@ def test_what_gets_hidden_is_not_visible() -> None:
 
 def test_random_scenes_follow_their_flow_closely_on_average() -> None:
     for seed in range(8):
-        scene = render_scene(seed, 3, (48, 48))
+        scene = render_scene(seed, 3, (48, 48), device=CPU)
         assert scene.frames.shape == (3, 3, 48, 48)
         assert scene.frames.abs().max() <= 1
         visible = torch.cat([scene.visible_forward, scene.visible_backward]).sum()
@@ -117,14 +119,34 @@ def test_random_scenes_follow_their_flow_closely_on_average() -> None:
 
 
 def test_the_same_seed_draws_the_same_scene_and_another_another() -> None:
-    first, again, other = (render_scene(seed, 2, (32, 32)) for seed in (1, 1, 2))
+    first, again, other = (render_scene(seed, 2, (32, 32), device=CPU) for seed in (1, 1, 2))
     assert torch.equal(first.frames, again.frames)
     assert torch.equal(first.flow_forward, again.flow_forward)
     assert not torch.equal(first.frames, other.frames)
 
 
+def test_scenes_are_made_where_they_are_wanted_and_never_read_back() -> None:
+    # Reading a value of a tensor on `meta` is an error: nothing here makes a GPU wait.
+    for seed in range(8):
+        scene = render_scene(seed, 3, (32, 48), device=torch.device("meta"))
+        assert scene.frames.device.type == scene.visible_forward.device.type == "meta"
+        assert scene.frames.shape == (3, 3, 32, 48)
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_same_scenes_as_the_cpu() -> None:
+    for seed in range(8):
+        scene, expected = (
+            render_scene(seed, 3, (32, 48), device=torch.device(kind)) for kind in ("cuda", "cpu")
+        )
+        assert (scene.frames.cpu() - expected.frames).abs().mean() < 1e-2
+        torch.testing.assert_close(
+            scene.flow_forward.cpu(), expected.flow_forward, atol=0.1, rtol=0.01
+        )
+
+
 def test_a_scene_of_one_frame_has_no_flow() -> None:
-    scene = render_scene(0, 1, (32, 48))
+    scene = render_scene(0, 1, (32, 48), device=CPU)
     assert scene.frames.shape == (1, 3, 32, 48)
     assert scene.flow_forward.shape == (0, 2, 32, 48)
 
@@ -165,10 +187,10 @@ def test_a_flow_out_of_the_frame_is_noticed() -> None:
 
 
 def test_pictures_are_in_range_seeded_and_not_flat() -> None:
-    pictures = [draw_picture(seed, 48) for seed in range(12)]
+    pictures = [draw_picture(seed, 48, CPU) for seed in range(12)]
     for picture in pictures:
         assert picture.shape == (3, 48, 48)
         assert 0 <= picture.min() <= picture.max() <= 1
         assert picture.isfinite().all()
     assert sum(picture.std() > 0.02 for picture in pictures) >= 10
-    assert torch.equal(pictures[3], draw_picture(3, 48))
+    assert torch.equal(pictures[3], draw_picture(3, 48, CPU))

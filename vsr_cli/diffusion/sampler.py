@@ -1,5 +1,6 @@
 """The denoising loop: noise and a denoiser in, latents out, guided along the motion."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ Guide = Callable[[Tensor, float], Tensor]
 # index of the draw (0 starts the chain, k follows step k) -> noise (B, T, C, h, w)
 Noise = Callable[[int], Tensor]
 
+_LEAST_PULLS = 16  # of `bounded` guidance in a chain; more than that and detail is lost
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -28,7 +31,8 @@ class Trajectory:
     Clip after clip writes over it in place.
 
     states: the denoiser's state after the last frame, one for each step.
-    predictions: the last frame's predicted x0 before guidance, (B, 1, C, h, w), one for each step.
+    predictions: the last frame's predicted x0 before each round of guidance, for each step
+        (rounds, B, 1, C, h, w).
     stepped: the last frame's latents after each step, before guidance; only of `paper` guidance.
     """
 
@@ -39,8 +43,9 @@ class Trajectory:
     @classmethod
     def reserve(cls, num_steps: int, frame: Tensor, guidance: Guidance) -> "Trajectory":
         """Room for as many steps, with latents like `frame`, (B, 1, C, h, w)."""
+        rounds = frame.expand(guidance_rounds(num_steps), *frame.shape)
         stepped = _reserve(num_steps, frame) if guidance == "paper" else []
-        return cls([[] for _ in range(num_steps)], _reserve(num_steps, frame), stepped)
+        return cls([[] for _ in range(num_steps)], _reserve(num_steps, rounds), stepped)
 
     def keep_state(self, step: int, state: State) -> None:
         """Copy the state after a step; the first to come makes room for those of all steps."""
@@ -62,6 +67,15 @@ def _reserve(num_steps: int, like: Tensor) -> list[Tensor]:
     return list(like.new_empty((num_steps, *like.shape)))
 
 
+def guidance_rounds(num_steps: int) -> int:
+    """How many times each of `num_steps` steps pulls along the flow.
+
+    One pull moves a frame half of the way to its neighbour at most, and a chain of fifty steps
+    pulls fifty times. With one pull a step, four steps would leave more flicker than fifty.
+    """
+    return math.ceil(_LEAST_PULLS / num_steps)
+
+
 def sample_latents(
     denoise: Denoise,
     *,
@@ -75,8 +89,9 @@ def sample_latents(
 ) -> tuple[Tensor, Trajectory]:
     """Draw the latents of a clip: ancestral DDPM with motion guidance.
 
-    Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`) and
-    takes the ancestral step (arXiv 2006.11239, eq. 7). With `paper` guidance it is x_{t-1} that
+    Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`), several
+    times where there are few steps (`guidance_rounds`), and takes the ancestral step
+    (arXiv 2006.11239, eq. 7). With `paper` guidance it is x_{t-1} that
     is pulled, after the step (`guide_paper`; arXiv 2312.00853, eq. 3). There the later frame of a
     pair pulls the earlier one too, which is done with where a clip has ended: the last frame of a
     clip lacks the pull of the frame after it, so the latents depend on where clips are cut.
@@ -107,14 +122,13 @@ def sample_latents(
         v, state = denoise(latents, log_snr, history.states[index] if history else None)
         predicted = alpha.sqrt() * latents - (1 - alpha).sqrt() * v.float()
         kept.keep_state(index, state)
-        last = predicted[:, -1:]
-        if guidance == "bounded" and motion is not None and motion_scale > 0:
-            if history is not None:
-                with_last = torch.cat([history.predictions[index], predicted], dim=1)
-                predicted = guide(with_last, motion, strength=motion_scale)[:, 1:]
-            elif predicted.shape[1] > 1:
-                predicted = guide(predicted, motion, strength=motion_scale)
-        kept.predictions[index].copy_(last.detach())
+        for before_round in kept.predictions[index]:  # still the clip before's, if there was one
+            last = predicted[:, -1:]
+            if guidance == "bounded" and motion is not None and motion_scale > 0:
+                before = [before_round] if history is not None else []
+                pulled = guide(torch.cat([*before, predicted], 1), motion, strength=motion_scale)
+                predicted = pulled[:, len(before) :]
+            before_round.copy_(last.detach())
         is_last = index == len(timesteps) - 1
         drawn = torch.zeros_like(latents) if is_last else noise(index + 1).float()
         latents = scheduler.advance(predicted, t, latents, drawn)

@@ -65,7 +65,7 @@ def load_carried(path: Path, guidance: Guidance, device: torch.device) -> Carrie
     predictions = _numbered(tensors, "prediction")
     if not predictions:
         return Carried(remembered=remembered)
-    trajectory = Trajectory.reserve(len(predictions), predictions[0], guidance)
+    trajectory = Trajectory.reserve(len(predictions), predictions[0][0], guidance)
     for step, prediction in enumerate(predictions):
         trajectory.keep_state(step, _numbered(tensors, f"state.{step}"))
         trajectory.predictions[step].copy_(prediction)

@@ -78,11 +78,13 @@ class Degradation:
     `clean` is an anti-aliased resize. `mild` adds one round of blur, noise, JPEG and codec near
     the final size. `heavy` is the two-round chain of RealBasicVSR. `mixed` draws one of the
     three for each clip, 25 %, 50 % and 25 %. Kinds and sizes are drawn once per clip; strengths
-    drift slowly from frame to frame.
+    drift slowly from frame to frame. Frames stay on their device but for video codecs, which are
+    the CPU's: `has_codecs=False` leaves those out.
     """
 
-    def __init__(self, level: Level) -> None:
+    def __init__(self, level: Level, *, has_codecs: bool = True) -> None:
         self.level = find_level(level)
+        self.has_codecs = has_codecs
 
     def __call__(self, hr_frames: Tensor, seed: int | torch.Generator) -> Tensor:
         """Degrade one clip.
@@ -109,7 +111,7 @@ class Degradation:
             raise ValueError(f"expected sides in multiples of 4, got {tuple(hr_frames.shape)}")
         if isinstance(seed, torch.Generator):
             seed = int(torch.randint(2**62, (), generator=seed))
-        draw = _Draw(seed, num_frames=len(hr_frames))
+        draw = _Draw(seed, num_frames=len(hr_frames), has_codecs=self.has_codecs)
         level = draw.random.choices(("clean", "mild", "heavy"), (1, 2, 1))[0]
         if self.level != "mixed":
             level = self.level
@@ -143,8 +145,8 @@ def find_level(name: str) -> Level:
 class _Draw:
     """Everything random about one clip."""
 
-    def __init__(self, seed: int, *, num_frames: int) -> None:
-        self.num_frames = num_frames
+    def __init__(self, seed: int, *, num_frames: int, has_codecs: bool) -> None:
+        self.num_frames, self.has_codecs = num_frames, has_codecs
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.lines: list[str] = []  # what was drawn, for people
@@ -258,10 +260,10 @@ def _send_through_codec(frames: Tensor, level: Literal["mild", "heavy"], draw: _
     codec: Codec = "h264" if draw.chance(0.5) else "mpeg4"
     low, high = _BITS_PER_PIXEL[level]
     bits = low * (high / low) ** draw.random.random()
-    if not draw.chance(share):
+    if not draw.chance(share) or not draw.has_codecs:
         return frames
     draw.lines.append(f"{codec} at {bits:.2f} bits per pixel")
     bit_rate = max(round(bits * frames.shape[-2] * frames.shape[-1] * 25), 1000)
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    coded = code_clip(pictures.contiguous().numpy(), codec, bit_rate)
-    return torch.from_numpy(coded).permute(0, 3, 1, 2).float() / 255
+    coded = code_clip(pictures.contiguous().cpu().numpy(), codec, bit_rate)
+    return torch.from_numpy(coded).to(frames.device).permute(0, 3, 1, 2).float() / 255

@@ -1,6 +1,7 @@
 """What ruins a picture, one function each: blur kernels, noise and JPEG, all on tensors.
 
-Frames here are (T, 3, H, W), RGB in [0, 1]; parameters that drift along time are one per frame.
+Frames here are (T, 3, H, W), RGB in [0, 1], on any device; parameters that drift along time are one
+per frame, on the CPU: they are few, and nobody has to wait for a GPU to read them.
 """
 
 import functools
@@ -119,7 +120,7 @@ def blur(frames: Tensor, kernels: Tensor) -> Tensor:
     height, width = _fast_size(h + 2 * reach), _fast_size(w + 2 * reach)
     padded = F.pad(frames, (reach, reach, reach, reach), mode=mode)
     spectrum = torch.fft.rfft2(padded, s=(height, width))
-    response = torch.fft.rfft2(kernels[:, None], s=(height, width))
+    response = torch.fft.rfft2(kernels[:, None].to(frames.device), s=(height, width))
     full = torch.fft.irfft2(spectrum * response, s=(height, width))
     return full[..., 2 * reach : 2 * reach + h, 2 * reach : 2 * reach + w]
 
@@ -155,8 +156,8 @@ def add_noise(frames: Tensor, noise: Noise, generator: torch.Generator) -> Tenso
     """
     t, c, h, w = frames.shape
     channels = 1 if noise.is_grey else c
-    grain = torch.randn((t, channels, h, w), generator=generator)
-    strength = noise.strength[:, None, None, None]
+    grain = torch.randn((t, channels, h, w), generator=generator).to(frames.device)
+    strength = noise.strength[:, None, None, None].to(frames.device)
     if noise.is_poisson:
         light = luma(frames) if noise.is_grey else frames
         grain = grain * (light.clamp(min=0) / 255).sqrt() * strength
@@ -200,8 +201,9 @@ def _quantise(plane: Tensor, table: tuple[tuple[int, ...], ...], quality: Tensor
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
     base = torch.tensor(table, dtype=torch.float32).flatten()
     steps = ((base * percent[:, None] + 50) / 100).floor().clamp(1, 255)[:, None]  # (T, 1, 64)
+    steps = steps.to(plane.device)
     blocks = plane.reshape(t, c, h // 8, 8, w // 8, 8).transpose(3, 4).reshape(t, -1, 64)
-    transform = _dct_matrix()
+    transform = _dct_matrix().to(plane.device)
     blocks = ((blocks @ transform.T / steps).round() * steps) @ transform
     return blocks.reshape(t, c, h // 8, w // 8, 8, 8).transpose(3, 4).reshape(t, c, h, w)
 

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import torch
@@ -14,9 +15,10 @@ from torch.utils.data import DataLoader
 from vsr_cli.errors import VsrError
 from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.training import parallel
+from vsr_cli.training.bench import measure as measure_speed
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
 from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe
-from vsr_cli.training.loop import Recipe, TrainConfig, resume_iteration, train
+from vsr_cli.training.loop import Recipe, Run, TrainConfig, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
 from vsr_cli.training.recipes import AutoencoderRecipe, DenoiserRecipe
 
@@ -80,6 +82,10 @@ def stage(
     compile_networks: Annotated[
         bool, typer.Option("--compile", help="torch.compile: pays on a GPU.")
     ] = False,
+    measure: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Train nothing: time N batches and N iterations."),
+    ] = None,
 ) -> None:
     """Train one stage, or its next slice; sizes not given are those of one GPU."""
     plan = PLANS[name]
@@ -97,8 +103,17 @@ def stage(
     recipe = _recipe(name, features, steps, config.learning_rate)
     with parallel.joined(torch.device(device)) as own:
         batches = load_batches(
-            data, config, batch or plan.batch, crop or plan.crop, frames or plan.frames, workers
+            data,
+            config,
+            batch=batch or plan.batch,
+            crop=crop or plan.crop,
+            frames=frames or plan.frames,
+            workers=workers,
+            device=own,
         )
+        if measure:
+            _measure(recipe, batches, config, own, measure)
+            return
         complete = train(recipe, batches, config, own)
     typer.echo("complete" if complete else "stopped; the same command goes on", err=True)
 
@@ -125,6 +140,18 @@ def blend(
     save_weights(out, mixed, model.config)
 
 
+def _measure(
+    recipe: Recipe, batches: Iterator[Sample], config: TrainConfig, device: torch.device, count: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        run = Run(recipe, replace(config, run=Path(folder), compile=False), device)
+        speed = measure_speed(run, batches, count, compile_networks=config.compile)
+    typer.echo(
+        f"{speed.batches:.2f} batches/s made, {speed.iterations:.2f} iterations/s computed, "
+        f"{speed.tflop:.3f} TFLOP each: {speed.tflops:.3f} TFLOP/s"
+    )
+
+
 def _recipe(name: StageName, vgg: VggFeatures | None, steps: int, rate: float) -> Recipe:
     if name is StageName.AUTOENCODER:
         return AutoencoderRecipe(vgg)
@@ -136,9 +163,19 @@ def _recipe(name: StageName, vgg: VggFeatures | None, steps: int, rate: float) -
 
 
 def load_batches(
-    data: Path, config: TrainConfig, batch: int, crop: int, frames: int, workers: int
+    data: Path,
+    config: TrainConfig,
+    *,
+    batch: int,
+    crop: int,
+    frames: int,
+    workers: int,
+    device: torch.device,
 ) -> Iterator[Sample]:
-    """Batches from where the stage stands: a resumed run sees new samples, each process its own."""
+    """Batches on a device, from where the stage stands.
+
+    A resumed run sees new samples, and each process its own.
+    """
     dataset = ClipDataset(
         data,
         num_frames=frames,
@@ -151,12 +188,12 @@ def load_batches(
     )
     loader = DataLoader(
         dataset,
-        batch_size=batch,
+        batch_size=None,  # the dataset makes batches itself
         num_workers=workers,
         worker_init_fn=_one_thread,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device.type == "cuda",
     )
-    yield from loader
+    yield from dataset.complete(loader, device)
 
 
 def _one_thread(worker: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.training.parallel import average_gradients
+from vsr_cli.training import parallel
 
 R1_WEIGHT = 0.01
 R1_NOISE = 0.05  # of the range [-1, 1]
@@ -41,13 +41,15 @@ class Adversary:
 
     def __init__(self, learning_rate: float) -> None:
         self.discriminator = PatchDiscriminator()
+        self._shared: nn.Module = self.discriminator
         self.optimizer = torch.optim.AdamW(
             self.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.99)
         )
 
     def to(self, device: torch.device) -> None:
-        """Move the discriminator; called before the first step."""
+        """Move the discriminator and share it with other processes, before the first step."""
         self.discriminator.to(device)
+        self._shared = parallel.share(self.discriminator, is_whole=True)
 
     def state_dict(self) -> dict[str, dict[str, object]]:
         """All that a resumed run needs."""
@@ -74,14 +76,13 @@ class Adversary:
         """
         fake, real = fake.flatten(0, 1), real.flatten(0, 1)
         self.discriminator.requires_grad_(True)
-        on_real = self.discriminator(real).float()
-        on_fake = self.discriminator(fake.detach()).float()
-        on_noisy = self.discriminator(real + R1_NOISE * torch.randn_like(real)).float()
+        noisy = real + R1_NOISE * torch.randn_like(real)
+        scores = self._shared(torch.cat([real, fake.detach().to(real.dtype), noisy])).float()
+        on_real, on_fake, on_noisy = scores.chunk(3)
         penalty = (on_noisy - on_real).square().mean() / R1_NOISE**2
         loss = relativistic_loss(on_real, on_fake) + R1_WEIGHT * penalty
         self.optimizer.zero_grad()
         loss.backward()
-        average_gradients(self.discriminator.parameters())
         self.optimizer.step()
         self.discriminator.requires_grad_(False)
         with torch.no_grad():

@@ -25,6 +25,14 @@ class Camera:
     def num_frames(self) -> int:
         return len(self.place)
 
+    @property
+    def device(self) -> torch.device:
+        return self.place.device
+
+    def to(self, device: torch.device) -> "Camera":
+        """The same, where it shall look."""
+        return Camera(matrix=self.matrix.to(device), place=self.place.to(device))
+
 
 def random_camera(
     draw: random.Random, num_frames: int, *, speed: float, zoom: float = 0.01, turn: float = 0.01
@@ -54,17 +62,17 @@ def random_camera(
     return Camera(matrix=torch.tensor(matrices), place=place - place.mean(dim=0))
 
 
-def pixel_positions(size: tuple[int, int]) -> Tensor:
+def pixel_positions(size: tuple[int, int], device: torch.device) -> Tensor:
     """(x, y) of every pixel from the centre of a frame, (h, w, 2)."""
     height, width = size
-    x = torch.arange(width) - (width - 1) / 2
-    y = torch.arange(height) - (height - 1) / 2
+    x = torch.arange(width, device=device) - (width - 1) / 2
+    y = torch.arange(height, device=device) - (height - 1) / 2
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
 def world_positions(camera: Camera, size: tuple[int, int]) -> Tensor:
     """World point (x, y) of every pixel of every frame, (T, h, w, 2)."""
-    pixels = pixel_positions(size)
+    pixels = pixel_positions(size, camera.device)
     turned = torch.einsum("tij,hwj->thwi", camera.matrix, pixels)
     return turned + camera.place[:, None, None]
 
@@ -74,14 +82,14 @@ def look(world: Tensor, camera: Camera, size: tuple[int, int]) -> Tensor:
 
     Args:
         world: (C, H, W).
-        camera: of T frames.
+        camera: of T frames, on the same device.
         size: (height, width) of the frames.
 
     Returns:
         (T, C, height, width); bicubic, so it may overshoot.
     """
     height, width = world.shape[-2:]
-    half = torch.tensor([(width - 1) / 2, (height - 1) / 2])
+    half = torch.tensor([(width - 1) / 2, (height - 1) / 2]).to(world.device)
     grid = world_positions(camera, size) / half  # (T, h, w, 2) in [-1, 1]
     worlds = world.expand(camera.num_frames, -1, -1, -1)
     return F.grid_sample(
@@ -95,7 +103,7 @@ def camera_flow(camera: Camera, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     Returns:
         two of (T-1, 2, h, w), pixels, channel 0 right, 1 down.
     """
-    pixels, world = pixel_positions(size), world_positions(camera, size)
+    pixels, world = pixel_positions(size, camera.device), world_positions(camera, size)
     forward = _project(world[:-1], camera, slice(1, None)) - pixels
     backward = _project(world[1:], camera, slice(None, -1)) - pixels
     return forward.permute(0, 3, 1, 2), backward.permute(0, 3, 1, 2)
@@ -111,8 +119,8 @@ def _project(world: Tensor, camera: Camera, frames: slice) -> Tensor:
 def stays_inside(flow: Tensor) -> Tensor:
     """1 where a flow (N, 2, h, w) ends inside the frame, else 0, (N, 1, h, w)."""
     height, width = flow.shape[-2:]
-    x = flow[:, :1] + torch.arange(width)
-    y = flow[:, 1:] + torch.arange(height)[:, None]
+    x = flow[:, :1] + torch.arange(width, device=flow.device)
+    y = flow[:, 1:] + torch.arange(height, device=flow.device)[:, None]
     return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).float()
 
 

@@ -4,7 +4,7 @@ import csv
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -115,11 +115,20 @@ def read_shards(folder: Path) -> list[Shard]:
     ]
 
 
-class ClipDataset(IterableDataset[Sample]):
+class Drawn(NamedTuple):
+    """A batch before its scenes are made: what a worker hands over."""
+
+    first: int  # number of its first sample
+    footage: Sample | None  # the samples that are no scenes, in order; None if all are
+
+
+class ClipDataset(IterableDataset[Drawn]):
     """Endless samples; number `i` is the same whatever the number of workers and processes.
 
-    Sources are drawn evenly, whatever the number of their clips. Photographs give clips too,
-    with a camera that moves over them, and then flow and visibility are exact.
+    Some are footage, which workers cut and degrade, and some are procedural scenes, which
+    `complete` makes on the device that trains. Sources of footage are drawn evenly, whatever the
+    number of their clips. Photographs give clips too, with a camera that moves over them, and
+    then flow and visibility are exact.
 
     Args:
         shards: the folder `write_shards` filled.
@@ -154,6 +163,8 @@ class ClipDataset(IterableDataset[Sample]):
             raise ValueError(f"expected a crop of a multiple of 16, got {crop_size}")
         self.num_frames, self.crop_size = num_frames, crop_size
         self.degradation = Degradation(level)
+        # A codec would make a GPU wait for the CPU; footage meets it often enough.
+        self.scene_degradation = Degradation(level, has_codecs=False)
         self.scene_share, self.still_share = scene_share, still_share
         self.seed, self.start = seed, start
         self.batch, self.rank, self.num_ranks = batch, rank, num_ranks
@@ -166,31 +177,58 @@ class ClipDataset(IterableDataset[Sample]):
                 hint="use a smaller crop, or add larger footage",
             )
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Drawn]:
         worker = get_worker_info()
         turn, num_workers = (worker.id, worker.num_workers) if worker else (0, 1)
         while True:
             first = self.start + (turn * self.num_ranks + self.rank) * self.batch
-            for index in range(first, first + self.batch):
-                yield self.sample(index)
+            numbers = range(first, first + self.batch)
+            footage = [self.footage(n) for n in numbers if not self.is_scene(n)]
+            yield Drawn(first, _stack(footage) if footage else None)
             turn += num_workers
 
-    def sample(self, index: int) -> Sample:
-        """Sample number `index`."""
-        draw = random.Random(f"{self.seed}/{index}")
-        if draw.random() < self.scene_share:
-            return self._from_scene(draw, pool_seed=self.seed + index // _SAMPLES_PER_POOL)
+    def is_scene(self, number: int) -> bool:
+        """Whether this sample is a procedural scene."""
+        return self._draw(number).random() < self.scene_share
+
+    def footage(self, number: int) -> Sample:
+        """The sample of this number, which is no scene."""
+        draw = self._draw(number)
+        draw.random()  # decided that it is no scene
         is_still = draw.random() < self.still_share
         if self.stills and (is_still or not self.clips):
             return self._from_still(draw)
         return self._from_clip(draw)
 
-    def _from_scene(self, draw: random.Random, *, pool_seed: int) -> Sample:
-        size = (self.crop_size, self.crop_size)
-        seed = draw.getrandbits(62)
-        return self._known_motion(
-            render_scene(seed, self.num_frames, size, pool_seed=pool_seed), draw
+    def scene(self, number: int, device: torch.device) -> Sample:
+        """The sample of this number, which is a scene, made on a device."""
+        draw = self._draw(number)
+        draw.random()
+        scene = render_scene(
+            draw.getrandbits(62),
+            self.num_frames,
+            (self.crop_size, self.crop_size),
+            device=device,
+            pool_seed=self.seed + number // _SAMPLES_PER_POOL,
         )
+        return _known_motion(scene, self.scene_degradation(scene.frames, draw.getrandbits(62)))
+
+    def complete(self, batches: Iterable[Drawn], device: torch.device) -> Iterator[Sample]:
+        """Batches of samples in the order of their numbers, on the device that trains."""
+        for first, footage in batches:
+            ready: Iterator[Sample] = iter(())
+            if footage is not None:
+                on_device = Sample(*(x.to(device, non_blocking=True) for x in footage))
+                ready = (Sample(*x) for x in zip(*on_device, strict=True))
+            yield _stack(
+                [
+                    self.scene(n, device) if self.is_scene(n) else next(ready)
+                    for n in range(first, first + self.batch)
+                ]
+            )
+
+    def _draw(self, number: int) -> random.Random:
+        return random.Random(f"{self.seed}/{number}")
 
     def _from_still(self, draw: random.Random) -> Sample:
         shard = draw.choice(draw.choice(self.stills))
@@ -210,7 +248,7 @@ class ClipDataset(IterableDataset[Sample]):
             visible_forward=stays_inside(forward),
             visible_backward=stays_inside(backward),
         )
-        return self._known_motion(scene, draw)
+        return _known_motion(scene, self.degradation(scene.frames, draw.getrandbits(62)))
 
     def _from_clip(self, draw: random.Random) -> Sample:
         shard = draw.choice(draw.choice(self.clips))
@@ -232,18 +270,23 @@ class ClipDataset(IterableDataset[Sample]):
         unknown = torch.tensor(False)
         return Sample(frames, lr_frames, flow, flow, visible, visible, unknown)
 
-    def _known_motion(self, scene: Scene, draw: random.Random) -> Sample:
-        flow_forward, visible_forward = shrink_flow(scene.flow_forward, scene.visible_forward)
-        flow_backward, visible_backward = shrink_flow(scene.flow_backward, scene.visible_backward)
-        return Sample(
-            hr=scene.frames,
-            lr=self.degradation(scene.frames, draw.getrandbits(62)),
-            flow_forward=flow_forward,
-            flow_backward=flow_backward,
-            visible_forward=visible_forward,
-            visible_backward=visible_backward,
-            has_motion=torch.tensor(True),
-        )
+
+def _known_motion(scene: Scene, lr_frames: Tensor) -> Sample:
+    flow_forward, visible_forward = shrink_flow(scene.flow_forward, scene.visible_forward)
+    flow_backward, visible_backward = shrink_flow(scene.flow_backward, scene.visible_backward)
+    return Sample(
+        hr=scene.frames,
+        lr=lr_frames,
+        flow_forward=flow_forward,
+        flow_backward=flow_backward,
+        visible_forward=visible_forward,
+        visible_backward=visible_backward,
+        has_motion=torch.ones((), dtype=torch.bool, device=lr_frames.device),
+    )
+
+
+def _stack(samples: Sequence[Sample]) -> Sample:
+    return Sample(*(torch.stack(values) for values in zip(*samples, strict=True)))
 
 
 def _by_source(shards: Iterable[Shard]) -> list[list[Shard]]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from vsr_cli.diffusion.motion import Motion
+from vsr_cli.diffusion.motion import Motion, guide
+from vsr_cli.diffusion.sampler import guidance_rounds
 from vsr_cli.diffusion.schedule import NUM_TRAIN_TIMESTEPS, AncestralScheduler, make_scheduler
 from vsr_cli.models.flow import DisFlow
 from vsr_cli.models.small.decoder import Recall
@@ -42,7 +43,9 @@ class StudentRecipe:
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         target, condition = encode_batch(model, batch)
-        latents = predict(model, condition, jittered_scheduler(self.steps), target.shape)
+        motion = estimate(self.flow, batch.lr) if target.shape[1] > 1 else None
+        scheduler = jittered_scheduler(self.steps)
+        latents = predict(model, condition, scheduler, target.shape, motion)
         # Without memory along the flow, which only stage D teaches.
         frames, _ = model.decode(
             latents,
@@ -87,13 +90,13 @@ class DecoderRecipe:
         hr, lr = batch.hr, batch.lr
         target, condition = encode_batch(model, batch)
         scheduler = jittered_scheduler(self.steps * (3 if torch.rand(()) < 0.25 else 1))
-        latents = predict(model, condition, scheduler, target.shape)
+        motion = estimate(self.flow, lr)
+        latents = predict(model, condition, scheduler, target.shape, motion)
         kind = torch.rand(hr.shape[0], device=hr.device)
         zero = kind < ZERO_SHARE
         true = kind > 1 - TRUE_SHARE
         seen = torch.where(true[:, None, None, None, None], target, latents)
         seen = torch.where(zero[:, None, None, None, None], torch.zeros_like(seen), seen)
-        motion = estimate(self.flow, lr)
         recalls: list[Recall | None] = [None]
         for t in range(lr.shape[1] - 1):
             recalls.append(Recall(motion.flow_backward[:, t], motion.visible_backward[:, t]))
@@ -153,16 +156,28 @@ def jittered_scheduler(steps: int) -> AncestralScheduler:
 
 
 def predict(
-    model: SmallModel, condition: Condition, scheduler: AncestralScheduler, shape: torch.Size
+    model: SmallModel,
+    condition: Condition,
+    scheduler: AncestralScheduler,
+    shape: torch.Size,
+    motion: Motion | None,
 ) -> Tensor:
-    """Predicted x0 (B, T, L, h, w) of a state that the chain visits, with gradients."""
+    """Predicted x0 (B, T, L, h, w) of a state that the chain visits, guided, with gradients.
+
+    `motion` is that of the LR frames; None switches guidance off, as it is for single frames.
+    """
+    on_latents = motion.resized((shape[-2], shape[-1])) if motion else None
     with torch.no_grad():
-        noisy, t = visit(model, condition, scheduler, shape)
-    return predict_clean(model, condition, scheduler, noisy, t)
+        noisy, t = visit(model, condition, scheduler, shape, on_latents)
+    return predict_clean(model, condition, scheduler, noisy, t, on_latents)
 
 
 def visit(
-    model: SmallModel, condition: Condition, scheduler: AncestralScheduler, shape: torch.Size
+    model: SmallModel,
+    condition: Condition,
+    scheduler: AncestralScheduler,
+    shape: torch.Size,
+    motion: Motion | None,
 ) -> tuple[Tensor, int]:
     """A state x_t of the model's own chain, (B, T, L, h, w), and its time; the last one in half."""
     times = scheduler.timesteps.tolist()
@@ -170,7 +185,7 @@ def visit(
     stop = last if torch.rand(()) < 0.5 else int(torch.randint(0, len(times), ()))
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in times[:stop]:
-        x0 = predict_clean(model, condition, scheduler, noisy, t)
+        x0 = predict_clean(model, condition, scheduler, noisy, t, motion)
         noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
     return noisy, times[stop]
 
@@ -181,12 +196,17 @@ def predict_clean(
     scheduler: AncestralScheduler,
     noisy_latents: Tensor,
     t: int,
+    motion: Motion | None,
 ) -> Tensor:
-    """x0 = sqrt(A) x_t - sqrt(1 - A) v, (B, T, L, h, w)."""
+    """x0 = sqrt(A) x_t - sqrt(1 - A) v, (B, T, L, h, w), pulled along the motion of the latents."""
     alpha = scheduler.alphas_cumprod[t].to(noisy_latents.device)
     log_snr = alpha.clamp_min(1e-9).logit().expand(noisy_latents.shape[0])
     v, _ = model.denoise(noisy_latents, log_snr, condition, None)
-    return alpha.sqrt() * noisy_latents - (1 - alpha).sqrt() * v.float()
+    x0 = alpha.sqrt() * noisy_latents - (1 - alpha).sqrt() * v.float()
+    if motion is not None:
+        for _ in range(guidance_rounds(len(scheduler.timesteps))):
+            x0 = guide(x0, motion, strength=1.0)
+    return x0
 
 
 @torch.no_grad()

@@ -69,10 +69,22 @@ def train(
     curves; each file is replaced whole, so stopping at any time loses at most two minutes. What
     is drawn depends on seed and iteration alone: a run in slices is the run in one piece.
     """
-    return _Run(recipe, config, device).go(batches)
+    return Run(recipe, config, device).go(batches)
 
 
-class _Run:
+class _Objective(nn.Module):
+    """The losses of a model as one module, which is what several processes can share."""
+
+    def __init__(self, recipe: Recipe, model: SmallModel) -> None:
+        super().__init__()
+        self.model = model
+        self._recipe = recipe
+
+    def forward(self, batch: Sample, progress: float) -> dict[str, Tensor]:
+        return self._recipe.losses(self.model, batch, progress)
+
+
+class Run:
     """A stage while it is trained."""
 
     def __init__(self, recipe: Recipe, config: TrainConfig, device: torch.device) -> None:
@@ -80,13 +92,12 @@ class _Run:
         self.recipe, self.config, self.device = recipe, config, device
         model = load_weights(config.init) if config.init else SmallModel(SmallConfig())
         model.to(device).to(memory_format=torch.channels_last).train().requires_grad_(False)
-        parallel.copy_from_first(model)
         if recipe.adversary:
             recipe.adversary.to(device)
-            parallel.copy_from_first(recipe.adversary.discriminator)
         for part in recipe.trained(model):
             part.requires_grad_(True)
         self.model = model
+        self.objective = parallel.share(_Objective(recipe, model))
         self.parameters: list[Tensor] = [
             p for part in recipe.trained(model) for p in part.parameters()
         ]
@@ -109,8 +120,12 @@ class _Run:
         else:
             self.log.clear()
         if config.compile:
-            for part in model.children():
-                part.compile()
+            self.compile()
+
+    def compile(self) -> None:
+        """Have torch compile the networks, each by itself."""
+        for part in self.model.children():
+            part.compile()
 
     def go(self, batches: Iterator[Sample]) -> bool:
         config = self.config
@@ -133,19 +148,17 @@ class _Run:
         self.save()
         return done
 
-    def step(self, sample: Sample) -> None:
+    def step(self, batch: Sample) -> None:
         """One iteration."""
         config = self.config
         torch.manual_seed(_iteration_seed(config.seed, self.iteration))
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * _schedule(self.iteration, config)
-        batch = Sample(*(value.to(self.device, non_blocking=True) for value in sample))
         with torch.autocast(self.device.type, torch.bfloat16):
-            terms = self.recipe.losses(self.model, batch, self.iteration / config.iterations)
+            terms = self.objective(batch, self.iteration / config.iterations)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         self.optimizer.zero_grad()
         total.backward()
-        parallel.average_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         if torch.isfinite(norm):  # a rare bad batch must not poison weights and EMA
             self.optimizer.step()

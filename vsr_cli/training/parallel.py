@@ -1,12 +1,13 @@
 """Several processes training one model, started by `torchrun`; alone, all of this does nothing."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 @contextmanager
@@ -35,32 +36,19 @@ def num_ranks() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def copy_from_first(module: nn.Module) -> None:
-    """Give every process the weights of rank 0."""
-    if num_ranks() > 1:
-        for tensor in module.state_dict().values():
-            dist.broadcast(tensor, src=0)
+def share(module: nn.Module, *, is_whole: bool = False) -> nn.Module:
+    """Give every process the weights of rank 0, and average the gradients of every backward pass.
 
+    Call what is returned, and keep it, instead of the module, which stays the one to be saved;
+    alone it is the module itself.
 
-def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Make every gradient the mean over the processes.
-
-    `DistributedDataParallel` wants one forward call of one module; the recipes call several parts
-    of the model, some not at every iteration. For ten million parameters one flat sum after the
-    backward pass costs as little.
+    Args:
+        module: on its device, with gradients on where it is trained.
+        is_whole: every call uses every parameter. Where some may be left out they must be found.
     """
     if num_ranks() == 1:
-        return
-    trained = [p for p in parameters if p.requires_grad]
-    for p in trained:
-        if p.grad is None:  # another process may have one
-            p.grad = torch.zeros_like(p)
-    gradients = [p.grad for p in trained if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    pieces = (flat / num_ranks()).split([g.numel() for g in gradients])
-    for gradient, piece in zip(gradients, pieces, strict=True):
-        gradient.copy_(piece.view_as(gradient))
+        return module
+    return DistributedDataParallel(module, find_unused_parameters=not is_whole)
 
 
 def decide_together(stop: bool, device: torch.device) -> bool:

@@ -66,18 +66,28 @@ class Blob:
         return (radius - 1) * min(self.width, self.height)
 
 
-def render_scene(seed: int, num_frames: int, size: tuple[int, int], *, pool_seed: int = 0) -> Scene:
+def render_scene(
+    seed: int,
+    num_frames: int,
+    size: tuple[int, int],
+    *,
+    device: torch.device,
+    pool_seed: int = 0,
+) -> Scene:
     """A random scene of one to four layers.
+
+    All that is random is drawn on the CPU, so that a seed means the same scene on every device.
 
     Args:
         seed: of the scene.
         num_frames: T, 1 or more.
         size: (height, width) of the frames.
+        device: where all of it is made and stays.
         pool_seed: of the pictures on the layers. A pool takes seconds to draw and serves many
             scenes, so let it change rarely.
     """
     draw = random.Random(seed)
-    pool = picture_pool(pool_seed, _POOL, _PICTURE)
+    pool = picture_pool(pool_seed, _POOL, _PICTURE, device)
     still = draw.random() < 0.1  # nothing moves: steadiness has to be learnt as well
     layers = [
         _random_layer(draw, pool, num_frames, size, is_backdrop=not depth, is_still=still)
@@ -137,7 +147,7 @@ def _follow_owner(
 def _cover(layer: Layer, size: tuple[int, int]) -> Tensor:
     """How much of each pixel the layer hides, soft over one pixel, (T, 1, h, w)."""
     if layer.holes is None:
-        return torch.ones(layer.camera.num_frames, 1, *size)
+        return torch.ones(layer.camera.num_frames, 1, *size, device=layer.camera.device)
     points = world_positions(layer.camera, size)
     nearest = torch.stack([blob.distance(points) for blob in layer.holes]).amin(dim=0)
     grain = layer.camera.matrix.det().abs().sqrt()[:, None, None]  # pixels of the world per pixel
@@ -167,7 +177,8 @@ def _random_layer(
     holes = None
     if not is_backdrop:
         holes = tuple(_random_blob(draw, middle, reach) for _ in range(draw.randint(1, 5)))
-    return Layer(picture=_recolor(pool[draw.randrange(len(pool))], draw), camera=moved, holes=holes)
+    picture = _recolor(pool[draw.randrange(len(pool))], draw)
+    return Layer(picture=picture, camera=moved.to(pool.device), holes=holes)
 
 
 def _view(draw: random.Random, zoom: float) -> Tensor:

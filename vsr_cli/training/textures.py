@@ -15,18 +15,26 @@ _OVERSAMPLING = 2
 
 
 class Brush:
-    """A seeded source of numbers, fields and colours for one picture."""
+    """A seeded source of numbers, fields and colours for one picture on a device.
 
-    def __init__(self, seed: int) -> None:
+    Randomness comes from the CPU: a seed means the same picture on every device.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
+        self.device = device
 
     def between(self, low: float, high: float) -> float:
         """Even on a logarithmic scale: sizes have no typical value."""
         return low * (high / low) ** self.random.random()
 
     def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.generator)
+        return torch.rand(shape, generator=self.generator).to(self.device)
+
+    def axis(self, first: int, end: int) -> Tensor:
+        """Places of pixels along a side, from `first` to before `end`."""
+        return torch.arange(first, end, device=self.device)
 
     def colors(self, count: int) -> Tensor:
         """(count, 3) in [0, 1], about one common hue, more or less."""
@@ -37,18 +45,17 @@ class Brush:
 
     def fractal(self, size: int, exponent: float, channels: int = 1) -> Tensor:
         """Noise whose amplitude falls as frequency^-exponent: (channels, size, size), sigma 1."""
-        frequency = torch.hypot(
-            torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None, :]
-        ).clamp(min=1 / size)
-        white = torch.randn((channels, size, size), generator=self.generator)
+        rows, columns = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None, :]
+        frequency = torch.hypot(rows.to(self.device), columns.to(self.device)).clamp(min=1 / size)
+        white = torch.randn((channels, size, size), generator=self.generator).to(self.device)
         field = torch.fft.irfft2(torch.fft.rfft2(white) * frequency**-exponent, s=(size, size))
         field = field - field.mean(dim=(1, 2), keepdim=True)
         return field / field.std(dim=(1, 2), keepdim=True)
 
 
-def draw_picture(seed: int, size: int) -> Tensor:
+def draw_picture(seed: int, size: int, device: torch.device) -> Tensor:
     """One picture of a random kind, (3, size, size) in [0, 1]."""
-    brush = Brush(seed)
+    brush = Brush(seed, device)
     paint = brush.random.choices(
         (_leaves, _gratings, _bricks, _glyphs, _noise), (0.35, 0.15, 0.15, 0.2, 0.15)
     )[0]
@@ -71,8 +78,8 @@ def _leaves(brush: Brush, size: int) -> Tensor:
         x, y = brush.random.uniform(0, size), brush.random.uniform(0, size)
         left, top = max(int(x - radius), 0), max(int(y - radius), 0)
         right, bottom = min(int(x + radius) + 2, size), min(int(y + radius) + 2, size)
-        dx = torch.arange(left, right) - x
-        dy = (torch.arange(top, bottom) - y)[:, None]
+        dx = brush.axis(left, right) - x
+        dy = (brush.axis(top, bottom) - y)[:, None]
         inside = _shape(brush, dx, dy, radius)
         texture = brush.random.uniform(-0.15, 0.15) * material[:, top:bottom, left:right]
         shade = 1 + texture + _slope(brush, dx, dy, radius)
@@ -104,10 +111,10 @@ def _slope(brush: Brush, dx: Tensor, dy: Tensor, radius: float) -> Tensor:
 def _gratings(brush: Brush, size: int) -> Tensor:
     """Regions of stripes, hard or soft, each with its own period and direction."""
     count = brush.random.randint(1, 10)
-    cells = _nearest(brush.uniform(count, 2) * size, size)
-    period = torch.tensor([brush.between(5, 60) for _ in range(count)])[cells]
+    axis = brush.axis(0, size)
+    cells = _nearest([brush.random.uniform(0, size) for _ in range(2 * count)], axis)
+    period = torch.tensor([brush.between(5, 60) for _ in range(count)]).to(brush.device)[cells]
     turn = (brush.uniform(count) * math.pi)[cells]
-    axis = torch.arange(size)
     across = axis * turn.cos() + axis[:, None] * turn.sin()
     wave = torch.sin(2 * math.pi * across / period)
     wave = torch.tanh(brush.between(0.5, 20) * wave) / 2 + 0.5
@@ -115,12 +122,12 @@ def _gratings(brush: Brush, size: int) -> Tensor:
     return dark.lerp(light, wave[..., None]).permute(2, 0, 1)
 
 
-def _nearest(points: Tensor, size: int) -> Tensor:
-    """Which of the points (N, 2) is nearest, (size, size)."""
-    axis = torch.arange(size)
-    best = torch.full((size, size), math.inf)
-    cells = torch.zeros(size, size, dtype=torch.int64)
-    for number, (x, y) in enumerate(points.tolist()):
+def _nearest(points: list[float], axis: Tensor) -> Tensor:
+    """Which of the points x, y, x, y, ... is nearest to each pixel of a square of this axis."""
+    size = len(axis)
+    best = axis.new_full((size, size), math.inf, dtype=torch.float32)
+    cells = torch.zeros_like(best, dtype=torch.int64)
+    for number, (x, y) in enumerate(zip(points[::2], points[1::2], strict=True)):
         distance = (axis - x) ** 2 + (axis[:, None] - y) ** 2
         cells = torch.where(distance < best, number, cells)
         best = torch.minimum(best, distance)
@@ -130,7 +137,7 @@ def _nearest(points: Tensor, size: int) -> Tensor:
 def _bricks(brush: Brush, size: int) -> Tensor:
     """Walls, tiles, shutters and windows: boxes in rows, with joints between them."""
     turn = brush.random.choice((0.0, brush.random.uniform(0, math.pi)))
-    axis = torch.arange(size) - size / 2
+    axis = brush.axis(0, size) - size / 2
     u = axis * math.cos(turn) + axis[:, None] * math.sin(turn)
     v = axis[:, None] * math.cos(turn) - axis * math.sin(turn)
     tall = brush.between(8, 80)
@@ -153,7 +160,8 @@ def _glyphs(brush: Brush, size: int) -> Tensor:
     wide = round(tall * brush.random.uniform(0.5, 0.8))
     pen = tall * brush.random.uniform(0.04, 0.1)
     bank = torch.stack(
-        [_glyph(brush, tall, wide, pen) for _ in range(20)] + [torch.zeros(tall, wide)]
+        [_glyph(brush, tall, wide, pen) for _ in range(20)]
+        + [torch.zeros(tall, wide, device=brush.device)]
     )
     lines, columns = size // tall + 1, size // wide + 1
     text = (brush.uniform(lines, columns) * 24).long().clamp(max=20)  # the last is a space
@@ -167,8 +175,8 @@ def _glyphs(brush: Brush, size: int) -> Tensor:
 
 def _glyph(brush: Brush, tall: int, wide: int, pen: float) -> Tensor:
     """One letter, (tall, wide) in [0, 1]; stems and bars more often than slants."""
-    x, y = torch.arange(wide) + 0.5, (torch.arange(tall) + 0.5)[:, None]
-    distance = torch.full((tall, wide), math.inf)
+    x, y = brush.axis(0, wide) + 0.5, (brush.axis(0, tall) + 0.5)[:, None]
+    distance = torch.full((tall, wide), math.inf, device=brush.device)
     # Strokes run between places of a grid of 3 by 4 that leaves room between letters and lines.
     columns = [wide * share for share in (0.2, 0.5, 0.8)]
     rows = [tall * share for share in (0.18, 0.4, 0.6, 0.82)]
@@ -210,8 +218,8 @@ def _noise(brush: Brush, size: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=2)
-def picture_pool(seed: int, count: int, size: int) -> Tensor:
+def picture_pool(seed: int, count: int, size: int, device: torch.device) -> Tensor:
     """Many pictures, (count, 3, size, size) uint8; the last two pools asked for are kept."""
     numbers = random.Random(seed)
-    pictures = [draw_picture(numbers.getrandbits(60), size) for _ in range(count)]
+    pictures = [draw_picture(numbers.getrandbits(60), size, device) for _ in range(count)]
     return (torch.stack(pictures) * 255).round().to(torch.uint8)
