@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from typer.testing import CliRunner
 
 from tests.conftest import MakeClip
 from tests.networks import TINY, tiny_model, write_tiny_weights
+from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.training import __main__ as commands
 from vsr_cli.training import scenes
@@ -68,6 +70,25 @@ def test_missing_data_is_said_in_one_line(
         commands.main()
     assert stop.value.code == 3
     assert "hint: " in capsys.readouterr().err
+
+
+def test_less_wrapping_makes_a_lower_fidelity_the_new_one(tmp_path: Path) -> None:
+    path, out = write_tiny_weights(tmp_path / "a.safetensors"), tmp_path / "b.safetensors"
+    options = [str(path), str(path), "--out", str(out), "--wrapping", "0.5"]
+    assert runner.invoke(commands.app, ["blend", *options]).exit_code == 0
+    lr_frames = torch.rand(1, 1, 3, 8, 8) * 2 - 1
+    latents = torch.randn(1, 1, 4, 4, 4)
+
+    def decoded(model: SmallModel, fidelity: float) -> Tensor:
+        features = model.features(lr_frames)
+        frames, _ = model.decode(
+            latents, lr_frames, features, fidelity=fidelity, remembered=None, recalls=[None]
+        )
+        return frames.detach()
+
+    before, after = load_weights(path), load_weights(out)
+    torch.testing.assert_close(decoded(after, 1.0), decoded(before, 0.5), atol=2e-3, rtol=0)
+    assert (decoded(before, 1.0) - decoded(before, 0.5)).abs().max() > 0.01
 
 
 def test_a_blend_lies_between_its_parents(tmp_path: Path) -> None:

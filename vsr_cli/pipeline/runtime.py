@@ -14,7 +14,8 @@ from vsr_cli.ops.windows import Grid
 # Bytes at the peak for each LR pixel in half precision, measured on the CPU after several clips,
 # when the heap has stopped growing: once for the frame being decoded, for every frame of the clip,
 # and for what the sampler keeps of each step for the next clip (220 by count, 236 with `paper`).
-BYTES_PER_PIXEL = 3000
+# Chains of few steps keep up to 240 more in all, by count: a prediction for each round of guidance.
+BYTES_PER_PIXEL = 3240
 BYTES_PER_PIXEL_AND_FRAME = 2800
 BYTES_PER_PIXEL_AND_STEP = 260
 # In tiles, for every frame: conditions and decoded pieces of every tile, of two clips; and once

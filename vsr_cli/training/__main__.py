@@ -133,10 +133,20 @@ def blend(
     second: Annotated[Path, typer.Argument(help="Weights of a later stage, trained from them.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
     share: Annotated[float, typer.Option(min=0, max=1, help="Of the second, 0 to 1.")] = 0.5,
+    wrapping: Annotated[
+        float, typer.Option(min=0, max=1, help="What `--fidelity 1` shall be from now on.")
+    ] = 1.0,
 ) -> None:
-    """Mix two sets of weights linearly: less of what the later stage gained, and lost."""
+    """Mix two sets of weights linearly: less of what the later stage gained, and lost.
+
+    Feature wrapping is linear in `--fidelity`, so a value that was found better than 1 can become
+    the new 1.
+    """
     model, later = load_weights(first), load_weights(second).state_dict()
     mixed = {name: torch.lerp(old, later[name], share) for name, old in model.state_dict().items()}
+    for name in mixed:
+        if name.startswith("decoder.wrap_") and ".affine." in name:
+            mixed[name] *= wrapping
     save_weights(out, mixed, model.config)
 
 

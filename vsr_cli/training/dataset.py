@@ -189,12 +189,11 @@ class ClipDataset(IterableDataset[Drawn]):
 
     def is_scene(self, number: int) -> bool:
         """Whether this sample is a procedural scene."""
-        return self._draw(number).random() < self.scene_share
+        return self._draw(number)[0]
 
     def footage(self, number: int) -> Sample:
         """The sample of this number, which is no scene."""
-        draw = self._draw(number)
-        draw.random()  # decided that it is no scene
+        _, draw = self._draw(number)
         is_still = draw.random() < self.still_share
         if self.stills and (is_still or not self.clips):
             return self._from_still(draw)
@@ -202,8 +201,7 @@ class ClipDataset(IterableDataset[Drawn]):
 
     def scene(self, number: int, device: torch.device) -> Sample:
         """The sample of this number, which is a scene, made on a device."""
-        draw = self._draw(number)
-        draw.random()
+        _, draw = self._draw(number)
         scene = render_scene(
             draw.getrandbits(62),
             self.num_frames,
@@ -227,8 +225,10 @@ class ClipDataset(IterableDataset[Drawn]):
                 ]
             )
 
-    def _draw(self, number: int) -> random.Random:
-        return random.Random(f"{self.seed}/{number}")
+    def _draw(self, number: int) -> tuple[bool, random.Random]:
+        """Whether a sample is a scene, and where the rest of its randomness comes from."""
+        draw = random.Random(f"{self.seed}/{number}")
+        return draw.random() < self.scene_share, draw
 
     def _from_still(self, draw: random.Random) -> Sample:
         shard = draw.choice(draw.choice(self.stills))
