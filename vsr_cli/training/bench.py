@@ -12,6 +12,7 @@ from vsr_cli.training.dataset import Sample
 from vsr_cli.training.loop import Run
 
 _WARM_UP = 3  # iterations; a compiled network is compiled in the first
+_WARM_UP_SAMPLES = 24  # until then workers start, and the pictures on scenes are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,9 @@ def measure(run: Run, batches: Iterator[Sample], count: int, *, compile_networks
     Training runs at the lower of the two rates, or below it where both want the same cores.
     """
     run.iteration = run.config.iterations // 2  # by then every loss counts
-    batch = next(batches)  # workers start, pictures for the first scenes are drawn
+    batch = next(batches)
+    for last in islice(batches, _WARM_UP_SAMPLES // len(batch.hr)):
+        batch = last
     started = time.perf_counter()
     for last in islice(batches, count):
         batch = last
