@@ -115,7 +115,9 @@ def stage(
             _measure(recipe, batches, config, own, measure)
             return
         complete = train(recipe, batches, config, own)
-    typer.echo("complete" if complete else "stopped; the same command goes on", err=True)
+        if parallel.rank() == 0:
+            text = "complete" if complete else "stopped; the same command goes on"
+            typer.echo(text, err=True)
 
 
 @app.command()
