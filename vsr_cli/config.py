@@ -174,7 +174,7 @@ class UpscaleConfig:
 
     scale: Fraction = Fraction(4)  # per side, 1 to 4
     model: Path | None = None  # a weights file; None: the shipped one
-    fidelity: float = 1.0  # CFW weight: 0 invents detail, 1 stays with the input
+    fidelity: float = 1.0  # CFW weight: share of the source's features, 0 to 1
     color: ColorFix = "wavelet"
     memory: Memory = "warped"  # of the decoder: along the flow, as if nothing moved, or none
     flow: FlowChoice = "dis"

@@ -19,7 +19,7 @@ SeveralSteps = Annotated[
     typer.Option(metavar="N", min=1, max=MAX_STEPS, help="Denoising steps; may be repeated."),
 ]
 Fidelity = Annotated[
-    float, typer.Option(metavar="W", help="0 invents detail, 1 stays with the source.")
+    float, typer.Option(metavar="W", help="Share of the source's features in the picture, 0 to 1.")
 ]
 MotionScale = Annotated[
     float, typer.Option(metavar="X", help="Pull along the motion, 0 to 10; 0 is off.")

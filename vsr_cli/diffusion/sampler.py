@@ -91,10 +91,10 @@ def sample_latents(
 
     Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`), several
     times where there are few steps (`guidance_rounds`), and takes the ancestral step
-    (arXiv 2006.11239, eq. 7). With `paper` guidance it is x_{t-1} that
-    is pulled, after the step (`guide_paper`; arXiv 2312.00853, eq. 3). There the later frame of a
-    pair pulls the earlier one too, which is done with where a clip has ended: the last frame of a
-    clip lacks the pull of the frame after it, so the latents depend on where clips are cut.
+    (arXiv 2006.11239, eq. 7). With `paper` guidance it is x_{t-1} that is pulled, after the step
+    (`guide_paper`; arXiv 2312.00853, eq. 3). There the later frame of a pair pulls the earlier one
+    too, which is done with where a clip has ended: the last frame of a clip lacks the pull of the
+    frame after it, so the latents depend on where clips are cut.
 
     Args:
         denoise: predicts v; called once a step.

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -15,6 +13,7 @@ from vsr_cli.media.chunks import JoinedChunks
 from vsr_cli.media.containers import IMAGES, TRANSPORT, Container, container_of
 from vsr_cli.media.encoder import EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.frame import Frame, Plane, VideoInfo
+from vsr_cli.media.held import Held
 from vsr_cli.media.image_muxer import ImageMuxer
 from vsr_cli.media.muxer import Muxer
 from vsr_cli.media.others import OtherStreams
@@ -23,7 +22,7 @@ from vsr_cli.media.target import check_target, output_errors
 from vsr_cli.pixels import ColorTags, PixelLayout
 
 
-class VideoWriter:
+class VideoWriter(Held):
     """Writes one video with everything but the picture taken from its source.
 
     Encoder and container are opened at once, so that whatever they refuse is known before any
@@ -82,6 +81,8 @@ class VideoWriter:
                 report=report,
                 temp=temp,
             )
+        super().__init__()
+        self._resources.enter_context(self._muxer)
 
     @property
     def codec(self) -> str:
@@ -111,17 +112,6 @@ class VideoWriter:
     def frame_like(self, source_frame: Frame, planes: tuple[Plane, ...]) -> Frame:
         """New samples, in the layout and colour of the output, at the time of a source frame."""
         return frame_like(self.plan, source_frame, planes)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._muxer.__exit__(kind, error, trace)
 
     def write(self, frame: Frame) -> None:
         """Encode one frame, at its own time; frames come in order of presentation.

@@ -15,7 +15,7 @@ from vsr_cli.media.target import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.spool import FrameTime
 
-VERSION = 1  # of the manifest
+VERSION = 2  # of the manifest and of what is kept beside it
 _SAMPLE = 2**20  # bytes at the head and at the tail that stand for a source
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and

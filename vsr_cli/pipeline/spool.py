@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import numpy as np
 
 from vsr_cli.errors import InputError
 from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, Plane
+from vsr_cli.media.held import Held
 from vsr_cli.media.target import output_errors
 
 
@@ -37,7 +37,7 @@ class FrameTime:
         return cls(frame.pts, frame.duration, frame.time_base, frame.interlaced)
 
 
-class Spool:
+class Spool(Held):
     """Appends the samples of frames to a file that may hold some already."""
 
     def __init__(self, path: Path, plan: EncoderPlan, num_kept: int) -> None:
@@ -47,10 +47,12 @@ class Spool:
             OutputError: the file cannot be written.
             InputError: it holds fewer frames than that.
         """
+        super().__init__()
         self.path = path
         self.plan = plan
         with self._errors():
             self._file = path.open("r+b" if num_kept else "wb")
+        self._resources.callback(self.close)
         size = num_kept * frame_bytes(plan)
         if path.stat().st_size < size:
             self._file.close()
@@ -58,17 +60,6 @@ class Spool:
         with self._errors():
             self._file.truncate(size)
             self._file.seek(size)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def append(self, frame: Frame) -> None:
         """Add the samples of a frame.
