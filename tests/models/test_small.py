@@ -4,7 +4,7 @@ from torch import Tensor
 
 from tests.networks import tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import SOFTNESS, Recall, soften
 from vsr_cli.models.small.denoiser import Denoiser
 from vsr_cli.models.small.model import upsample
 
@@ -129,6 +129,16 @@ def test_memory_is_read_only_where_the_flow_can_be_trusted() -> None:
     one, two = torch.randn(1, 8, 12, 16), torch.randn(1, 8, 12, 16)
     torch.testing.assert_close(decode(one, 0.0), decode(two, 0.0))
     assert (decode(one, 1.0) - decode(two, 1.0)).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_softening_keeps_flat_areas_and_lowers_the_finest_pattern_by_its_share() -> None:
+    stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 2, 6, 8)
+    inner = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(soften(stripes)[inner], (1 - SOFTNESS) * stripes[inner])
+    torch.testing.assert_close(soften(stripes.mT)[inner], (1 - SOFTNESS) * stripes.mT[inner])
+    flat = torch.full((1, 2, 1, 5), 0.3)
+    torch.testing.assert_close(soften(flat), flat)
 
 
 @torch.no_grad()

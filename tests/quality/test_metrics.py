@@ -12,6 +12,7 @@ from torchvision.models import squeezenet1_1
 from vsr_cli.errors import WeightsError
 from vsr_cli.quality.metrics import (
     Lpips,
+    drift,
     psnr,
     psnr_y,
     ssim,
@@ -131,6 +132,13 @@ def test_a_file_that_is_no_safetensors_is_refused(content: bytes | None, tmp_pat
         path.write_bytes(content)
     with pytest.raises(WeightsError, match="cannot be read"):
         Lpips(path)
+
+
+def test_drift_is_what_the_last_quarter_has_over_the_first() -> None:
+    assert drift(torch.tensor([1.0, 3, 9, 9, 9, 9, 5, 7])) == pytest.approx(4)
+    assert drift(torch.tensor([3.0, 9, 1])) == pytest.approx(-2)
+    with pytest.raises(ValueError, match="two frames"):
+        drift(torch.tensor([1.0]))
 
 
 def test_tlpips_counts_flicker_and_not_error(lpips: Lpips) -> None:

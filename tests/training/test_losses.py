@@ -10,6 +10,7 @@ from vsr_cli.training.losses import (
     focal_frequency_loss,
     gradient_loss,
     grid_loss,
+    halo_loss,
     kl_loss,
     min_snr_weight,
     sobel_weight,
@@ -43,6 +44,18 @@ def test_focal_frequency_loss_weighs_the_worst_frequency_most() -> None:
     assert focal_frequency_loss(2 * wave, torch.zeros_like(wave)).item() == pytest.approx(
         4 * one.item(), rel=1e-4
     )
+
+
+def test_halo_loss_is_the_height_of_an_outline_and_ignores_what_the_truth_has_nearby() -> None:
+    edge = clip(0.0, size=16)
+    edge[..., 8:] = 0.5
+    assert halo_loss(edge, edge).item() == 0
+    assert halo_loss(edge.roll(2, dims=-1)[..., 2:], edge[..., 2:]).item() == 0  # displaced
+    outlined = edge.clone()
+    outlined[..., 7] = -0.3  # darker than both sides of the edge
+    assert halo_loss(outlined, edge).item() == pytest.approx(0.3 / 16)
+    outlined[..., 8] = 0.9  # and brighter
+    assert halo_loss(outlined, edge).item() == pytest.approx(0.7 / 16)
 
 
 def test_kl_is_zero_for_the_standard_normal_and_half_the_square_of_a_shift() -> None:

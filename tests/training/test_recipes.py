@@ -1,4 +1,4 @@
-from itertools import repeat
+from itertools import pairwise, repeat
 
 import pytest
 import torch
@@ -8,11 +8,15 @@ from tests.training.samples import batch
 from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import sample_latents
 from vsr_cli.models.small.model import SmallModel
+from vsr_cli.training import finishing
 from vsr_cli.training.finishing import (
+    LONGEST_PAST,
     DecoderRecipe,
     StudentRecipe,
+    find_recalls,
     jittered_scheduler,
     predict_clean,
+    random_past,
     visit,
 )
 from vsr_cli.training.loop import Recipe
@@ -109,6 +113,39 @@ def test_the_student_hears_the_adversary_only_after_a_while() -> None:
     recipe, model = StudentRecipe(None, 2, 1e-3), SmallModel(TINY)
     assert "adversarial" not in recipe.losses(model, batch(2), 0.0)
     assert "adversarial" in recipe.losses(model, batch(2), 0.5)
+
+
+def test_the_past_of_a_clip_is_a_walk_that_ends_beside_its_first_frame() -> None:
+    torch.manual_seed(0)
+    pasts = [random_past(4) for _ in range(300)]
+    assert 100 < sum(not past for past in pasts) < 200
+    lengths = {len(past) for past in pasts}
+    assert lengths == set(range(LONGEST_PAST + 1))
+    for past in filter(None, pasts):
+        assert past[-1] == 1
+        assert all(abs(now - before) == 1 for before, now in pairwise(past))
+    assert random_past(1) == []
+
+
+def test_the_way_back_is_the_flow_of_the_direction_that_was_walked() -> None:
+    t = torch.arange(3.0).view(1, 3, 1, 1, 1)
+    flow, visible = t.expand(1, 3, 2, 4, 4), t.expand(1, 3, 1, 4, 4)
+    motion = Motion(flow, -flow - 10, visible, visible + 10)
+    first, *others = find_recalls(motion, [2, 1, 2, 3])
+    assert first is None
+    # Back from 1 to 2 is forward from 1; back from 2 to 1, and from 3 to 2, is backward.
+    assert [recall.flow[0, 0, 0, 0].item() for recall in others if recall] == [1, -11, -12]
+    assert [recall.visible[0, 0, 0, 0].item() for recall in others if recall] == [1, 11, 12]
+
+
+def test_a_past_changes_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, model, sample = DecoderRecipe(None, 2, 1e-3), tiny_model(), batch(3)
+    recon = []
+    for past in ([], [2, 1]):
+        monkeypatch.setattr(finishing, "random_past", lambda _, past=past: past)
+        torch.manual_seed(0)
+        recon.append(recipe.losses(model, sample, 0.0)["recon"])
+    assert recon[0].item() != recon[1].item()
 
 
 def test_the_chain_in_training_is_the_one_that_is_sampled() -> None:

@@ -157,13 +157,15 @@ class _Judge:
 
     def row(self, made: _Made, case: Case) -> Row:
         sr_frames, hr_frames, lpips = made.sr_frames, self.hr_frames, self.lpips
+        distances = lpips(sr_frames, hr_frames) if lpips else None
         return Row(
             degradation=case.degradation,
             clip=case.clip,
             restorer=made.restorer,
             psnr=metrics.psnr_y(sr_frames, hr_frames),
             ssim=metrics.ssim(sr_frames, hr_frames),
-            lpips=float(lpips(sr_frames, hr_frames).mean()) if lpips else None,
+            lpips=float(distances.mean()) if distances is not None else None,
+            drift=metrics.drift(distances) if distances is not None else None,
             tlpips=metrics.tlpips(sr_frames, hr_frames, lpips) if lpips else None,
             tof=metrics.tof(sr_frames, hr_frames, self.flow),
             warping_error=self._warping_error(sr_frames),

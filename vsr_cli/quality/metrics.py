@@ -161,6 +161,20 @@ def tlpips(sr_frames: Tensor, hr_frames: Tensor, lpips: Distance) -> float:
     return float(100 * change.abs().mean())
 
 
+def drift(distances: Tensor) -> float:
+    """How much worse a clip becomes: its last quarter's mean distance less its first quarter's.
+
+    What the footage itself makes harder or easier counts too: compare with bicubic's.
+
+    Args:
+        distances: from the truth, by frame, (T,), T >= 2.
+    """
+    if len(distances) < 2:
+        raise ValueError("expected two frames or more")
+    quarter = max(1, len(distances) // 4)
+    return float(distances[-quarter:].mean() - distances[:quarter].mean())
+
+
 def warping_error(frames: Tensor, flow_forward: Tensor, visible_forward: Tensor) -> float:
     """Squared change along the motion (arXiv 1808.00449, section 4), x 1000.
 

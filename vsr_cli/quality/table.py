@@ -8,7 +8,7 @@ from statistics import fmean
 _MEAN = "mean"
 _HEAD = (
     *("degradation", "clip", "restorer", "PSNR-Y", "SSIM"),
-    *("LPIPS", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
+    *("LPIPS", "drift", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
 )
 
 
@@ -43,6 +43,7 @@ class Row:
     psnr: float  # dB, of BT.601 luma
     ssim: float
     lpips: float | None  # None: no network was given
+    drift: float | None  # of LPIPS
     tlpips: float | None
     tof: float  # pixels
     warping_error: float
@@ -90,6 +91,7 @@ def _mean(rows: Sequence[Row]) -> Row:
         psnr=fmean(row.psnr for row in rows),
         ssim=fmean(row.ssim for row in rows),
         lpips=_mean_known(row.lpips for row in rows),
+        drift=_mean_known(row.drift for row in rows),
         tlpips=_mean_known(row.tlpips for row in rows),
         tof=fmean(row.tof for row in rows),
         warping_error=fmean(row.warping_error for row in rows),
@@ -120,6 +122,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
             f"{row.psnr:.2f}",
             f"{row.ssim:.4f}",
             _cell(row.lpips, 4),
+            _cell(row.drift, 4),
             _cell(row.tlpips, 2),
             f"{row.tof:.2f}",
             f"{row.warping_error:.2f} ({row.true_warping_error:.2f})",

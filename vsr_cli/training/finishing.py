@@ -1,6 +1,7 @@
 """The stages that look at decoded frames: few-step student and sequence decoder."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,11 @@ from vsr_cli.training.recipes import encode_batch, perceptual, random_fidelity
 PERCEPTUAL_WEIGHT = 0.2
 ADVERSARIAL_WEIGHT = 0.15  # six times that of arXiv 2312.00853: the perceptual term is strong too
 LATENT_WEIGHT = 0.05
-GRID_WEIGHT = 2.0
+GRID_WEIGHT = 4.0
+HALO_WEIGHT = 2.0
 ADVERSARIAL_START = 0.1  # of the stage; a fresh discriminator has nothing to say
 TRUE_SHARE, ZERO_SHARE = 0.25, 0.1  # of the decoder's samples
+LONGEST_PAST = 24  # frames before a sample
 
 
 class StudentRecipe:
@@ -55,10 +58,12 @@ class StudentRecipe:
             remembered=None,
             recalls=[None] * target.shape[1],
         )
-        terms = frame_losses(frames, batch.hr, self.flow, self.vgg)
+        true_motion = estimate(self.flow, batch.hr) if target.shape[1] > 1 else None
+        terms = frame_losses(frames, batch.hr, true_motion, self.vgg)
         terms["latent"] = LATENT_WEIGHT * (latents - target).abs().mean()
         if progress > ADVERSARIAL_START:
-            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, batch.hr)
+            judged = self.adversary.loss(frames, batch.hr, true_motion)
+            terms["adversarial"] = ADVERSARIAL_WEIGHT * judged
         return terms
 
     def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
@@ -71,7 +76,8 @@ class DecoderRecipe:
     A quarter of the samples have the truth's own latents: sampled ones are right only in part,
     and a decoder that sees nothing else learns to ignore them. Some have none, which keeps the
     decoder alone a super-resolution network. One batch in four comes from a chain three times
-    as long.
+    as long. Half of the batches begin with a memory, which without gradients grew as old as it
+    does in long videos: what adds up slowly is thus seen, and has its price.
 
     L = L_recon + 0.5 L_diff + 0.5 L_swc + w L_GAN (arXiv 2312.00853, eq. 4 to 6). There the
     sampler is frozen; here it costs a tenth of the decoder, so it follows its decoder.
@@ -97,38 +103,80 @@ class DecoderRecipe:
         true = kind > 1 - TRUE_SHARE
         seen = torch.where(true[:, None, None, None, None], target, latents)
         seen = torch.where(zero[:, None, None, None, None], torch.zeros_like(seen), seen)
-        recalls: list[Recall | None] = [None]
-        for t in range(lr.shape[1] - 1):
-            recalls.append(Recall(motion.flow_backward[:, t], motion.visible_backward[:, t]))
+        fidelity = random_fidelity(zero)
+        recalls = find_recalls(motion, list(range(lr.shape[1])))
+        remembered = None
+        past = random_past(lr.shape[1])
+        if past:
+            recalls[0] = find_recalls(motion, [past[-1], 0])[1]
+            with torch.no_grad():
+                _, remembered = model.decode(
+                    seen[:, past],
+                    lr[:, past],
+                    condition.lr_features[:, past],
+                    fidelity=fidelity,
+                    remembered=None,
+                    recalls=find_recalls(motion, past),
+                )
         frames, _ = model.decode(
             seen,
             lr,
             condition.lr_features,
-            fidelity=random_fidelity(zero),
-            remembered=None,
+            fidelity=fidelity,
+            remembered=remembered,
             recalls=recalls,
         )
-        terms = frame_losses(frames, hr, self.flow, self.vgg)
+        true_motion = estimate(self.flow, hr)
+        terms = frame_losses(frames, hr, true_motion, self.vgg)
         terms["latent"] = LATENT_WEIGHT * (latents - target).abs().mean()
         if progress > ADVERSARIAL_START:
-            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr)
+            judged = self.adversary.loss(frames, hr, true_motion)
+            terms["adversarial"] = ADVERSARIAL_WEIGHT * judged
         return terms
 
     def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
         return None
 
 
+def random_past(num_frames: int) -> list[int]:
+    """Frames that came before a clip's frame 0: none for half of them, else 1 to LONGEST_PAST.
+
+    The clip itself is walked, to and fro, which gives a memory as old as those of long videos
+    from samples of a few frames.
+    """
+    if num_frames == 1 or torch.rand(()) < 0.5:
+        return []
+    last = num_frames - 1
+    count = int(torch.randint(1, LONGEST_PAST + 1, ()))
+    return [last - abs(k % (2 * last) - last) for k in range(count, 0, -1)]
+
+
+def find_recalls(motion: Motion, path: list[int]) -> list[Recall | None]:
+    """The way back along a walk through a clip, from each frame to its neighbour before it."""
+    recalls: list[Recall | None] = [None]
+    for before, now in pairwise(path):
+        if now > before:
+            flow, visible = motion.flow_backward[:, before], motion.visible_backward[:, before]
+        else:
+            flow, visible = motion.flow_forward[:, now], motion.visible_forward[:, now]
+        recalls.append(Recall(flow, visible))
+    return recalls
+
+
 def frame_losses(
-    frames: Tensor, hr: Tensor, flow: DisFlow, vgg: L.VggFeatures | None
+    frames: Tensor, hr: Tensor, true: Motion | None, vgg: L.VggFeatures | None
 ) -> dict[str, Tensor]:
-    """Everything but the adversarial term of arXiv 2312.00853, eq. 4 to 6, weighted."""
+    """Everything but the adversarial term of arXiv 2312.00853, eq. 4 to 6, weighted.
+
+    `true` is the motion of `hr`, None for single frames.
+    """
     terms = {
         "recon": L.charbonnier(frames, hr),
         "gradient": 0.25 * L.gradient_loss(frames, hr),
         "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
+        "halo": HALO_WEIGHT * L.halo_loss(frames, hr),
     }
-    if hr.shape[1] > 1:
-        true = estimate(flow, hr)
+    if true is not None:
         terms["difference"] = 0.5 * L.difference_loss(frames, hr)
         terms["structure"] = 0.5 * L.structure_warp_loss(
             frames,

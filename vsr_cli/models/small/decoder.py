@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, zero_init
 from vsr_cli.ops.warp import backward_warp
 
+SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
+
 
 @dataclass(frozen=True)
 class Recall:
@@ -33,6 +35,10 @@ class Memory(nn.Module):
     Published ablations find that memory without the warp gains nothing. Where the flow
     cannot be trusted the memory is blank. Starts as the identity.
 
+    The memory of a memory is softened each time. Where a flow ends between pixels, looking it up
+    does that anyway; where nothing moves, or by whole pixels, nothing else would keep patterns
+    as fine as the grid from building up over many frames.
+
     Shape: (B, C, H, W) -> (B, C, H, W).
     """
 
@@ -43,8 +49,18 @@ class Memory(nn.Module):
 
     def forward(self, h: Tensor, remembered: Tensor, recall: Recall) -> Tensor:
         visible = recall.visible.to(h.dtype)
-        warped = backward_warp(remembered, recall.flow).to(h.dtype) * visible
+        warped = backward_warp(soften(remembered), recall.flow).to(h.dtype) * visible
         return h + self.out(F.silu(self.mix(torch.cat([h, warped, visible], dim=1))))
+
+
+def soften(x: Tensor) -> Tensor:
+    """Partly blurred with [1 2 1] / 4 both ways: patterns of two pixels fall to 1 - SOFTNESS.
+
+    Shape: (B, C, H, W) -> (B, C, H, W).
+    """
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    blurred = F.avg_pool2d(F.avg_pool2d(padded, 2, stride=1), 2, stride=1)
+    return torch.lerp(x, blurred, SOFTNESS)
 
 
 class SequenceDecoder(nn.Module):
