@@ -101,13 +101,15 @@ def test_clip_length_is_no_choice_of_quality(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:
     source = make_clip(tmp_path / "in.mp4", num_frames=13)
+    # Without loss: x264 makes much of a single code that is rounded the other way.
+    config = replace(config, output=OutputConfig(video_codec="ffv1"))
     found = {}
     for length in (2, 3, 8, 13):
-        target = tmp_path / f"{length}.mp4"
+        target = tmp_path / f"{length}.mkv"
         upscale_video(source, target, replace(config, clip=ClipConfig(length=length)))
         found[length] = pictures(target).astype(int)
     for length in (2, 3, 8):
-        assert np.abs(found[length] - found[13]).mean() <= 0.1  # codes; the contract allows 1
+        assert np.abs(found[length] - found[13]).mean() <= 0.01  # codes; the contract allows 1
 
 
 def test_a_scene_cut_forgets_everything_before_it(
