@@ -71,6 +71,7 @@ def write_small_clip(path: Path, hr_frames: Iterable[Picture]) -> None:
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.colorspace = context.color_primaries = context.color_trc = 6  # BT.601, 525 lines
         context.color_range = 1  # limited
+        context.thread_count = 1  # with several, x264 does not always give the same picture
         sound = container.add_stream("aac", rate=SOUND_RATE, layout="mono")
         for index, hr_frame in enumerate(hr_frames):
             small = hr_frame.reshape(height, SCALE, width, SCALE, 3).mean((1, 3))

@@ -27,19 +27,37 @@ TRUE_SHARE, ZERO_SHARE = 0.25, 0.1  # of the decoder's samples
 LONGEST_PAST = 24  # frames before a sample
 
 
-class StudentRecipe:
-    """Stage C: condition encoder and U-Net, on the states their own few-step chain visits.
-
-    The chain is rolled out without gradients to a random step, whose predicted x0 is then
-    decoded by the frozen decoder and judged as frames. Times are drawn anew within each step's
-    share of the chain, so that the same network still serves chains of many steps.
-    """
+class _FrameRecipe:
+    """What the stages share that judge decoded frames."""
 
     def __init__(self, vgg: L.VggFeatures | None, steps: int, learning_rate: float) -> None:
         self.vgg = vgg
         self.steps = steps
         self.flow = DisFlow()
         self.adversary = Adversary(learning_rate)
+
+    def terms(
+        self, frames: Tensor, hr: Tensor, latents: Tensor, target: Tensor, progress: float
+    ) -> dict[str, Tensor]:
+        """All losses: of frames against `hr`, and of latents against those of the truth."""
+        motion = estimate(self.flow, hr) if hr.shape[1] > 1 else None
+        terms = frame_losses(frames, hr, motion, self.vgg)
+        terms["latent"] = LATENT_WEIGHT * (latents - target).abs().mean()
+        if progress > ADVERSARIAL_START:
+            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr, motion)
+        return terms
+
+    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
+        return None
+
+
+class StudentRecipe(_FrameRecipe):
+    """Stage C: condition encoder and U-Net, on the states their own few-step chain visits.
+
+    The chain is rolled out without gradients to a random step, whose predicted x0 is then
+    decoded by the frozen decoder and judged as frames. Times are drawn anew within each step's
+    share of the chain, so that the same network still serves chains of many steps.
+    """
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.condition_encoder, model.denoiser]
@@ -58,19 +76,10 @@ class StudentRecipe:
             remembered=None,
             recalls=[None] * target.shape[1],
         )
-        true_motion = estimate(self.flow, batch.hr) if target.shape[1] > 1 else None
-        terms = frame_losses(frames, batch.hr, true_motion, self.vgg)
-        terms["latent"] = LATENT_WEIGHT * (latents - target).abs().mean()
-        if progress > ADVERSARIAL_START:
-            judged = self.adversary.loss(frames, batch.hr, true_motion)
-            terms["adversarial"] = ADVERSARIAL_WEIGHT * judged
-        return terms
-
-    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
-        return None
+        return self.terms(frames, batch.hr, latents, target, progress)
 
 
-class DecoderRecipe:
+class DecoderRecipe(_FrameRecipe):
     """Stage D: the decoder with its memory, on latents drawn by the sampler, which goes on too.
 
     A quarter of the samples have the truth's own latents: sampled ones are right only in part,
@@ -82,12 +91,6 @@ class DecoderRecipe:
     L = L_recon + 0.5 L_diff + 0.5 L_swc + w L_GAN (arXiv 2312.00853, eq. 4 to 6). There the
     sampler is frozen; here it costs a tenth of the decoder, so it follows its decoder.
     """
-
-    def __init__(self, vgg: L.VggFeatures | None, steps: int, learning_rate: float) -> None:
-        self.vgg = vgg
-        self.steps = steps
-        self.flow = DisFlow()
-        self.adversary = Adversary(learning_rate)
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.decoder, model.condition_encoder, model.denoiser]
@@ -104,11 +107,10 @@ class DecoderRecipe:
         seen = torch.where(true[:, None, None, None, None], target, latents)
         seen = torch.where(zero[:, None, None, None, None], torch.zeros_like(seen), seen)
         fidelity = random_fidelity(zero)
-        recalls = find_recalls(motion, list(range(lr.shape[1])))
-        remembered = None
         past = random_past(lr.shape[1])
+        recalls = find_recalls(motion, [*past, *range(lr.shape[1])])
+        remembered = None
         if past:
-            recalls[0] = find_recalls(motion, [past[-1], 0])[1]
             with torch.no_grad():
                 _, remembered = model.decode(
                     seen[:, past],
@@ -116,7 +118,7 @@ class DecoderRecipe:
                     condition.lr_features[:, past],
                     fidelity=fidelity,
                     remembered=None,
-                    recalls=find_recalls(motion, past),
+                    recalls=recalls[: len(past)],
                 )
         frames, _ = model.decode(
             seen,
@@ -124,18 +126,9 @@ class DecoderRecipe:
             condition.lr_features,
             fidelity=fidelity,
             remembered=remembered,
-            recalls=recalls,
+            recalls=recalls[len(past) :],
         )
-        true_motion = estimate(self.flow, hr)
-        terms = frame_losses(frames, hr, true_motion, self.vgg)
-        terms["latent"] = LATENT_WEIGHT * (latents - target).abs().mean()
-        if progress > ADVERSARIAL_START:
-            judged = self.adversary.loss(frames, hr, true_motion)
-            terms["adversarial"] = ADVERSARIAL_WEIGHT * judged
-        return terms
-
-    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
-        return None
+        return self.terms(frames, hr, latents, target, progress)
 
 
 def random_past(num_frames: int) -> list[int]:
