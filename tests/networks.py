@@ -15,6 +15,11 @@ TINY = SmallConfig(
     denoiser_channels=8,
     condition_channels=8,
     default_steps=2,
+    coarse_blocks=1,
+    output_channels=4,
+    scales=(4, 2, 1),
+    encodes_variance=False,
+    activation="leaky_relu",
 )
 
 

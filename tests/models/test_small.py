@@ -1,12 +1,13 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tests.networks import tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
 from vsr_cli.models.small.decoder import SOFTNESS, Recall, soften
 from vsr_cli.models.small.denoiser import Denoiser
-from vsr_cli.models.small.model import upsample
+from vsr_cli.models.small.model import enlarge, lr_multiple
 
 
 def frames(num_frames: int, height: int = 12, width: int = 16, seed: int = 1) -> Tensor:
@@ -19,11 +20,11 @@ def test_denoising_in_two_clips_with_the_past_equals_one_long_clip() -> None:
     model, lr = tiny_model(), frames(7)
     noisy = torch.randn(1, 7, 4, 6, 8, generator=torch.Generator().manual_seed(2))
     log_snr = torch.tensor([0.3])
-    whole, _ = model.denoise(noisy, log_snr, model.condition(lr), None)
-    first, past = model.denoise(noisy[:, :3], log_snr, model.condition(lr[:, :3]), None)
-    second, _ = model.denoise(noisy[:, 3:], log_snr, model.condition(lr[:, 3:]), past)
+    whole, _ = model.denoise(noisy, log_snr, model.condition(lr, 4), None)
+    first, past = model.denoise(noisy[:, :3], log_snr, model.condition(lr[:, :3], 4), None)
+    second, _ = model.denoise(noisy[:, 3:], log_snr, model.condition(lr[:, 3:], 4), past)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-5, rtol=1e-4)
-    forgetful, _ = model.denoise(noisy[:, 3:], log_snr, model.condition(lr[:, 3:]), None)
+    forgetful, _ = model.denoise(noisy[:, 3:], log_snr, model.condition(lr[:, 3:], 4), None)
     assert (forgetful - second).abs().max() > 1e-3
 
 
@@ -33,7 +34,7 @@ def test_a_frame_depends_on_no_later_frame() -> None:
     noisy = torch.randn(1, 5, 4, 6, 8, generator=torch.Generator().manual_seed(2))
     other = noisy.clone()
     other[:, 3:] += 1
-    log_snr, condition = torch.zeros(1), model.condition(lr)
+    log_snr, condition = torch.zeros(1), model.condition(lr, 4)
     a, _ = model.denoise(noisy, log_snr, condition, None)
     b, _ = model.denoise(other, log_snr, condition, None)
     torch.testing.assert_close(a[:, :3], b[:, :3])
@@ -43,14 +44,14 @@ def test_a_frame_depends_on_no_later_frame() -> None:
 @torch.no_grad()
 def test_temporal_mixer_starts_as_the_identity() -> None:
     x = torch.randn(2, 4, 8, 3, 5)
-    mixed, past = TemporalMixer(8)(x, None)
+    mixed, past = TemporalMixer(8, F.silu)(x, None)
     torch.testing.assert_close(mixed, x)
     assert past.shape == (2, 2, 8, 3, 5)
 
 
 @torch.no_grad()
 def test_the_past_keeps_no_more_of_a_clip_than_its_last_frames() -> None:
-    mixer, past = TemporalMixer(8), None
+    mixer, past = TemporalMixer(8, F.silu), None
     for _ in range(2):
         _, past = mixer(torch.randn(1, 6, 8, 3, 5), past)
         assert past.untyped_storage().nbytes() == past.numel() * past.element_size()
@@ -61,7 +62,7 @@ def test_norms_look_at_one_pixel_only() -> None:
     x = torch.randn(1, 8, 6, 6)
     changed = x.clone()
     changed[..., 0, 0] += 5
-    for norm in (ChannelNorm(8), Modulation(8, 4, 4)):
+    for norm in (ChannelNorm(8), Modulation(8, 4, 4, F.silu)):
         extra = (
             () if isinstance(norm, ChannelNorm) else (torch.randn(1, 4, 6, 6), torch.zeros(1, 4))
         )
@@ -70,31 +71,55 @@ def test_norms_look_at_one_pixel_only() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 10), (6, 4), (10, 14)])
-def test_any_even_size_decodes_to_exactly_four_times_it(height: int, width: int) -> None:
+@pytest.mark.parametrize("scale", [4, 2, 1])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (3, 2), (5, 7)])
+def test_any_size_of_whole_latents_decodes_to_exactly_the_scale_times_it(
+    rows: int, columns: int, scale: int
+) -> None:
+    height, width = rows * lr_multiple(scale), columns * lr_multiple(scale)
     model, lr = tiny_model(), frames(2, height, width)
-    latents = torch.zeros(1, 2, 4, height // 2, width // 2)
-    condition = model.condition(lr)
+    latents = torch.zeros(1, 2, 4, rows, columns)
+    condition = model.condition(lr, scale)
     v, _ = model.denoise(latents, torch.zeros(1), condition, None)
     assert v.shape == latents.shape
     sr, _ = model.decode(
         latents, lr, condition.lr_features, fidelity=1.0, remembered=None, recalls=[None, None]
     )
-    assert sr.shape == (1, 2, 3, 4 * height, 4 * width)
+    assert sr.shape == (1, 2, 3, scale * height, scale * width)
+    assert model.encode(sr, lr, condition.lr_features).shape == latents.shape
 
 
 @torch.no_grad()
-def test_encoder_latents_have_an_eighth_of_the_output_size() -> None:
-    model, lr = tiny_model(), frames(2)
-    mean, log_variance = model.encode(upsample(lr[0])[None], lr, model.features(lr))
-    assert mean.shape == log_variance.shape == (1, 2, 4, 6, 8)
+@pytest.mark.parametrize("scale", [4, 2, 1])
+def test_every_pixel_of_the_source_is_seen_whatever_the_scale(scale: int) -> None:
+    model, lr = tiny_model(), frames(1, 32, 32)
+    features = model.features(lr, scale)
+    for y, x in [(16, 16), (17, 16), (18, 19)]:
+        changed = lr.clone()
+        changed[..., y, x] += 0.5
+        assert (model.features(changed, scale) - features).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_the_body_works_on_a_quarter_of_the_target_whatever_the_scale() -> None:
+    model = tiny_model()
+    for scale in (4, 2, 1):
+        side = 64 // scale
+        assert model.features(frames(1, side, side), scale).shape == (1, 1, 8, 16, 16)
+
+
+@torch.no_grad()
+def test_at_scale_one_the_source_itself_is_what_detail_is_added_to() -> None:
+    lr = frames(1, 8, 8)[0]
+    assert torch.equal(enlarge(lr, (8, 8)), lr)
+    assert enlarge(lr, (32, 32)).shape == (1, 3, 32, 32)
 
 
 @torch.no_grad()
 def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
     model, lr = tiny_model(), frames(4)
     latents = torch.randn(1, 4, 4, 6, 8, generator=torch.Generator().manual_seed(3))
-    features = model.features(lr)
+    features = model.features(lr, 4)
     recall = Recall(torch.full((1, 2, 12, 16), 0.7), torch.ones(1, 1, 12, 16))
 
     def decode(
@@ -118,7 +143,7 @@ def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
 @torch.no_grad()
 def test_memory_is_read_only_where_the_flow_can_be_trusted() -> None:
     model, lr = tiny_model(), frames(1)
-    features, latents = model.features(lr), torch.zeros(1, 1, 4, 6, 8)
+    features, latents = model.features(lr, 4), torch.zeros(1, 1, 4, 6, 8)
 
     def decode(remembered: Tensor, visible: float) -> Tensor:
         recall = Recall(torch.zeros(1, 2, 12, 16), torch.full((1, 1, 12, 16), visible))
@@ -159,7 +184,7 @@ def test_fidelity_zero_takes_nothing_from_the_lr_features_in_the_decoder() -> No
 @torch.no_grad()
 def test_denoiser_keeps_odd_sizes() -> None:
     torch.manual_seed(0)
-    denoiser = Denoiser(4, 8, 8)
+    denoiser = Denoiser(4, 8, 8, F.silu)
     condition = [torch.randn(1, 8, *size) for size in [(7, 5), (4, 3), (2, 2)]]
     v, _ = denoiser(torch.randn(1, 1, 4, 7, 5), torch.zeros(1), condition, None)
     assert v.shape == (1, 1, 4, 7, 5)

@@ -39,13 +39,13 @@ def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -
     clips = [Clip(0, frames[:cut], 0)]
     if cut < 4:
         clips.append(Clip(cut - 1, frames[cut - 1 :], 1))
-    config = UpscaleConfig(sampler=SamplerConfig(motion_scale=0))
+    config = UpscaleConfig(memory=memory, color="none", sampler=SamplerConfig(motion_scale=0))
     runtime = Runtime(CPU, torch.float32, 4, None, ())
-    prepared = estimate_motion(clips, flow, multiple=model.lr_multiple, device=CPU)
-    frugal = Frugal(model, tile_size=None, may_tile=False, report=ignore)
+    prepared = estimate_motion(clips, flow, scale=4, device=CPU)
+    frugal = Frugal(model, 4, tile_size=None, may_tile=False, report=ignore)
     carried = Carried()
     sampled = sample_clips(prepared, frugal, config, runtime, carried)
-    done = decode_clips(sampled, frugal, 1.0, carried, memory)
+    done = decode_clips(sampled, frugal, config, carried)
     return torch.cat([clip.frames for clip in done])
 
 

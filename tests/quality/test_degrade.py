@@ -8,7 +8,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.quality import degrade
 from vsr_cli.quality.degrade import Degradation, Level
 
-LEVELS: tuple[Level, ...] = ("clean", "mild", "heavy", "mixed")
+LEVELS: tuple[Level, ...] = ("clean", "compressed", "mild", "heavy", "mixed")
 
 
 def random_frames(num_frames: int, height: int, width: int) -> Tensor:
@@ -89,14 +89,32 @@ def test_heavy_is_farther_from_the_clean_clip_than_mild() -> None:
         level: sum(
             (Degradation(level)(frames, seed) - clean).square().mean().item() for seed in range(16)
         )
-        for level in LEVELS[1:3]
+        for level in LEVELS[2:4]
     }
     assert error["heavy"] > error["mild"] > 0
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("level", LEVELS)
+def test_sources_of_other_scales_have_their_size(level: Level, scale: int) -> None:
+    for seed in range(6):
+        lr_frames = Degradation(level, scale=scale)(random_frames(2, 32, 40), seed)
+        assert lr_frames.shape == (2, 3, 32 // scale, 40 // scale)
+
+
+def test_at_scale_one_clean_is_untouched_and_part_of_the_mix_is_clean() -> None:
+    frames = (random_frames(1, 32, 32) * 127.5 + 127.5).round() / 127.5 - 1
+    torch.testing.assert_close(Degradation("clean", scale=1)(frames, 0), frames)
+    whole = [
+        torch.allclose(Degradation("mixed", scale=1)(frames, seed), frames, atol=1e-5)
+        for seed in range(200)
+    ]
+    assert 0.25 < sum(whole) / 200 < 0.5
+
+
 def test_strengths_drift_slowly_and_stay_within_their_limits() -> None:
     for seed in range(5):
-        walk = degrade._Draw(seed, num_frames=200, has_codecs=True).drifting((2, 6))
+        walk = degrade._Draw(seed, size=(8, 8), num_frames=200, has_codecs=True).drifting((2, 6))
         assert walk.min() >= 2
         assert walk.max() <= 6
         assert 0 < walk.diff().abs().max() < 1

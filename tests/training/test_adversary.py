@@ -1,5 +1,6 @@
 import math
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,15 +10,41 @@ from vsr_cli.training import adversary as adversary_module
 from vsr_cli.training.adversary import (
     CHANGE_GAIN,
     Adversary,
-    PatchDiscriminator,
+    UNetDiscriminator,
     frames_and_change,
     relativistic_loss,
 )
 
 
-def test_discriminator_scores_patches() -> None:
-    scores = PatchDiscriminator(8)(torch.rand(2, 6, 32, 64))
-    assert scores.shape == (2, 1, 4, 8)
+def test_discriminator_scores_every_second_pixel() -> None:
+    scores = UNetDiscriminator(8)(torch.rand(2, 6, 32, 64))
+    assert scores.shape == (2, 1, 16, 32)
+
+
+def test_the_discriminator_learns_alone_at_first() -> None:
+    torch.manual_seed(0)
+    fake, real = torch.rand(2, 1, 1, 3, 32, 32)
+    fake.requires_grad_(True)
+    adversary = Adversary(1e-3, warm_up=2)
+    before = deepcopy(adversary.discriminator.state_dict())
+    losses = [adversary.loss(fake, real, None) for _ in range(3)]
+    assert [loss.requires_grad for loss in losses] == [False, False, True]
+    after = adversary.discriminator.state_dict()
+    assert any(not torch.equal(after[name], x) for name, x in before.items())
+
+
+def test_a_discriminator_goes_on_elsewhere(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    frames = torch.rand(1, 6, 32, 32)
+    one, other = Adversary(1e-3), Adversary(1e-3)
+    one.write(tmp_path / "discriminator.safetensors")
+    other.read(tmp_path / "discriminator.safetensors")
+    one.discriminator.eval()
+    other.discriminator.eval()
+    with torch.no_grad():
+        found, wanted = other.discriminator(frames), one.discriminator(frames)
+    torch.testing.assert_close(found, wanted, atol=2e-3, rtol=2e-3)
+    assert other.loss(frames[:, None, :3], frames[:, None, 3:], None) > 0
 
 
 def test_relativistic_loss_counts_only_the_lead() -> None:
@@ -29,7 +56,7 @@ def test_relativistic_loss_counts_only_the_lead() -> None:
 
 def test_the_discriminator_learns_to_tell_flat_from_striped() -> None:
     torch.manual_seed(0)
-    adversary = Adversary(2e-4)
+    adversary = Adversary(2e-4, warm_up=0)
     striped = (torch.arange(32) % 4 < 2).float().expand(1, 2, 3, 32, 32) * 2 - 1
     flat = torch.zeros(1, 2, 3, 32, 32, requires_grad=True)
     first = adversary.loss(flat, striped, None)
@@ -69,7 +96,7 @@ def test_the_discriminator_learns_to_tell_flicker_from_still_frames(
 ) -> None:
     monkeypatch.setattr(adversary_module, "CHANGE_SHARE", 1.0)
     torch.manual_seed(0)
-    adversary = Adversary(2e-4)
+    adversary = Adversary(2e-4, warm_up=0)
     # Every frame by itself could be either's: only the change tells them apart.
     one, other = torch.rand(2, 3, 32, 32) * 2 - 1
     still = torch.stack([one, one, other, other]).unflatten(0, (2, 2))
@@ -93,14 +120,14 @@ def test_without_its_share_the_change_is_not_looked_at(monkeypatch: pytest.Monke
     ):
         monkeypatch.setattr(adversary_module, "CHANGE_SHARE", share)
         torch.manual_seed(0)
-        losses.append(Adversary(1e-3).loss(fake, real, motion).item())
+        losses.append(Adversary(1e-3, warm_up=0).loss(fake, real, motion).item())
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_state_brings_back_discriminator_and_optimiser() -> None:
     torch.manual_seed(0)
     fake, real = torch.rand(1, 1, 3, 32, 32), torch.rand(1, 1, 3, 32, 32)
-    one, other = Adversary(1e-3), Adversary(1e-3)
+    one, other = Adversary(1e-3, warm_up=0), Adversary(1e-3, warm_up=0)
     one.loss(fake, real, None)
     other.load_state_dict(deepcopy(one.state_dict()))
     losses = []

@@ -13,7 +13,7 @@ from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.training import __main__ as commands
 from vsr_cli.training import scenes
 from vsr_cli.training.curves import CURVES, LOG
-from vsr_cli.training.loop import STATE, WEIGHTS
+from vsr_cli.training.loop import DISCRIMINATOR, STATE, WEIGHTS
 
 runner = CliRunner()
 
@@ -40,11 +40,20 @@ def test_every_stage_runs_and_leaves_weights_state_log_and_curves(
 ) -> None:
     init = write_tiny_weights(tmp_path / "init.safetensors")
     run = tmp_path / "run"
-    sizes = ["--batch", "2", "--crop", "32", "--frames", "1" if stage == "autoencoder" else "2"]
+    sizes = [
+        "--batch",
+        "2",
+        "--crop",
+        "32",
+        "--frames",
+        "1" if stage in ("autoencoder", "floor") else "2",
+    ]
     options = ["--data", str(shards), "--init", str(init), "--run", str(run), "--iterations", "2"]
     result = runner.invoke(commands.app, ["stage", stage, *options, *sizes, "--workers", "0"])
     assert result.exit_code == 0, result.output
-    assert {path.name for path in run.iterdir()} == {WEIGHTS, STATE, LOG, CURVES}
+    wanted = {WEIGHTS, STATE, LOG, CURVES}
+    wanted |= {DISCRIMINATOR} if stage in ("floor", "decoder") else set()
+    assert {path.name for path in run.iterdir()} == wanted
     assert load_weights(run / WEIGHTS).config == TINY
 
 
@@ -80,7 +89,7 @@ def test_less_wrapping_makes_a_lower_fidelity_the_new_one(tmp_path: Path) -> Non
     latents = torch.randn(1, 1, 4, 4, 4)
 
     def decoded(model: SmallModel, fidelity: float) -> Tensor:
-        features = model.features(lr_frames)
+        features = model.features(lr_frames, 4)
         frames, _ = model.decode(
             latents, lr_frames, features, fidelity=fidelity, remembered=None, recalls=[None]
         )

@@ -1,5 +1,6 @@
 """Shards and samples."""
 
+import random
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from vsr_cli.errors import InputError
 from vsr_cli.media.png import write_png
 from vsr_cli.ops.warp import backward_warp
 from vsr_cli.training import scenes
-from vsr_cli.training.dataset import ClipDataset, Sample, read_shards, write_shards
+from vsr_cli.training.dataset import (
+    SCALE_SHARES,
+    ClipDataset,
+    Sample,
+    _crop,
+    read_shards,
+    write_shards,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +98,9 @@ def test_samples_have_the_shapes_they_promise(
         sample = sample_of(dataset, index)
         pairs = num_frames - 1
         assert sample.hr.shape == (num_frames, 3, 48, 48)
-        assert sample.lr.shape == (num_frames, 3, 12, 12)
+        side = 48 // dataset.scale(index)
+        assert sample.scale == dataset.scale(index)
+        assert sample.lr.shape == (num_frames, 3, side, side)
         assert sample.flow_forward.shape == sample.flow_backward.shape == (pairs, 2, 12, 12)
         assert sample.visible_forward.shape == sample.visible_backward.shape == (pairs, 1, 12, 12)
         assert sample.hr.abs().max() <= 1
@@ -106,7 +116,13 @@ def test_real_footage_claims_no_motion(shards: Path) -> None:
 
 def test_a_camera_over_a_photograph_moves_as_its_flow_says(shards: Path) -> None:
     dataset = ClipDataset(
-        shards, num_frames=3, crop_size=48, level="clean", scene_share=0, still_share=1
+        shards,
+        num_frames=3,
+        crop_size=48,
+        level="clean",
+        scales={4: 1.0},
+        scene_share=0,
+        still_share=1,
     )
     moved = 0.0
     for index in range(6):
@@ -125,6 +141,32 @@ def test_a_sample_depends_on_seed_and_number_alone(shards: Path) -> None:
         assert same(sample_of(first, index), sample_of(second, index))
         assert not same(sample_of(first, index), sample_of(other, index))
     assert not same(sample_of(first, 0), sample_of(first, 1))
+
+
+def test_a_batch_has_one_scale_and_scales_have_their_shares(shards: Path) -> None:
+    dataset = ClipDataset(shards, num_frames=1, crop_size=32, batch=4)
+    scales = [dataset.scale(number) for number in range(4000)]
+    assert all(len(set(scales[first : first + 4])) == 1 for first in range(0, 4000, 4))
+    shares = [scales.count(scale) / 4000 for scale in SCALE_SHARES]
+    assert shares == pytest.approx([*SCALE_SHARES.values()], abs=0.05)
+
+
+def test_crops_are_lively_where_liveliness_is_asked_for() -> None:
+    pixels = np.zeros((1, 64, 4096, 3), np.uint8)
+    pixels[:, :, :48:2] = 200  # stripes at the left, nothing elsewhere
+
+    def num_lively(least_detail: float) -> int:
+        crops = [_crop(pixels, 32, random.Random(seed), least_detail) for seed in range(100)]
+        return sum(bool(crop.diff(dim=-1).any()) for crop in crops)
+
+    assert num_lively(10.0) > 2 * num_lively(0.0) > 0
+
+
+def test_a_manifest_says_what_was_cut_from_one_source(shards: Path, tmp_path: Path) -> None:
+    manifest = "file,repo,path\nsea.mp4,one,a.mp4\nphoto_7.png,one,a.mp4\n"
+    (tmp_path / "footage" / "manifest.csv").write_text(manifest)
+    found = write_shards([tmp_path / "footage"], shards)
+    assert sorted(shard.source for shard in found) == ["one/a.mp4", "one/a.mp4", "walk", "walk"]
 
 
 def test_a_later_start_goes_on_where_another_run_ended(shards: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from tests.networks import write_tiny_weights
+from tests.networks import tiny_model, write_tiny_weights
 from tests.training.samples import batch
 from vsr_cli.models.weights import load_weights
 from vsr_cli.training.curves import CURVES, LOG, draw_curves
@@ -25,7 +25,7 @@ def endless(num_frames: int = 1) -> Iterator[Sample]:
 
 def student() -> StudentRecipe:
     torch.manual_seed(0)
-    return StudentRecipe(None, steps=2, learning_rate=1e-3)
+    return StudentRecipe(tiny_model(1), steps=2)
 
 
 def logged(run: Path) -> list[dict[str, str]]:
@@ -72,8 +72,9 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
         run=tmp_path / "run", init=init, iterations=40, log_every=10, warmup=1, learning_rate=3e-3
     )
     train(AutoencoderRecipe(None), endless(), config, CPU)
-    gradients = [float(row["value"]) for row in logged(config.run) if row["name"] == "gradient"]
-    assert gradients[-1] < 0.97 * gradients[0]
+    # Noise cannot be guessed: it is the latents that carry it.
+    errors = [float(row["value"]) for row in logged(config.run) if row["name"] == "latent"]
+    assert errors[-1] < 0.985 * errors[0]
     with Image.open(config.run / CURVES) as picture:
         assert picture.width > 300
 

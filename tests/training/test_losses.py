@@ -1,21 +1,19 @@
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
 from vsr_cli.training.losses import (
+    FeatureDistance,
+    artifact_loss,
+    box_loss,
     charbonnier,
     difference_loss,
-    focal_frequency_loss,
     gradient_loss,
     grid_loss,
     halo_loss,
-    kl_loss,
     min_snr_weight,
     sobel_weight,
     structure_warp_loss,
-    unit,
 )
 
 
@@ -35,17 +33,6 @@ def test_gradient_loss_ignores_brightness_and_sees_a_ramp() -> None:
     assert gradient_loss(ramp, clip(0.0)).item() == pytest.approx(0.03, rel=1e-4)
 
 
-def test_focal_frequency_loss_weighs_the_worst_frequency_most() -> None:
-    wave = torch.cos(torch.arange(8) * math.pi / 2).expand(1, 1, 3, 8, 8)
-    one = focal_frequency_loss(wave, torch.zeros_like(wave))
-    assert one > 0
-    assert focal_frequency_loss(wave, wave).item() == 0
-    # The weight is relative, so the loss is quadratic in the error.
-    assert focal_frequency_loss(2 * wave, torch.zeros_like(wave)).item() == pytest.approx(
-        4 * one.item(), rel=1e-4
-    )
-
-
 def test_halo_loss_is_the_height_of_an_outline_and_ignores_what_the_truth_has_nearby() -> None:
     edge = clip(0.0, size=16)
     edge[..., 8:] = 0.5
@@ -58,10 +45,20 @@ def test_halo_loss_is_the_height_of_an_outline_and_ignores_what_the_truth_has_ne
     assert halo_loss(outlined, edge).item() == pytest.approx(0.7 / 16)
 
 
-def test_kl_is_zero_for_the_standard_normal_and_half_the_square_of_a_shift() -> None:
-    zeros = torch.zeros(4)
-    assert kl_loss(zeros, zeros).item() == 0
-    assert kl_loss(zeros + 2, zeros).item() == pytest.approx(2)
+def test_box_loss_sees_the_mean_of_sixteen_pixels_and_not_where_they_lie() -> None:
+    frames = clip(0.0)
+    frames[..., 0, 0] = 1.6
+    moved = frames.roll((2, 1), dims=(-2, -1))
+    assert box_loss(frames, moved).item() == pytest.approx(0, abs=1e-6)
+    assert box_loss(frames, clip(0.0)).item() == pytest.approx(0.1 / 4)
+
+
+def test_artifacts_count_only_where_the_averaged_model_is_nearer() -> None:
+    truth, noise = clip(0.0, size=32), torch.zeros(1, 1, 3, 32, 32)
+    noise[..., 8:16, 8:16] = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    assert artifact_loss(noise, truth, truth) > 1e-4
+    assert artifact_loss(noise, truth, 2 * noise).item() == 0
+    assert artifact_loss(clip(0.2, size=32), truth, truth).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_min_snr_weight_at_known_points() -> None:
@@ -106,11 +103,17 @@ def test_hidden_pixels_do_not_count_in_the_structure_warp_loss() -> None:
     assert full.item() == pytest.approx(1.0)  # half of |1| forward and half of |1| backward
 
 
-def test_unit_vectors_have_length_one_over_channels_whatever_their_size() -> None:
-    features = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1) * torch.tensor([1.0, 100.0])
-    lengths = unit(features).square().sum(dim=1)
-    torch.testing.assert_close(lengths, torch.ones(1, 1, 2))
-    torch.testing.assert_close(unit(features)[0, 0, 0], torch.tensor([0.6, 0.6]))
+def test_the_distance_of_features_and_its_gradient_are_those_of_its_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(2, 5, 4, 3, generator=generator) for _ in range(2))
+    a.requires_grad_(True)
+    unit_a, unit_b = (x / x.norm(dim=1, keepdim=True) for x in (a, b))
+    wanted = 0.3 * (a - b).abs().mean() / b.mean()
+    wanted = wanted + (unit_a - unit_b).square().sum(dim=1).mean()
+    found = FeatureDistance.apply(a, b, 0.3)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    gradients = [torch.autograd.grad(2 * value, a)[0] for value in (found, wanted)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("pattern", ["columns", "rows", "checkers"])

@@ -10,6 +10,7 @@ from torch.multiprocessing.spawn import spawn
 from tests.networks import write_tiny_weights
 from tests.training.samples import batch
 from vsr_cli.training import parallel
+from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.finishing import DecoderRecipe
 from vsr_cli.training.loop import Run, TrainConfig
 
@@ -60,15 +61,16 @@ def share_a_module(folder: Path) -> Result:
 
 def train_twice(folder: Path) -> Result:
     torch.manual_seed(parallel.rank())  # discriminators differ until they are shared
-    recipe = DecoderRecipe(None, steps=2, learning_rate=1e-3)
+    recipe = DecoderRecipe(None, steps=2, adversary=Adversary(1e-3, warm_up=0))
     config = TrainConfig(run=folder / "run", init=folder / "init.safetensors", iterations=4)
     run = Run(recipe, config, CPU)
     run.iteration = 2  # the adversary has its say
     own = batch(2)._replace(hr=batch(2).hr * (0.5 + 0.5 * parallel.rank()))
     for _ in range(2):
         run.step(own)
-    adversary = recipe.adversary.discriminator
-    return run.model.state_dict(), run.ema.state_dict(), dict(adversary.named_parameters())
+    assert recipe.adversary is not None
+    judge = recipe.adversary.discriminator
+    return run.model.state_dict(), run.ema.state_dict(), dict(judge.named_parameters())
 
 
 def test_two_processes_share_weights_gradients_and_decisions(tmp_path: Path) -> None:

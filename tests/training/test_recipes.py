@@ -1,7 +1,8 @@
-from itertools import pairwise, repeat
+from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.networks import TINY, tiny_model
 from tests.training.samples import batch
@@ -9,13 +10,20 @@ from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import sample_latents
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.training import finishing
+from vsr_cli.training import recipes as recipes_module
+from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.finishing import (
     LONGEST_PAST,
+    SAMPLED,
+    TRUE,
+    ZERO,
     DecoderRecipe,
     StudentRecipe,
     find_recalls,
+    follow,
     jittered_scheduler,
     predict_clean,
+    random_kinds,
     random_past,
     visit,
 )
@@ -23,44 +31,78 @@ from vsr_cli.training.loop import Recipe
 from vsr_cli.training.recipes import (
     AutoencoderRecipe,
     DenoiserRecipe,
-    measure_latent_std,
     random_timesteps,
+    unit_latents,
 )
 
-RECIPES: dict[str, Recipe] = {
-    "autoencoder": AutoencoderRecipe(None),
-    "denoiser": DenoiserRecipe(),
-    "student": StudentRecipe(None, steps=2, learning_rate=1e-3),
-    "decoder": DecoderRecipe(None, steps=2, learning_rate=1e-3),
-}
+
+def make_recipe(name: str) -> Recipe:
+    if name == "autoencoder":
+        return AutoencoderRecipe(None)
+    if name == "floor":
+        return AutoencoderRecipe(None, Adversary(1e-3, warm_up=0))
+    if name == "denoiser":
+        return DenoiserRecipe()
+    if name == "student":
+        return StudentRecipe(tiny_model(1), steps=2)
+    return DecoderRecipe(None, steps=2, adversary=Adversary(1e-3, warm_up=0))
+
+
+NAMES = ("autoencoder", "floor", "denoiser", "student", "decoder")
 
 
 def frames_for(name: str) -> int:
-    return 1 if name == "autoencoder" else 3
+    return 1 if name in ("autoencoder", "floor") else 3
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_loss_is_finite_and_reaches_every_trained_parameter_and_no_other(name: str) -> None:
+def trained_by(recipe: Recipe, model: SmallModel) -> dict[int, str]:
+    """Parameters that a stage moves in its second half, by identity."""
+    parts = zip(recipe.trained(model), recipe.rates(0.9), strict=True)
+    moved = {id(p) for part, rate in parts if rate > 0 for p in part.parameters()}
+    return {id(p): name for name, p in model.named_parameters() if id(p) in moved}
+
+
+@pytest.mark.parametrize("scale", [4, 2, 1])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_is_finite_and_reaches_every_trained_parameter_and_no_other(
+    name: str, scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
-    recipe, model = RECIPES[name], SmallModel(TINY).requires_grad_(False)
-    trained = recipe.trained(model)
-    for part in trained:
+    monkeypatch.setattr(finishing, "random_kinds", lambda *_: torch.tensor([SAMPLED, TRUE]))
+    monkeypatch.setattr(recipes_module, "EQUIVARIANCE_SHARE", 1.0)
+    recipe, model = make_recipe(name), tiny_model().requires_grad_(False)
+    for part in recipe.trained(model):
         part.requires_grad_(True)
-    terms = recipe.losses(model, batch(frames_for(name)), 0.5)
+    terms = recipe.losses(model, batch(frames_for(name), scale=scale), 0.9)
     total = torch.stack([term.float() for term in terms.values()]).sum()
     assert torch.isfinite(total)
     total.backward()
-    wanted = {id(p) for part in trained for p in part.parameters()}
-    if frames_for(name) == 1:  # a single frame has nothing to remember
-        wanted -= {id(p) for p in model.decoder.memory.parameters()}
-    for parameter in model.parameters():
-        assert (parameter.grad is not None) == (id(parameter) in wanted)
+    wanted = trained_by(recipe, model)
+    # A single frame has nothing to remember, and one batch has one scale.
+    unused = {"decoder.memory"} if frames_for(name) == 1 else set()
+    stems = {4: "trunk.stem", 2: "trunk.folded_stems.2", 1: "trunk.folded_stems.4"}
+    unused |= {stem for of, stem in stems.items() if of != scale}
+    for full_name, parameter in model.named_parameters():
+        is_unused = full_name.rsplit(".", 1)[0].startswith(tuple(unused))
+        assert (parameter.grad is not None) == (id(parameter) in wanted and not is_unused), (
+            full_name
+        )
 
 
 def test_clips_add_losses_along_time() -> None:
     terms = DenoiserRecipe().losses(SmallModel(TINY), batch(3), 0.5)
     assert {"v", "difference", "warp"} <= set(terms)
-    assert set(DenoiserRecipe().losses(SmallModel(TINY), batch(1), 0.5)) == {"v", "close"}
+    assert set(DenoiserRecipe().losses(SmallModel(TINY), batch(1), 0.5)) == {"v"}
+
+
+def test_a_denoiser_that_knows_nothing_is_seen_to_be_none() -> None:
+    torch.manual_seed(0)
+    recipe = DenoiserRecipe()
+    ratios = []
+    for _ in range(8):
+        recipe.losses(SmallModel(TINY), batch(1), 0.5)  # its last convolution is zero
+        ratios.append(recipe.observed["x0_over_wiener"].item())
+    assert sum(ratios) / len(ratios) > 1
 
 
 def test_the_last_timestep_is_drawn_often_because_every_chain_starts_there() -> None:
@@ -70,16 +112,17 @@ def test_the_last_timestep_is_drawn_often_because_every_chain_starts_there() -> 
     assert t.min() < 20
 
 
-def test_normalised_latents_have_unit_spread() -> None:
-    torch.manual_seed(0)
-    model = SmallModel(TINY)
-    sample = batch(1)
-    model.latent_std.copy_(measure_latent_std(model, repeat(sample), 4))
+def test_latents_have_unit_size_and_the_model_remembers_what_they_were_divided_by() -> None:
+    model, sample = tiny_model(), batch(1)
     with torch.no_grad():
-        mean, log_variance = model.encode(sample.hr, sample.lr, model.features(sample.lr))
-        drawn = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-    spread = model.normalise(drawn).square().mean(dim=(0, 1, 3, 4)).sqrt()
-    torch.testing.assert_close(spread, torch.ones(4), atol=0.1, rtol=0)
+        model.encoder.out.weight.mul_(5)
+        features = model.features(sample.lr, 4)
+        for _ in range(600):
+            unit, size = unit_latents(model, sample.hr, sample.lr, features)
+    torch.testing.assert_close(unit.square().mean((0, 1, 3, 4)), torch.ones(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(model.latent_std, size, atol=0.02, rtol=0.02)
+    found = model.encode(sample.hr, sample.lr, features)
+    torch.testing.assert_close(found, unit, atol=0.02, rtol=0.02)
 
 
 def test_the_jittered_chain_starts_at_the_end_and_keeps_its_order() -> None:
@@ -96,29 +139,77 @@ def test_the_jittered_chain_starts_at_the_end_and_keeps_its_order() -> None:
 def test_a_visited_state_is_the_one_the_chain_reaches() -> None:
     model, sample = tiny_model(), batch(3)
     with torch.no_grad():
-        condition = model.condition(sample.lr)
+        condition = model.condition(sample.lr, 4)
         shape = torch.Size((2, 3, 4, 8, 8))
         seen = set()
         for seed in range(40):
             torch.manual_seed(seed)
             scheduler = jittered_scheduler(4)
-            noisy, t = visit(model, condition, scheduler, shape, None)
+            noisy, t = visit(model, condition, scheduler, shape)
             seen.add(scheduler.timesteps.tolist().index(t))
             assert noisy.shape == shape
             assert torch.isfinite(noisy).all()
     assert seen == {0, 1, 2, 3}
 
 
-def test_the_student_hears_the_adversary_only_after_a_while() -> None:
-    recipe, model = StudentRecipe(None, 2, 1e-3), SmallModel(TINY)
-    assert "adversarial" not in recipe.losses(model, batch(2), 0.0)
-    assert "adversarial" in recipe.losses(model, batch(2), 0.5)
+def test_a_teacher_that_is_always_right_is_followed_to_the_truth() -> None:
+    model, sample = tiny_model(), batch(2)
+    condition = model.condition(sample.lr, 4)
+    truth = torch.randn(2, 2, 4, 8, 8)
+    alphas = jittered_scheduler(1).alphas_cumprod
+
+    def denoise(x: Tensor, log_snr: Tensor, *_: object) -> tuple[Tensor, list[Tensor]]:
+        alpha = log_snr.sigmoid()[0]
+        return (alpha.sqrt() * x - truth) / (1 - alpha).sqrt(), []
+
+    model.denoise = denoise  # type: ignore[method-assign, assignment]
+    for start in (999, 700, 130, 20):
+        alpha = alphas[start]
+        noisy = alpha.sqrt() * truth + (1 - alpha).sqrt() * torch.randn_like(truth)
+        end = follow(model, condition, noisy, start)
+        torch.testing.assert_close(end, truth, atol=1e-2, rtol=1e-2)
+
+
+def test_origins_of_latents_have_their_shares() -> None:
+    torch.manual_seed(0)
+    kinds = random_kinds(4000, torch.device("cpu"))
+    shares = [(kinds == kind).float().mean().item() for kind in (SAMPLED, TRUE, ZERO)]
+    assert shares == pytest.approx([0.4, 0.4, 0.2], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "named", "unnamed"),
+    [
+        ([SAMPLED, SAMPLED], {"box", "adversarial"}, {"recon", "gradient", "difference", "halo"}),
+        ([ZERO, ZERO], {"recon", "gradient", "difference"}, {"box", "adversarial"}),
+        ([TRUE, TRUE], {"recon", "gradient", "difference", "adversarial"}, {"box"}),
+        ([SAMPLED, TRUE], {"recon", "box", "adversarial"}, set()),
+    ],
+)
+def test_frames_are_judged_by_the_origin_of_their_latents(
+    kinds: list[int],
+    named: set[str],
+    unnamed: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(finishing, "random_kinds", lambda *_: torch.tensor(kinds))
+    terms = set(make_recipe("decoder").losses(tiny_model(), batch(3), 0.0))
+    assert named | {"grid", "structure"} <= terms
+    assert not unnamed & terms
+
+
+def test_the_denoiser_rests_in_the_first_half_of_the_decoders_stage() -> None:
+    recipe = make_recipe("decoder")
+    assert recipe.rates(0.4)[1:] == [0, 0]
+    assert "v" not in recipe.losses(tiny_model(), batch(3), 0.4)
+    assert 0 < recipe.rates(0.6)[1] < 1
+    assert "v" in recipe.losses(tiny_model(), batch(3), 0.6)
 
 
 def test_the_past_of_a_clip_is_a_walk_that_ends_beside_its_first_frame() -> None:
     torch.manual_seed(0)
-    pasts = [random_past(4) for _ in range(300)]
-    assert 100 < sum(not past for past in pasts) < 200
+    pasts = [random_past(4) for _ in range(2000)]
+    assert 0.09 < sum(bool(past) for past in pasts) / 2000 < 0.16
     lengths = {len(past) for past in pasts}
     assert lengths == set(range(LONGEST_PAST + 1))
     for past in filter(None, pasts):
@@ -139,7 +230,8 @@ def test_the_way_back_is_the_flow_of_the_direction_that_was_walked() -> None:
 
 
 def test_a_past_changes_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, model, sample = DecoderRecipe(None, 2, 1e-3), tiny_model(), batch(3)
+    recipe, model, sample = make_recipe("decoder"), tiny_model(), batch(3)
+    monkeypatch.setattr(finishing, "random_kinds", lambda *_: torch.tensor([TRUE, ZERO]))
     recon = []
     for past in ([], [2, 1]):
         monkeypatch.setattr(finishing, "random_past", lambda _, past=past: past)
@@ -157,7 +249,7 @@ def test_the_chain_in_training_is_the_one_that_is_sampled() -> None:
     scheduler = jittered_scheduler(4)
     times = scheduler.timesteps.tolist()
     with torch.no_grad():
-        condition = model.condition(sample.lr)
+        condition = model.condition(sample.lr, 4)
         drawn, _ = sample_latents(
             lambda x, log_snr, past: model.denoise(x, log_snr, condition, past),
             shape=(2, 3, 4, 8, 8),

@@ -106,11 +106,19 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
             hint="use a file written by vsr",
         )
     values = json.loads(metadata["config"])
-    known = {field.name for field in fields(SmallConfig)}
-    if set(values) != known or not all(isinstance(v, int) for v in values.values()):
+    values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+    defaults = {field.name: field.default for field in fields(SmallConfig)}
+    if not all(name in defaults and _is_like(v, defaults[name]) for name, v in values.items()):
         raise WeightsError(
             f"`{path.name}` was written by another version of vsr",
             why="its config has other entries",
             hint="update vsr or the weights",
         )
     return SmallConfig(**values)
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Whether an entry of a config has the type of its default."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(isinstance(item, int) for item in value)
+    return type(value) is type(default)

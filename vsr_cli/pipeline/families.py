@@ -53,7 +53,9 @@ def plan_job(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> Run
         WeightsError: the file is not what it should be.
     """
     if not is_imported(path):
-        return plan_runtime(config, lr_size, config.sampler.steps or look_at(path).default_steps)
+        model = read_config(path)
+        steps = config.sampler.steps or model.default_steps
+        return plan_runtime(config, lr_size, steps, model.scales)
     from vsr_cli.models.mgld import config as mgld
     from vsr_cli.pipeline.mgld.memory import plan_mgld
 

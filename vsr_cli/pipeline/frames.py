@@ -1,6 +1,5 @@
 """The pipeline without files: low-resolution frames in, clips of enlarged ones out."""
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -19,12 +18,11 @@ from vsr_cli.pipeline.ahead import run_ahead
 from vsr_cli.pipeline.clips import Clip, cut_clips
 from vsr_cli.pipeline.families import make_flow, plan_job, upscale_imported
 from vsr_cli.pipeline.frugal import Frugal
-from vsr_cli.pipeline.runtime import Runtime, reuse_memory
+from vsr_cli.pipeline.runtime import Runtime, native_scale, reuse_memory
 from vsr_cli.pipeline.stages import (
     Carried,
     decode_clips,
     estimate_motion,
-    match_color,
     sample_clips,
 )
 
@@ -39,9 +37,10 @@ def upscale_frames(
     carried: Carried | None = None,
     report: Report = ignore,
 ) -> Generator[Clip, None, None]:
-    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames (T, 3, 4H, 4W), each frame once.
+    """LR frames (3, h, w) in [-1, 1] -> clips of SR frames (T, 3, H, W), each frame once.
 
-    Imported models return frames of the target's size, or larger ones of the same shape.
+    They have the target's size, or are larger ones of the same shape: a model enlarges by whole
+    numbers.
 
     Args:
         frames: from the start, or from what `cut_clips` needs to go on at `first`.
@@ -62,19 +61,17 @@ def upscale_frames(
         )
         return
     clip_config = replace(config.clip, length=runtime.clip_length)
-    held: deque[Clip] = deque()
-    clips = _remember(cut_clips(frames, clip_config, cuts, first=first), held)
-    prepared = estimate_motion(
-        clips, make_flow(config, runtime.device), multiple=model.lr_multiple, device=runtime.device
+    clips = cut_clips(frames, clip_config, cuts, first=first)
+    scale = native_scale(model.scales, config.scale)
+    flow = make_flow(config, runtime.device)
+    prepared = estimate_motion(clips, flow, scale=scale, device=runtime.device)
+    frugal = Frugal(
+        model, scale, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report
     )
-    frugal = Frugal(model, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report)
     # Reading and flow are the CPU's work and go on while the networks compute.
     with closing(run_ahead(prepared, 1)) as ready:
         sampled = sample_clips(ready, frugal, config, runtime, carried)
-        for clip in decode_clips(sampled, frugal, config.fidelity, carried, config.memory):
-            lr_clip = held.popleft()
-            lr_frames = lr_clip.frames[lr_clip.num_shared :].to(runtime.device)
-            yield replace(clip, frames=match_color(clip.frames, lr_frames, config.color))
+        yield from decode_clips(sampled, frugal, config, carried)
 
 
 def frame_upscaler(
@@ -94,13 +91,6 @@ def frame_upscaler(
         return torch.cat([resize(clip.frames.cpu(), size) for clip in clips])
 
     return upscale
-
-
-def _remember(clips: Iterator[Clip], held: deque[Clip]) -> Iterator[Clip]:
-    """Pass clips on and keep those not yet decoded, a few at most."""
-    for clip in clips:
-        held.append(clip)
-        yield clip
 
 
 def _never(previous: Tensor, current: Tensor) -> bool:

@@ -12,7 +12,7 @@ from vsr_cli.errors import DeviceError
 from vsr_cli.events import Notice, Report
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.denoiser import Past
-from vsr_cli.models.small.model import Condition, SmallModel
+from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
 from vsr_cli.models.small.tiles import Tiles
 from vsr_cli.ops.windows import Window
 from vsr_cli.pipeline.runtime import SMALLEST_TILE, TILE_OVERLAP
@@ -62,17 +62,25 @@ class Frugal:
     """
 
     def __init__(
-        self, model: SmallModel, *, tile_size: int | None, may_tile: bool, report: Report
+        self,
+        model: SmallModel,
+        scale: int,
+        *,
+        tile_size: int | None,
+        may_tile: bool,
+        report: Report,
     ) -> None:
         """Wrap a model.
 
         Args:
             model: on its device, in its dtype.
+            scale: by how much it enlarges, one of its own.
             tile_size: latent pixels to begin with; None: whole frames.
             may_tile: whether tiles may be taken where nothing else fits.
             report: hears `W_MEMORY_RETRIED`, `W_MEMORY_FRAMES` and `W_MEMORY_TILES`.
         """
         self.model = model
+        self.scale = scale
         self._most_frames: int | None = None
         self._tile_size = tile_size
         self._may_tile = may_tile
@@ -136,26 +144,27 @@ class Frugal:
             if self._is_whole(size):
                 return decode(latents, lr_frames, lr_features, remembered, recalls)
             tiles = self._tiles(size)
-            cut = tiles.lr_grid.cut
+            cut = tiles.body_grid.cut
             found = map(
                 decode,
                 tiles.levels[0].cut(latents),
-                cut(lr_frames),
+                tiles.source_grid.cut(lr_frames),
                 cut(lr_features),
                 repeat(None) if remembered is None else cut(remembered),
                 tiles.cut_recalls(recalls),
             )
             frames, memories = zip(*found, strict=True)
-            return tiles.output_grid.merge(frames), tiles.lr_grid.merge(memories)
+            return tiles.output_grid.merge(frames), tiles.body_grid.merge(memories)
 
         return self._within_memory(call, 1, size)
 
     def _condition(self, lr_frames: Tensor) -> Condition:
         size = self._latent_size(lr_frames)
         if self._is_whole(size):
-            return self.model.condition(lr_frames)
+            return self.model.condition(lr_frames, self.scale)
         tiles = self._tiles(size)
-        return tiles.merge_conditions([*map(self.model.condition, tiles.lr_grid.cut(lr_frames))])
+        cut = tiles.source_grid.cut(lr_frames)
+        return tiles.merge_conditions([self.model.condition(tile, self.scale) for tile in cut])
 
     def _denoise(
         self, x: Tensor, log_snr: Tensor, condition: Condition, past: Past | None
@@ -205,8 +214,9 @@ class Frugal:
             self._report(Notice(code="W_MEMORY_FRAMES", text=text))
         elif self._may_tile and side // 2 >= SMALLEST_TILE:
             self._tile_size = side // 2
+            side = LATENT_STRIDE * self._tile_size
             text = (
-                f"memory has run out; networks now see tiles of {8 * self._tile_size} pixels, "
+                f"memory has run out; networks now see tiles of {side} pixels, "
                 "which differ a little from whole frames near their edges"
             )
             self._report(Notice(code="W_MEMORY_TILES", text=text))
@@ -227,11 +237,11 @@ class Frugal:
         return self._tile_size is None or self._tile_size >= max(size)
 
     def _tiles(self, size: tuple[int, int]) -> Tiles:
-        return Tiles(size, self._tile_size or max(size), TILE_OVERLAP)
+        return Tiles(size, self._tile_size or max(size), TILE_OVERLAP, self.scale)
 
     def _latent_size(self, lr_frames: Tensor) -> tuple[int, int]:
         height, width = lr_frames.shape[-2:]
-        return height // self.model.lr_multiple, width // self.model.lr_multiple
+        return height * self.scale // LATENT_STRIDE, width * self.scale // LATENT_STRIDE
 
 
 def _join(parts: Sequence[Condition]) -> Condition:

@@ -12,7 +12,14 @@ from vsr_cli.diffusion.sampler import Denoise, Noise, State, Trajectory, sample_
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.models.flow import FlowEstimator
 from vsr_cli.models.small.decoder import Recall
-from vsr_cli.models.small.model import Condition, SmallModel
+from vsr_cli.models.small.model import (
+    BODY_STRIDE,
+    LATENT_STRIDE,
+    Condition,
+    SmallModel,
+    lr_multiple,
+    reduce_to_body,
+)
 from vsr_cli.ops.color import match_mean_std, match_wavelet
 from vsr_cli.ops.resize import crop, pad_to_multiple
 from vsr_cli.pipeline.clips import Clip
@@ -24,12 +31,14 @@ from vsr_cli.pipeline.runtime import Runtime
 class Prepared:
     """A clip with what was learnt of it before sampling.
 
-    lr_frames: the fresh frames, padded to the model's multiple, (1, T, 3, H, W) in [-1, 1].
-    motion: at LR resolution, one pair for each fresh frame with a predecessor; None if none has.
+    lr_frames: the fresh frames, padded to the model's multiple, (1, T, 3, h, w) in [-1, 1].
+    body_frames: the same at a quarter of the target, (1, T, 3, H, W).
+    motion: on that grid, one pair for each fresh frame with a predecessor; None if none has.
     """
 
     clip: Clip
     lr_frames: Tensor
+    body_frames: Tensor
     motion: Motion | None
 
 
@@ -55,17 +64,22 @@ class Carried:
 
 
 def estimate_motion(
-    clips: Iterable[Clip], flow: FlowEstimator, *, multiple: int, device: torch.device
+    clips: Iterable[Clip], flow: FlowEstimator, *, scale: int, device: torch.device
 ) -> Iterator[Prepared]:
-    """Flow and visibility between neighbouring LR frames, shared ones included."""
+    """Flow and visibility between neighbouring frames, shared ones included.
+
+    They are estimated at a quarter of the target's size, whatever that of the source is.
+    """
     for clip in clips:
-        padded = pad_to_multiple(clip.frames, multiple)[None]
+        padded = pad_to_multiple(clip.frames, lr_multiple(scale))[None]
+        body_frames = reduce_to_body(padded, scale)
         motion = None
         if padded.shape[1] > 1:
             known = max(clip.num_shared - 1, 0)  # pairs of frames that are both old
-            forward, backward = (f.to(device) for f in flow(padded[:, known:]))
+            forward, backward = (f.to(device) for f in flow(body_frames[:, known:]))
             motion = Motion.from_flow(forward, backward)
-        yield Prepared(clip, padded[:, clip.num_shared :].to(device), motion)
+        fresh = slice(clip.num_shared, None)
+        yield Prepared(clip, padded[:, fresh].to(device), body_frames[:, fresh].to(device), motion)
 
 
 def sample_clips(
@@ -81,8 +95,8 @@ def sample_clips(
     for prepared in clips:
         if prepared.clip.num_shared == 0:
             carried.trajectory = None
-        _, num_frames, _, height, width = prepared.lr_frames.shape
-        size = (height // network.lr_multiple, width // network.lr_multiple)
+        _, num_frames, _, height, width = prepared.body_frames.shape
+        size = (height * BODY_STRIDE // LATENT_STRIDE, width * BODY_STRIDE // LATENT_STRIDE)
         with torch.inference_mode():
             condition = model.condition(prepared.lr_frames)
             latents, carried.trajectory = sample_latents(
@@ -101,11 +115,10 @@ def sample_clips(
 def decode_clips(
     clips: Iterable[Sampled],
     model: Frugal,
-    fidelity: float,
+    config: UpscaleConfig,
     carried: Carried,
-    memory: Memory = "warped",
 ) -> Iterator[Clip]:
-    """Latents -> frames (T, 3, H, W), four times the LR size, float32 in [-1, 1], each once."""
+    """Latents -> frames (T, 3, H, W) with the source's colours, float32 in [-1, 1], each once."""
     for sampled in clips:
         prepared, clip = sampled.prepared, sampled.prepared.clip
         if clip.num_shared == 0:
@@ -115,13 +128,13 @@ def decode_clips(
                 sampled.latents,
                 prepared.lr_frames,
                 sampled.condition.lr_features,
-                fidelity=fidelity,
+                fidelity=config.fidelity,
                 remembered=carried.remembered,
-                recalls=_recalls(prepared, memory),
+                recalls=_recalls(prepared, config.memory),
             )
+            matched = match_color(frames[0].clamp(-1, 1), prepared.body_frames[0], config.color)
         height, width = clip.frames.shape[-2:]
-        size = (height * model.model.scale, width * model.model.scale)
-        yield Clip(clip.fresh.start, crop(frames[0], size).clamp(-1, 1), 0)
+        yield Clip(clip.fresh.start, crop(matched, (height * model.scale, width * model.scale)), 0)
 
 
 def _denoiser(model: Frugal, condition: Condition) -> Denoise:
@@ -156,7 +169,7 @@ def _recalls(prepared: Prepared, memory: Memory) -> list[Recall | None]:
     `still` finds every pixel where it is and takes it for visible, `off` finds nothing.
     """
     if memory == "off":
-        return [None] * prepared.lr_frames.shape[1]
+        return [None] * prepared.body_frames.shape[1]
     first: list[Recall | None] = [] if prepared.clip.num_shared else [None]
     if prepared.motion is None:
         return first
@@ -167,10 +180,10 @@ def _recalls(prepared: Prepared, memory: Memory) -> list[Recall | None]:
     return [*first, *(Recall(backward[:, k], visible[:, k]) for k in pairs)]
 
 
-def match_color(frames: Tensor, lr_frames: Tensor, how: ColorFix) -> Tensor:
-    """Give SR frames (T, 3, 4H, 4W) the colours of the LR frames (T, 3, H, W)."""
+def match_color(frames: Tensor, body_frames: Tensor, how: ColorFix) -> Tensor:
+    """Give SR frames (T, 3, 4H, 4W) the colours of the source, reduced to (T, 3, H, W)."""
     if how == "wavelet":
-        return match_wavelet(frames, lr_frames)
+        return match_wavelet(frames, body_frames)
     if how == "adain":
-        return match_mean_std(frames, lr_frames)
+        return match_mean_std(frames, body_frames)
     return frames

@@ -2,7 +2,7 @@
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -21,9 +21,9 @@ from vsr_cli.quality.distortions import (
     sinc_kernels,
 )
 
-Level = Literal["clean", "mild", "heavy", "mixed"]
+Level = Literal["clean", "compressed", "mild", "heavy", "mixed"]
 
-SCALE = 4
+SCALE = 4  # where nothing else is said
 _SMALLEST = 0.15  # of the side of the original; two rounds would otherwise leave a few pixels
 _DRIFT = 0.03  # per frame, of a parameter's range
 
@@ -33,16 +33,20 @@ class Round:
     """The limits of one round of blur, resize, noise and JPEG."""
 
     sigma: tuple[float, float]  # pixels
-    resize: tuple[float, float]  # per side, of the frames as they arrive
+    resize: tuple[float, float]  # per side, of the frames as they arrive; on the way to a quarter
     noise: tuple[float, float]  # codes of 255
     shot: tuple[float, float]  # times the Poisson noise of 255 photons at white
     quality: tuple[float, float]  # JPEG
     blur_share: float = 1.0  # how often there is a blur at all
 
 
+_COMPRESSED = Round(
+    sigma=(0, 0), resize=(1, 1), noise=(0, 3), shot=(0, 0.3), quality=(40, 95), blur_share=0
+)
 _MILD = Round(
     sigma=(0.2, 1.5), resize=(0.25, 0.5), noise=(1, 15), shot=(0.05, 1.5), quality=(60, 95)
 )
+_MILD_IN_MIX = replace(_MILD, noise=(0, 10))
 _HEAVY = (
     Round(sigma=(0.2, 3), resize=(0.15, 1.5), noise=(1, 30), shot=(0.05, 3), quality=(30, 95)),
     Round(
@@ -58,7 +62,12 @@ _GREY_SHARE = 0.4
 _SINC_SHARE = 0.8  # of clips that end with a sinc filter
 _CODEC_SHARE = 0.3  # per round, of clips
 _STILL_CODEC_SHARE = 0.1  # the same for a single frame, where a codec costs most and means least
-_BITS_PER_PIXEL = {"mild": (0.3, 1.5), "heavy": (0.06, 0.6)}
+_BITS_PER_PIXEL = {"compressed": (0.15, 1.5), "mild": (0.3, 1.5), "heavy": (0.06, 0.6)}
+
+# What `mixed` draws from. A quarter of sources as large as their target stay as they are: a model
+# that only ever saw damage repairs what is whole.
+_MIX = {"clean": 0.15, "compressed": 0.25, "mild": 0.4, "heavy": 0.2}
+_UNTOUCHED_SHARE = 0.25
 
 # How often each kind of kernel is drawn (arXiv 2107.10833, section 4.1): elongated or not, shape.
 _KERNELS: tuple[tuple[float, KernelShape | Literal["sinc"], bool], ...] = (
@@ -73,28 +82,38 @@ _KERNELS: tuple[tuple[float, KernelShape | Literal["sinc"], bool], ...] = (
 
 
 class Degradation:
-    """Makes the low-resolution clip a quarter of the size; the same seed gives the same clip.
+    """Makes the source that a clip might have been enlarged from; one seed gives one source.
 
-    `clean` is an anti-aliased resize. `mild` adds one round of blur, noise, JPEG and codec near
-    the final size. `heavy` is the two-round chain of RealBasicVSR. `mixed` draws one of the
-    three for each clip, 25 %, 50 % and 25 %. Kinds and sizes are drawn once per clip; strengths
-    drift slowly from frame to frame. Frames stay on their device but for video codecs, which are
-    the CPU's: `has_codecs=False` leaves those out.
+    `clean` is an anti-aliased resize. `compressed` adds JPEG or a codec, and at most a trace of
+    noise. `mild` is one round of blur, noise, JPEG and codec near the final size, `heavy` the
+    two-round chain of RealBasicVSR. `mixed` draws one of the four for each clip: 15, 25, 40 and
+    20 %. Kinds and sizes are drawn once per clip; strengths drift slowly from frame to frame.
+    Frames stay on their device but for video codecs, which are the CPU's: `has_codecs=False`
+    leaves those out.
     """
 
-    def __init__(self, level: Level, *, has_codecs: bool = True) -> None:
+    def __init__(self, level: Level, *, scale: int = SCALE, has_codecs: bool = True) -> None:
+        """Choose what is done.
+
+        Args:
+            level: how bad the source is.
+            scale: by how much the clip is larger than its source, per side; at 1 the source has
+                the size of the clip, and a quarter of the `mixed` ones are the clip itself.
+            has_codecs: whether video codecs take part.
+        """
         self.level = find_level(level)
+        self.scale = scale
         self.has_codecs = has_codecs
 
     def __call__(self, hr_frames: Tensor, seed: int | torch.Generator) -> Tensor:
         """Degrade one clip.
 
         Args:
-            hr_frames: (T, 3, H, W) in [-1, 1], H and W multiples of 4.
+            hr_frames: (T, 3, H, W) in [-1, 1], H and W multiples of the scale.
             seed: of everything that is drawn; a generator is read once.
 
         Returns:
-            (T, 3, H / 4, W / 4) in [-1, 1], on the 256 codes of 8-bit video.
+            (T, 3, H / scale, W / scale) in [-1, 1], on the 256 codes of 8-bit video.
 
         Raises:
             ValueError: if the shape is another.
@@ -107,24 +126,34 @@ class Degradation:
         """Degrade one clip, and say in words what was drawn, one line for each thing done to it."""
         if hr_frames.ndim != 4 or hr_frames.shape[1] != 3:
             raise ValueError(f"expected (T, 3, H, W), got {tuple(hr_frames.shape)}")
-        if hr_frames.shape[2] % SCALE or hr_frames.shape[3] % SCALE:
-            raise ValueError(f"expected sides in multiples of 4, got {tuple(hr_frames.shape)}")
+        height, width = hr_frames.shape[-2:]
+        if height % self.scale or width % self.scale:
+            raise ValueError(
+                f"expected sides in multiples of {self.scale}, got {tuple(hr_frames.shape)}"
+            )
         if isinstance(seed, torch.Generator):
             seed = int(torch.randint(2**62, (), generator=seed))
-        draw = _Draw(seed, num_frames=len(hr_frames), has_codecs=self.has_codecs)
-        level = draw.random.choices(("clean", "mild", "heavy"), (1, 2, 1))[0]
+        size = (height // self.scale, width // self.scale)
+        draw = _Draw(seed, size=size, num_frames=len(hr_frames), has_codecs=self.has_codecs)
+        frames = (hr_frames.float() + 1) / 2
+        # Drawn in any case: what follows then is the same whether a level was drawn or asked for.
+        level = find_level(draw.random.choices([*_MIX], [*_MIX.values()])[0])
         if self.level != "mixed":
             level = self.level
-        frames = (hr_frames.float() + 1) / 2
-        if level == "clean":
-            mode = draw.random.choice(("area", "bicubic"))
-            lr_frames = _resize(frames, _quarter(frames), mode, draw)
-        elif level == "mild":
-            lr_frames = _degrade_mildly(frames, draw)
-        else:
-            lr_frames = _degrade_heavily(frames, draw)
+        elif self.scale == 1 and draw.chance(_UNTOUCHED_SHARE):
+            level = "clean"
+        lr_frames = self._degrade(frames, level, draw)
         lines = (f"level {level}", *draw.lines)
         return (lr_frames.clamp(0, 1) * 255).round() * (2 / 255) - 1, lines
+
+    def _degrade(self, frames: Tensor, level: Level, draw: "_Draw") -> Tensor:
+        if level == "clean":
+            return _resize(frames, draw.size, draw.random.choice(("area", "bicubic")), draw)
+        if level == "compressed":
+            return _compress(frames, draw)
+        if level == "mild":
+            return _degrade_mildly(frames, _MILD_IN_MIX if self.level == "mixed" else _MILD, draw)
+        return _degrade_heavily(frames, draw)
 
 
 def find_level(name: str) -> Level:
@@ -145,7 +174,10 @@ def find_level(name: str) -> Level:
 class _Draw:
     """Everything random about one clip."""
 
-    def __init__(self, seed: int, *, num_frames: int, has_codecs: bool) -> None:
+    def __init__(
+        self, seed: int, *, size: tuple[int, int], num_frames: int, has_codecs: bool
+    ) -> None:
+        self.size = size  # (height, width) of the source that is made
         self.num_frames, self.has_codecs = num_frames, has_codecs
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
@@ -166,19 +198,28 @@ class _Draw:
         return torch.tensor(walk)
 
 
-def _degrade_mildly(frames: Tensor, draw: _Draw) -> Tensor:
-    size = _quarter(frames)
-    frames = _play_round(frames, _MILD, draw, size=tuple(frames.shape[-2:]))
+def _compress(frames: Tensor, draw: _Draw) -> Tensor:
+    """JPEG, or now and then a codec instead, at the final size."""
+    frames = _resize(frames, draw.size, _any_mode(draw), draw)
+    coded = _send_through_codec(frames, "compressed", draw)
+    if coded is not frames:
+        return coded
+    return _play_round(frames, _COMPRESSED, draw, size=tuple(frames.shape[-2:]))
+
+
+def _degrade_mildly(frames: Tensor, limits: Round, draw: _Draw) -> Tensor:
+    full = tuple(frames.shape[-2:])
+    frames = _play_round(frames, limits, draw, size=full)
     frames = _send_through_codec(frames, "mild", draw)
-    return _resize(frames, size, _any_mode(draw), draw)
+    return _resize(frames, draw.size, _any_mode(draw), draw)
 
 
 def _degrade_heavily(frames: Tensor, draw: _Draw) -> Tensor:
-    full, size = tuple(frames.shape[-2:]), _quarter(frames)
+    full = tuple(frames.shape[-2:])
     for limits in _HEAVY:
         frames = _play_round(frames, limits, draw, size=full)
         frames = _send_through_codec(frames, "heavy", draw)
-    frames = _resize(frames, size, _any_mode(draw), draw)
+    frames = _resize(frames, draw.size, _any_mode(draw), draw)
     if draw.chance(_SINC_SHARE):
         cutoff = draw.drifting((math.pi / 3, math.pi))
         frames = blur(frames, sinc_kernels(_odd_size(draw), cutoff))
@@ -190,7 +231,7 @@ def _play_round(frames: Tensor, limits: Round, draw: _Draw, *, size: tuple[int, 
     """Blur, resize, noise and JPEG; `size` is that of the original."""
     if draw.chance(limits.blur_share):
         frames = blur(frames, _any_kernels(limits.sigma, draw))
-    factor = draw.random.uniform(*limits.resize)
+    factor = draw.random.uniform(*_resize_limits(limits, size, draw))
     height, width = (
         max(round(side * factor), round(whole * _SMALLEST), 2)
         for side, whole in zip(frames.shape[-2:], size, strict=True)
@@ -208,6 +249,13 @@ def _play_round(frames: Tensor, limits: Round, draw: _Draw, *, size: tuple[int, 
     quality = draw.drifting(limits.quality)
     draw.lines.append(f"JPEG, quality {_span(quality)}")
     return jpeg(frames, quality)
+
+
+def _resize_limits(limits: Round, size: tuple[int, ...], draw: _Draw) -> tuple[float, float]:
+    """The limits of a round, which are for a quarter, moved towards the size that it ends at."""
+    less = 4 * draw.size[0] / size[0]
+    low, high = limits.resize
+    return min(low * less, max(low, 1)), max(high, min(high * less, 1))
 
 
 def _any_kernels(sigma: tuple[float, float], draw: _Draw) -> Tensor:
@@ -250,11 +298,9 @@ def _span(values: Tensor) -> str:
     return f"{float(values.min()):.3g} to {float(values.max()):.3g}"
 
 
-def _quarter(frames: Tensor) -> tuple[int, int]:
-    return frames.shape[-2] // SCALE, frames.shape[-1] // SCALE
-
-
-def _send_through_codec(frames: Tensor, level: Literal["mild", "heavy"], draw: _Draw) -> Tensor:
+def _send_through_codec(
+    frames: Tensor, level: Literal["compressed", "mild", "heavy"], draw: _Draw
+) -> Tensor:
     """Encode and decode some of the clips, at bits per pixel drawn evenly on a log scale."""
     share = _CODEC_SHARE if draw.num_frames > 1 else _STILL_CODEC_SHARE
     codec: Codec = "h264" if draw.chance(0.5) else "mpeg4"

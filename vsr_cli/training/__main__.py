@@ -15,12 +15,14 @@ from torch.utils.data import DataLoader
 from vsr_cli.errors import VsrError
 from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.training import parallel
+from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.bench import measure as measure_speed
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
 from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe
 from vsr_cli.training.loop import Recipe, Run, TrainConfig, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
 from vsr_cli.training.recipes import AutoencoderRecipe, DenoiserRecipe
+from vsr_cli.training.warm_start import warm_start
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,7 +30,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 class StageName(StrEnum):
     """The stages, in their order."""
 
-    AUTOENCODER = "autoencoder"  # A
+    AUTOENCODER = "autoencoder"  # A1
+    FLOOR = "floor"  # A2
     DENOISER = "denoiser"  # B1
     CLIPS = "clips"  # B2
     STUDENT = "student"  # C
@@ -37,22 +40,27 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a stage is trained where the user says nothing, on one GPU."""
+    """How a stage is trained where the user says nothing: about a day of two CPU cores in all."""
 
     iterations: int
     batch: int
     crop: int
     frames: int
     rate: float
+    ema_decay: float = 0.999
 
 
 PLANS = {
-    StageName.AUTOENCODER: Plan(iterations=20_000, batch=64, crop=256, frames=1, rate=4e-4),
-    StageName.DENOISER: Plan(iterations=60_000, batch=64, crop=256, frames=1, rate=3e-4),
-    StageName.CLIPS: Plan(iterations=30_000, batch=16, crop=256, frames=5, rate=1.5e-4),
-    StageName.STUDENT: Plan(iterations=6_000, batch=12, crop=256, frames=3, rate=1e-4),
-    StageName.DECODER: Plan(iterations=10_000, batch=8, crop=256, frames=5, rate=2e-4),
+    StageName.AUTOENCODER: Plan(iterations=30_000, batch=16, crop=128, frames=1, rate=5e-4),
+    StageName.FLOOR: Plan(iterations=55_000, batch=16, crop=128, frames=1, rate=2e-4),
+    StageName.DENOISER: Plan(
+        iterations=25_000, batch=16, crop=128, frames=1, rate=4e-4, ema_decay=0.9995
+    ),
+    StageName.CLIPS: Plan(iterations=7_000, batch=4, crop=128, frames=4, rate=2e-4),
+    StageName.STUDENT: Plan(iterations=5_000, batch=16, crop=128, frames=1, rate=1e-4),
+    StageName.DECODER: Plan(iterations=12_000, batch=3, crop=128, frames=4, rate=1e-4),
 }
+LEAST_DETAIL = 4.0  # codes of 255, of crops that an adversary judges
 
 
 @app.command()
@@ -79,6 +87,9 @@ def stage(
     vgg: Annotated[
         Path | None, typer.Option(help="VGG-19 features; none: no perceptual loss.")
     ] = None,
+    discriminator: Annotated[
+        Path | None, typer.Option(help="Of a stage before, to begin with.")
+    ] = None,
     compile_networks: Annotated[
         bool, typer.Option("--compile", help="torch.compile: pays on a GPU.")
     ] = False,
@@ -87,7 +98,7 @@ def stage(
         typer.Option(min=1, metavar="N", help="Train nothing: time N batches and N iterations."),
     ] = None,
 ) -> None:
-    """Train one stage, or its next slice; sizes not given are those of one GPU."""
+    """Train one stage, or its next slice; batches are of each process."""
     plan = PLANS[name]
     config = TrainConfig(
         run=run or Path("runs") / name.value,
@@ -96,11 +107,19 @@ def stage(
         minutes=minutes,
         learning_rate=rate or plan.rate,
         seed=seed,
+        ema_decay=plan.ema_decay,
         compile=compile_networks,
     )
     features = VggFeatures(vgg).to(device) if vgg else None
     torch.manual_seed(seed)  # a discriminator starts at random
-    recipe = _recipe(name, features, steps, config.learning_rate)
+    recipe = _recipe(
+        name,
+        vgg=features,
+        steps=steps,
+        rate=config.learning_rate,
+        init=init,
+        discriminator=discriminator,
+    )
     with parallel.joined(torch.device(device)) as own:
         batches = load_batches(
             data,
@@ -110,6 +129,7 @@ def stage(
             frames=frames or plan.frames,
             workers=workers,
             device=own,
+            least_detail=LEAST_DETAIL if recipe.adversary else 0.0,
         )
         if measure:
             _measure(recipe, batches, config, own, measure)
@@ -164,14 +184,27 @@ def _measure(
     )
 
 
-def _recipe(name: StageName, vgg: VggFeatures | None, steps: int, rate: float) -> Recipe:
+def _recipe(
+    name: StageName,
+    *,
+    vgg: VggFeatures | None,
+    steps: int,
+    rate: float,
+    init: Path | None,
+    discriminator: Path | None,
+) -> Recipe:
     if name is StageName.AUTOENCODER:
         return AutoencoderRecipe(vgg)
     if name is StageName.STUDENT:
-        return StudentRecipe(vgg, steps, rate)
-    if name is StageName.DECODER:
-        return DecoderRecipe(vgg, steps, rate)
-    return DenoiserRecipe()
+        return StudentRecipe(warm_start(init), steps)
+    if name in (StageName.DENOISER, StageName.CLIPS):
+        return DenoiserRecipe()
+    adversary = Adversary(rate)
+    if discriminator is not None:
+        adversary.read(discriminator)
+    if name is StageName.FLOOR:
+        return AutoencoderRecipe(vgg, adversary)
+    return DecoderRecipe(vgg, steps, adversary)
 
 
 def load_batches(
@@ -183,6 +216,7 @@ def load_batches(
     frames: int,
     workers: int,
     device: torch.device,
+    least_detail: float = 0.0,
 ) -> Iterator[Sample]:
     """Batches on a device, from where the stage stands.
 
@@ -197,6 +231,7 @@ def load_batches(
         batch=batch,
         rank=parallel.rank(),
         num_ranks=parallel.num_ranks(),
+        least_detail=least_detail,
     )
     loader = DataLoader(
         dataset,

@@ -4,7 +4,7 @@ import csv
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from vsr_cli.errors import InputError
 from vsr_cli.media.codec import decode_rgb
-from vsr_cli.quality.degrade import SCALE, Degradation, Level
+from vsr_cli.models.small.model import BODY_STRIDE
+from vsr_cli.quality.degrade import Degradation, Level
 from vsr_cli.training.camera import camera_flow, look, random_camera, shrink_flow, stays_inside
 from vsr_cli.training.scenes import Scene, render_scene
 
@@ -27,18 +28,28 @@ _IMAGES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _INDEX = "index.csv"
 _SAMPLES_PER_POOL = 8192  # then scenes are made of new pictures
 _SPEED = 8.0  # greatest synthetic pan, pixels of HR per frame
+_PLACES = 4  # of which the liveliest becomes the crop, because flat areas teach little
+_TRIES = 6  # at a crop with the least detail that is asked for
+
+# How often each enlargement is trained; each batch has one.
+SCALE_SHARES = {4: 0.6, 2: 0.25, 1: 0.15}
 
 
 class Sample(NamedTuple):
     """One training sample; a batch of them has B in front of every shape."""
 
     hr: Tensor  # (T, 3, S, S) in [-1, 1]
-    lr: Tensor  # (T, 3, S / 4, S / 4) in [-1, 1]
-    flow_forward: Tensor  # (T-1, 2, S / 4, S / 4) pixels of LR; zeros where nobody knows it
+    lr: Tensor  # (T, 3, S / scale, S / scale) in [-1, 1]
+    flow_forward: Tensor  # (T-1, 2, S / 4, S / 4) pixels of that grid; zeros where not known
     flow_backward: Tensor  # the same shape
     visible_forward: Tensor  # (T-1, 1, S / 4, S / 4) 0 or 1
     visible_backward: Tensor  # the same shape
     has_motion: Tensor  # () bool: flow and visibility are the truth
+
+    @property
+    def scale(self) -> int:
+        """How many times larger the truth is than the source, per side."""
+        return self.hr.shape[-1] // self.lr.shape[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +63,11 @@ class Shard:
     width: int
 
 
-def write_shards(sources: Iterable[Path], out: Path) -> list[Shard]:
+def write_shards(sources: Sequence[Path], out: Path) -> list[Shard]:
     """Decode videos and images once, one array each, with an index beside them.
 
-    Videos named `name_1`, `name_2`, ... count as clips of one source, `name`.
+    Videos named `name_1`, `name_2`, ... count as clips of one source, `name`. A `manifest.csv` in
+    a folder of sources may say better: rows of equal `repo` and `path` are of one source.
 
     Args:
         sources: files, or folders that are searched for videos and images.
@@ -68,7 +80,8 @@ def write_shards(sources: Iterable[Path], out: Path) -> list[Shard]:
     if not files:
         raise InputError("no videos or images found", hint="give a folder that holds some")
     out.mkdir(parents=True, exist_ok=True)
-    shards = [_write_shard(path, out) for path in files]
+    origins = {path: origin for source in sources for path, origin in _read_origins(source)}
+    shards = [_write_shard(path, out, origins.get(path)) for path in files]
     with (out / _INDEX).open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(("file", "source", "frames", "height", "width"))
@@ -82,7 +95,17 @@ def _find(source: Path) -> list[Path]:
     return sorted(path for path in source.rglob("*") if path.suffix.lower() in _VIDEOS + _IMAGES)
 
 
-def _write_shard(path: Path, out: Path) -> Shard:
+def _read_origins(folder: Path) -> list[tuple[Path, str]]:
+    """Files of a folder, and what they were cut from, as far as a manifest says so."""
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        return []
+    with manifest.open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get("file") and row.get("path")]
+    return [(folder / row["file"], f"{row.get('repo', '')}/{row['path']}") for row in rows]
+
+
+def _write_shard(path: Path, out: Path, origin: str | None) -> Shard:
     target = out / f"{path.parent.name}-{path.name}.npy"
     if not target.exists():
         partial = target.with_suffix(".partial")
@@ -90,8 +113,10 @@ def _write_shard(path: Path, out: Path) -> Shard:
             np.save(stream, np.stack(list(decode_rgb(path))))
         partial.rename(target)
     num_frames, height, width, _ = np.load(target, mmap_mode="r").shape
-    source = re.sub(r"_\d+$", "", path.stem) if num_frames > 1 else path.stem
-    return Shard(path=target, source=source, num_frames=num_frames, height=height, width=width)
+    name = re.sub(r"_\d+$", "", path.stem) if num_frames > 1 else path.stem
+    return Shard(
+        path=target, source=origin or name, num_frames=num_frames, height=height, width=width
+    )
 
 
 def read_shards(folder: Path) -> list[Shard]:
@@ -135,10 +160,12 @@ class ClipDataset(IterableDataset[Drawn]):
         num_frames: T; 1 for images.
         crop_size: S, a multiple of 16.
         level: of the degradation.
+        scales: how often each enlargement is drawn; a batch has one.
+        least_detail: of footage, as `detail_of` measures it; duller crops are drawn again.
         scene_share: how many of the samples are procedural scenes.
         still_share: how many of the others come from photographs.
         seed: of everything.
-        start: number of the first sample, to go on where another run ended.
+        start: number of the first sample, a multiple of `batch`, to go on where another run ended.
         batch: samples in a batch; workers take whole batches in turn.
         rank: which of the processes that train together this is; they take batches in turn too.
         num_ranks: how many there are.
@@ -151,8 +178,10 @@ class ClipDataset(IterableDataset[Drawn]):
         num_frames: int,
         crop_size: int,
         level: Level = "mixed",
-        scene_share: float = 0.3,
-        still_share: float = 0.5,
+        scales: Mapping[int, float] = SCALE_SHARES,
+        least_detail: float = 0.0,
+        scene_share: float = 0.25,
+        still_share: float = 0.7,
         seed: int = 0,
         start: int = 0,
         batch: int = 1,
@@ -162,9 +191,13 @@ class ClipDataset(IterableDataset[Drawn]):
         if crop_size % 16 or crop_size < 16:
             raise ValueError(f"expected a crop of a multiple of 16, got {crop_size}")
         self.num_frames, self.crop_size = num_frames, crop_size
-        self.degradation = Degradation(level)
+        self.scales = scales
+        self.degradations = {scale: Degradation(level, scale=scale) for scale in scales}
         # A codec would make a GPU wait for the CPU; footage meets it often enough.
-        self.scene_degradation = Degradation(level, has_codecs=False)
+        self.scene_degradations = {
+            scale: Degradation(level, scale=scale, has_codecs=False) for scale in scales
+        }
+        self.least_detail = least_detail
         self.scene_share, self.still_share = scene_share, still_share
         self.seed, self.start = seed, start
         self.batch, self.rank, self.num_ranks = batch, rank, num_ranks
@@ -187,6 +220,11 @@ class ClipDataset(IterableDataset[Drawn]):
             yield Drawn(first, _stack(footage) if footage else None)
             turn += num_workers
 
+    def scale(self, number: int) -> int:
+        """By how much the sample of this number is enlarged, the same for all of its batch."""
+        draw = random.Random(f"{self.seed}/scale/{number // self.batch}")
+        return draw.choices([*self.scales], [*self.scales.values()])[0]
+
     def is_scene(self, number: int) -> bool:
         """Whether this sample is a procedural scene."""
         return self._draw(number)[0]
@@ -195,9 +233,10 @@ class ClipDataset(IterableDataset[Drawn]):
         """The sample of this number, which is no scene."""
         _, draw = self._draw(number)
         is_still = draw.random() < self.still_share
+        degradation = self.degradations[self.scale(number)]
         if self.stills and (is_still or not self.clips):
-            return self._from_still(draw)
-        return self._from_clip(draw)
+            return self._from_still(draw, degradation)
+        return self._from_clip(draw, degradation)
 
     def scene(self, number: int, device: torch.device) -> Sample:
         """The sample of this number, which is a scene, made on a device."""
@@ -209,7 +248,8 @@ class ClipDataset(IterableDataset[Drawn]):
             device=device,
             pool_seed=self.seed + number // _SAMPLES_PER_POOL,
         )
-        return _known_motion(scene, self.scene_degradation(scene.frames, draw.getrandbits(62)))
+        degradation = self.scene_degradations[self.scale(number)]
+        return _known_motion(scene, degradation(scene.frames, draw.getrandbits(62)))
 
     def complete(self, batches: Iterable[Drawn], device: torch.device) -> Iterator[Sample]:
         """Batches of samples in the order of their numbers, on the device that trains."""
@@ -230,14 +270,15 @@ class ClipDataset(IterableDataset[Drawn]):
         draw = random.Random(f"{self.seed}/{number}")
         return draw.random() < self.scene_share, draw
 
-    def _from_still(self, draw: random.Random) -> Sample:
+    def _from_still(self, draw: random.Random, degradation: Degradation) -> Sample:
         shard = draw.choice(draw.choice(self.stills))
         pixels = np.load(shard.path, mmap_mode="r")
         if self.num_frames == 1:
-            return self._unknown_motion(_turn(_crop(pixels, self.crop_size, draw), draw), draw)
+            frames = _turn(_crop(pixels, self.crop_size, draw, self.least_detail), draw)
+            return self._unknown_motion(frames, degradation, draw)
         room = min(shard.height, shard.width) // 16 * 16
         side = min(self.crop_size + 2 * int(_SPEED) * self.num_frames, room)
-        world = _turn(_crop(pixels, side, draw), draw)[0]
+        world = _turn(_crop(pixels, side, draw, self.least_detail), draw)[0]
         size = (self.crop_size, self.crop_size)
         camera = random_camera(draw, self.num_frames, speed=_SPEED)
         forward, backward = camera_flow(camera, size)
@@ -248,25 +289,28 @@ class ClipDataset(IterableDataset[Drawn]):
             visible_forward=stays_inside(forward),
             visible_backward=stays_inside(backward),
         )
-        return _known_motion(scene, self.degradation(scene.frames, draw.getrandbits(62)))
+        return _known_motion(scene, degradation(scene.frames, draw.getrandbits(62)))
 
-    def _from_clip(self, draw: random.Random) -> Sample:
+    def _from_clip(self, draw: random.Random, degradation: Degradation) -> Sample:
         shard = draw.choice(draw.choice(self.clips))
         pixels = np.load(shard.path, mmap_mode="r")
         fits_twice = shard.num_frames >= 2 * self.num_frames
         step = draw.choice((1, 1, 2)) if fits_twice else 1  # twice as fast, now and then
         reach = (self.num_frames - 1) * step + 1
         first = draw.randrange(shard.num_frames - reach + 1)
-        frames = _turn(_crop(pixels[first : first + reach : step], self.crop_size, draw), draw)
+        seen = pixels[first : first + reach : step]
+        frames = _turn(_crop(seen, self.crop_size, draw, self.least_detail), draw)
         if draw.random() < 0.5:
             frames = frames.flip(0)
-        return self._unknown_motion(frames, draw)
+        return self._unknown_motion(frames, degradation, draw)
 
-    def _unknown_motion(self, frames: Tensor, draw: random.Random) -> Sample:
-        side = self.crop_size // SCALE
+    def _unknown_motion(
+        self, frames: Tensor, degradation: Degradation, draw: random.Random
+    ) -> Sample:
+        side = self.crop_size // BODY_STRIDE
         flow = torch.zeros(self.num_frames - 1, 2, side, side)
         visible = flow[:, :1]
-        lr_frames = self.degradation(frames, draw.getrandbits(62))
+        lr_frames = degradation(frames, draw.getrandbits(62))
         unknown = torch.tensor(False)
         return Sample(frames, lr_frames, flow, flow, visible, visible, unknown)
 
@@ -296,20 +340,24 @@ def _by_source(shards: Iterable[Shard]) -> list[list[Shard]]:
     return list(groups.values())
 
 
-def _crop(pixels: NDArray[np.uint8], size: int, draw: random.Random) -> Tensor:
+def _crop(pixels: NDArray[np.uint8], size: int, draw: random.Random, least_detail: float) -> Tensor:
     """A random square of (T, H, W, 3), seen from up to twice as far: (T, 3, size, size).
 
-    Shrinking hides what compression or the lens did to the finest detail. Half of the crops are
-    the livelier of two, because flat areas teach little.
+    Shrinking hides what compression or the lens did to the finest detail. The square is the
+    liveliest of a few, and drawn again a few times where it has less than `least_detail`.
     """
     height, width = pixels.shape[1:3]
     farthest = min(2.0, min(height, width) / size)
     side = round(size * draw.uniform(1, farthest)) if draw.random() < 0.6 else size
-    places = [(draw.randrange(height - side + 1), draw.randrange(width - side + 1))]
-    if draw.random() < 0.5:
-        places.append((draw.randrange(height - side + 1), draw.randrange(width - side + 1)))
-        places.sort(key=lambda place: _detail(pixels[0], place, side))
-    y, x = places[-1]
+    best, most = (0, 0), -1.0
+    for _ in range(_TRIES):
+        for _ in range(_PLACES):
+            place = (draw.randrange(height - side + 1), draw.randrange(width - side + 1))
+            if (detail := detail_of(pixels[0], place, side)) > most:
+                best, most = place, detail
+        if most >= least_detail:
+            break
+    y, x = best
     square = np.ascontiguousarray(pixels[:, y : y + side, x : x + side].transpose(0, 3, 1, 2))
     frames = torch.from_numpy(square).float() / 127.5 - 1
     if side == size:
@@ -320,10 +368,10 @@ def _crop(pixels: NDArray[np.uint8], size: int, draw: random.Random) -> Tensor:
     return shrunk.clamp(-1, 1)
 
 
-def _detail(picture: NDArray[np.uint8], place: tuple[int, int], side: int) -> float:
-    """Mean difference of neighbouring pixels in green, on every second row."""
+def detail_of(picture: NDArray[np.uint8], place: tuple[int, int], side: int) -> float:
+    """Mean difference of neighbouring pixels in green, in codes of 255, on every fourth row."""
     y, x = place
-    green = picture[y : y + side : 2, x : x + side, 1].astype(np.int16)
+    green = picture[y : y + side : 4, x : x + side, 1].astype(np.int16)
     return float(np.abs(np.diff(green, axis=1)).mean())
 
 

@@ -11,16 +11,16 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from vsr_cli.models.small.model import SmallConfig, SmallModel
-from vsr_cli.models.weights import load_weights, save_weights
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.models.weights import save_weights
 from vsr_cli.training import parallel
 from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.curves import Log
 from vsr_cli.training.dataset import Sample
+from vsr_cli.training.warm_start import warm_start
 
-EMA_DECAY = 0.999
 SAVE_SECONDS = 120
-STATE, WEIGHTS = "state.pt", "weights.safetensors"
+STATE, WEIGHTS, DISCRIMINATOR = "state.pt", "weights.safetensors", "discriminator.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class TrainConfig:
     learning_rate: float = 3e-4
     warmup: int = 200  # iterations
     clip_norm: float = 1.0
+    ema_decay: float = 0.999
     seed: int = 0
     log_every: int = 50  # iterations
     compile: bool = False  # torch.compile: pays on a GPU
@@ -51,12 +52,21 @@ class Recipe(Protocol):
         """The parts of the model that this stage moves."""
         ...
 
+    def rates(self, progress: float) -> list[float]:
+        """Share of the learning rate that each of these parts has; 0 lets it rest."""
+        ...
+
+    @property
+    def observed(self) -> dict[str, Tensor]:
+        """Named values of the last iteration that are logged and not minimised."""
+        ...
+
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         """Named terms, already weighted; their sum is minimised. `progress` runs 0 to 1."""
         ...
 
-    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
-        """Called once on the EMA model when the stage is complete."""
+    def watch(self, averaged: SmallModel) -> None:
+        """Take the model of averaged weights, once, before training begins."""
         ...
 
 
@@ -90,7 +100,7 @@ class Run:
     def __init__(self, recipe: Recipe, config: TrainConfig, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         self.recipe, self.config, self.device = recipe, config, device
-        model = load_weights(config.init) if config.init else SmallModel(SmallConfig())
+        model = warm_start(config.init)
         model.to(device).to(memory_format=torch.channels_last).train().requires_grad_(False)
         if recipe.adversary:
             recipe.adversary.to(device)
@@ -98,11 +108,10 @@ class Run:
             part.requires_grad_(True)
         self.model = model
         self.objective = parallel.share(_Objective(recipe, model))
-        self.parameters: list[Tensor] = [
-            p for part in recipe.trained(model) for p in part.parameters()
-        ]
+        groups = [list(part.parameters()) for part in recipe.trained(model)]
+        self.parameters: list[Tensor] = [p for group in groups for p in group]
         self.optimizer = torch.optim.AdamW(
-            self.parameters,
+            [{"params": group} for group in groups],
             lr=config.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=1e-4,
@@ -113,6 +122,7 @@ class Run:
             p for part in recipe.trained(self.ema) for p in part.parameters()
         ]
         self.ema.requires_grad_(False)
+        recipe.watch(self.ema)
         self.iteration = 0
         self.log = Log(config.run)
         if (config.run / STATE).exists():
@@ -143,8 +153,6 @@ class Run:
                 self.save()
                 saved = now
         self.log.write(self.iteration, time.monotonic() - started)
-        if done:
-            self.recipe.finish(self.ema, batches)
         self.save()
         return done
 
@@ -152,21 +160,26 @@ class Run:
         """One iteration."""
         config = self.config
         torch.manual_seed(_iteration_seed(config.seed, self.iteration))
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(self.iteration, config)
+        progress = self.iteration / config.iterations
+        rate = config.learning_rate * _schedule(self.iteration, config)
+        for group, share in zip(
+            self.optimizer.param_groups, self.recipe.rates(progress), strict=True
+        ):
+            group["lr"] = share * rate
         with torch.autocast(self.device.type, torch.bfloat16):
-            terms = self.objective(batch, self.iteration / config.iterations)
+            terms = self.objective(batch, progress)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         self.optimizer.zero_grad()
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         if torch.isfinite(norm):  # a rare bad batch must not poison weights and EMA
             self.optimizer.step()
-        decay = min(EMA_DECAY, (1 + self.iteration) / (10 + self.iteration))
+        decay = min(config.ema_decay, (1 + self.iteration) / (10 + self.iteration))
         with torch.no_grad():
             torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
+            self.ema.latent_std.copy_(self.model.latent_std)
         self.iteration += 1
-        self.log.add({**terms, "norm": norm})
+        self.log.add({**terms, **self.recipe.observed, "norm": norm})
 
     def load(self) -> None:
         state = torch.load(self.config.run / STATE, map_location=self.device, weights_only=True)
@@ -194,6 +207,9 @@ class Run:
         (run / (STATE + ".part")).replace(run / STATE)
         save_weights(run / (WEIGHTS + ".part"), self.ema.state_dict(), self.model.config)
         (run / (WEIGHTS + ".part")).replace(run / WEIGHTS)
+        if adversary:
+            adversary.write(run / (DISCRIMINATOR + ".part"))
+            (run / (DISCRIMINATOR + ".part")).replace(run / DISCRIMINATOR)
         self.log.draw()
 
 

@@ -1,6 +1,5 @@
 """The stages that need no decoded clip: autoencoder and denoiser."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -8,66 +7,106 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.diffusion.schedule import make_scheduler
-from vsr_cli.models.small.model import Condition, SmallModel
+from vsr_cli.models.small.model import BODY_STRIDE, Condition, SmallModel
 from vsr_cli.ops.warp import backward_warp, resize_flow
 from vsr_cli.training import losses as L
 from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.dataset import Sample
 
-KL_WEIGHT = 5e-4  # per latent value; keeps latents to what the decoder can use
-EQUIVARIANCE_WEIGHT = 0.02
-PERCEPTUAL_WEIGHT = 0.05
+NOISE_ON_TRUE = (0.2, 0.6)  # deviation of what is added to true latents before decoding
+EQUIVARIANCE_WEIGHT, EQUIVARIANCE_SHARE = 0.1, 0.25  # of the steps: it costs as much as the rest
+PERCEPTUAL_WEIGHT, ADVERSARIAL_PERCEPTUAL_WEIGHT = 0.1, 0.2
+PERCEPTUAL_START = 2 / 3  # of stage A1; an edge must be there before its look can be judged
+ADVERSARIAL_WEIGHT = 0.1
+ARTIFACT_WEIGHT, ARTIFACT_START = 0.5, 10_000  # steps of the discriminator
+GRID_WEIGHT, HALO_WEIGHT = 4.0, 1.0
 DRAWS = 2  # times and noises for each sample: preparing and encoding samples is not cheap
-PERCEPTUAL_CROP = 96  # pixels; VGG costs more than the model itself
+PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
+SIZE_WEIGHT = 0.02  # nothing else keeps the size of latents, which are divided by it, from drifting
+STD_MOMENTUM = 0.01  # of the running size of latents
 
 
 class AutoencoderRecipe:
-    """Stage A: trunk, encoder and decoder on single frames.
+    """Stages A1 and, with an adversary, A2: trunk, encoder and decoder on single frames.
 
-    Half of each batch is decoded from zero latents: the decoder alone must then be a plain
-    super-resolution network, which is the floor of everything built on it.
+    Half of each batch is decoded from true latents with noise on them, because a sampler will
+    never be exact. The other half is decoded from zero latents: the decoder alone must be a
+    restoration network, which is the floor of everything built on it. In A2 that half alone is a
+    compact GAN.
     """
 
-    adversary: Adversary | None = None
-
-    def __init__(self, vgg: L.VggFeatures | None) -> None:
+    def __init__(self, vgg: L.VggFeatures | None, adversary: Adversary | None = None) -> None:
         self.vgg = vgg
+        self.adversary = adversary
+        self.averaged: SmallModel | None = None
+        self.observed: dict[str, Tensor] = {}
+
+    def watch(self, averaged: SmallModel) -> None:
+        """Take the model of averaged weights, which `artifact_loss` compares with."""
+        self.averaged = averaged
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.trunk, model.encoder, model.decoder]
 
+    def rates(self, progress: float) -> list[float]:
+        return [1.0, 1.0, 1.0]
+
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         hr, lr = batch.hr, batch.lr
-        features = model.features(lr)
-        mean, log_variance = model.encode(hr, lr, features)
-        mean, log_variance = mean.float(), log_variance.float()
-        used = hr.shape[0] - hr.shape[0] // 2  # the rest is decoded from zero latents
-        zero = torch.arange(hr.shape[0], device=hr.device) >= used
-        latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        latents = torch.cat([latents[:used], torch.zeros_like(latents[used:])])
-        frames, _ = model.decode(
-            latents,
-            lr,
-            features,
-            fidelity=random_fidelity(zero),
-            remembered=None,
-            recalls=[None],
-        )
+        b = hr.shape[0]
+        used = b - b // 2  # the rest is decoded from zero latents
+        features = model.features(lr, batch.scale)
+        unit, size = unit_latents(model, hr[:used], lr[:used], features[:used])
+        low, high = NOISE_ON_TRUE
+        deviation = low + (high - low) * torch.rand(used, 1, 1, 1, 1, device=hr.device)
+        noisy = unit + deviation * torch.randn_like(unit)
+        latents = torch.cat([noisy, unit.new_zeros(b - used, *unit.shape[1:])])
+        zero = torch.arange(b, device=hr.device) >= used
+        fidelity = random_fidelity(zero)
+
+        def decode(model: SmallModel, features: Tensor) -> Tensor:
+            return model.decode(
+                latents, lr, features, fidelity=fidelity, remembered=None, recalls=[None]
+            )[0]
+
+        frames = decode(model, features)
         terms = {
-            "latent": L.charbonnier(frames[:used], hr[:used]),
-            "floor": L.charbonnier(frames[used:], hr[used:]),
+            "latent": 0.5 * L.charbonnier(frames[:used], hr[:used]),
+            "floor": 0.5 * L.charbonnier(frames[used:], hr[used:]),
             "gradient": 0.25 * L.gradient_loss(frames, hr),
-            "frequency": 0.1 * L.focal_frequency_loss(frames.float(), hr),
-            "kl": KL_WEIGHT * L.kl_loss(mean[:used], log_variance[:used]),
+            "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
+            "size": SIZE_WEIGHT * size.log().square().sum(),
         }
-        if torch.rand(()) < 0.25:  # it costs as much as the rest
-            terms["equivariance"] = EQUIVARIANCE_WEIGHT * equivariance(model, batch, mean)
-        if self.vgg is not None and progress > 0.5:
-            terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
+        self.observed = {"latent_size": size.detach().mean()}
+        if torch.rand(()) < EQUIVARIANCE_SHARE:
+            terms["equivariance"] = EQUIVARIANCE_WEIGHT * equivariance(model, batch, unit)
+        if self.adversary is None:
+            if self.vgg is not None and progress > PERCEPTUAL_START:
+                terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
+            return terms
+        terms["halo"] = HALO_WEIGHT * L.halo_loss(frames, hr)
+        if self.vgg is not None:
+            terms["perceptual"] = ADVERSARIAL_PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
+        terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr, None)
+        if self.averaged is not None and self.adversary.num_steps > ARTIFACT_START:
+            with torch.no_grad():
+                known = decode(self.averaged, self.averaged.features(lr, batch.scale))
+            terms["artifact"] = ARTIFACT_WEIGHT * L.artifact_loss(frames, hr, known)
         return terms
 
-    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
-        model.latent_std.copy_(measure_latent_std(model, batches))
+
+def unit_latents(
+    model: SmallModel, hr: Tensor, lr: Tensor, features: Tensor
+) -> tuple[Tensor, Tensor]:
+    """True latents (B, T, L, h, w) of unit mean square over the batch, and their size before, (L,).
+
+    The model keeps a running mean of the size for later, when single pictures are encoded.
+    """
+    raw = model.encode_raw(hr, lr, features)
+    size = raw.square().mean(dim=(0, 1, 3, 4)).add(1e-6).sqrt()
+    with torch.no_grad():
+        model.latent_std.lerp_(size, STD_MOMENTUM)
+    return raw / size[:, None, None], size
 
 
 class DenoiserRecipe:
@@ -76,42 +115,84 @@ class DenoiserRecipe:
     adversary: Adversary | None = None
 
     def __init__(self) -> None:
-        # Only its table of cumulative alphas is used, the same at run time.
-        self.alphas = make_scheduler(1).alphas_cumprod
+        self.loss = DenoisingLoss()
+
+    @property
+    def observed(self) -> dict[str, Tensor]:
+        """See `DenoisingLoss`."""
+        return self.loss.observed
+
+    def watch(self, averaged: SmallModel) -> None:
+        return None
 
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.condition_encoder, model.denoiser]
 
+    def rates(self, progress: float) -> list[float]:
+        return [1.0, 1.0]
+
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         target, condition = encode_batch(model, batch)
+        v, latents = self.loss(model, target, condition)
+        terms = {"v": v}
+        if target.shape[1] > 1:
+            terms["difference"] = 0.5 * L.difference_loss(latents, target)
+            if batch.has_motion.any():
+                terms["warp"] = 0.5 * warp_consistency(latents, target, batch)
+        return terms
+
+
+class DenoisingLoss:
+    """v-prediction of latents at random times, in every stage that moves the denoiser.
+
+    Weighted by min(SNR, 5) / (SNR + 1) (arXiv 2303.09556) and 1 / (SNR + 1): the last time, where
+    there is no signal and sampling starts, must be learnt too. What the network sees carries a
+    tenth more noise than it is asked to predict (arXiv 2301.11706), since in a chain its own
+    errors do.
+
+    observed: `x0_over_wiener`, the squared error of predicted latents over that of the best scalar
+        multiple of the noisy ones, which knows neither picture nor source; below 1, or it is no
+        denoiser.
+    """
+
+    perturbation = 0.1
+
+    def __init__(self) -> None:
+        # Only its table of cumulative alphas is used, the same at run time.
+        self.alphas = make_scheduler(1).alphas_cumprod
+        self.observed: dict[str, Tensor] = {}
+
+    def __call__(
+        self, model: SmallModel, target: Tensor, condition: Condition
+    ) -> tuple[Tensor, Tensor]:
+        """The loss, and predicted latents of the first draw of each sample.
+
+        Args:
+            model: whose denoiser is trained.
+            target: true latents (B, T, L, h, w).
+            condition: of the same clips.
+        """
+        b = target.shape[0]
         target = target.repeat(DRAWS, 1, 1, 1, 1)
         levels = [level.repeat(DRAWS, 1, 1, 1) for level in condition.levels]
-        condition = replace(condition, levels=levels)
-        b = target.shape[0]
-        alpha = self.alphas.to(target.device)[random_timesteps(b, target.device)]
+        alpha = self.alphas.to(target.device)[random_timesteps(len(target), target.device)]
         log_snr = alpha.clamp_min(1e-9).logit()
         signal = alpha.sqrt()[:, None, None, None, None]
         sigma = (1 - alpha).sqrt()[:, None, None, None, None]
         noise = torch.randn_like(target)
-        noisy = signal * target + sigma * noise
-        v, _ = model.denoise(noisy, log_snr, condition, None)
+        seen_noise = noise + self.perturbation * torch.randn_like(noise)
+        noisy = signal * target + sigma * seen_noise
+        v, _ = model.denoise(noisy, log_snr, replace(condition, levels=levels), None)
         v = v.float()
-        # One more than min-SNR: zero terminal SNR, where sampling starts, must be learnt too.
         weight = L.min_snr_weight(log_snr) + 1 / (1 + log_snr.exp())
         error = (v - (signal * noise - sigma * target)).square().mean(dim=(1, 2, 3, 4))
         latents = signal * noisy - sigma * v
-        sure = alpha > 0.5
-        close = (latents - target).abs().mean(dim=(1, 2, 3, 4)) * sure
-        terms = {"v": (weight * error).mean(), "close": 0.2 * close.mean()}
-        if target.shape[1] > 1:
-            terms["difference"] = 0.5 * L.difference_loss(latents, target)
-            if batch.has_motion.any():
-                known = slice(0, batch.hr.shape[0])  # one draw of each sample
-                terms["warp"] = 0.5 * warp_consistency(latents[known], target[known], batch)
-        return terms
-
-    def finish(self, model: SmallModel, batches: Iterator[Sample]) -> None:
-        return None
+        with torch.no_grad():
+            energy = target.square().mean(dim=(1, 2, 3, 4))
+            wiener = (1 - alpha) * energy / (alpha * energy + 1 - alpha)
+            found = (latents - target).square().mean(dim=(1, 2, 3, 4))
+            self.observed = {"x0_over_wiener": (found / wiener.clamp_min(1e-4)).mean()}
+        return (weight * error).mean(), latents[:b]
 
 
 def random_fidelity(zero: Tensor) -> Tensor:
@@ -133,47 +214,41 @@ def random_timesteps(count: int, device: torch.device) -> Tensor:
     return torch.where(draw > 0.875, torch.full_like(t, 999), t)
 
 
-@torch.no_grad()
-def measure_latent_std(model: SmallModel, batches: Iterator[Sample], count: int = 32) -> Tensor:
-    """Standard deviation of each latent channel over some batches, (L,)."""
-    squares = torch.zeros_like(model.latent_std)
-    for _ in range(count):
-        batch = next(batches)
-        hr, lr = batch.hr.to(squares.device), batch.lr.to(squares.device)
-        mean, log_variance = model.encode(hr, lr, model.features(lr))
-        squares += (mean.square() + log_variance.exp()).mean(dim=(0, 1, 3, 4)) / count
-    return squares.sqrt()
-
-
 def encode_batch(model: SmallModel, batch: Sample) -> tuple[Tensor, Condition]:
-    """Drawn latents of the truth, normalised float32, and the condition (with gradients)."""
-    condition = model.condition(batch.lr)
+    """Latents of the truth, without a graph, and the condition, with one."""
+    condition = model.condition(batch.lr, batch.scale)
     with torch.no_grad():
-        mean, log_variance = model.encode(batch.hr, batch.lr, condition.lr_features)
-        mean, log_variance = mean.float(), log_variance.float()
-        drawn = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-    return model.normalise(drawn), condition
+        return model.encode(batch.hr, batch.lr, condition.lr_features), condition
 
 
-def equivariance(model: SmallModel, batch: Sample, mean: Tensor) -> Tensor:
+def equivariance(model: SmallModel, batch: Sample, unit: Tensor) -> Tensor:
     """Moving the picture by half a latent pixel must move the latents by as much.
 
     Guidance warps latents along sub-pixel flow, which is only right if they are equivariant.
+
+    Args:
+        model: with its trunk and encoder.
+        batch: whose first samples are looked at.
+        unit: their latents.
     """
-    hr, lr = batch.hr[..., 4:-4, 4:-4], batch.lr[..., 1:-1, 1:-1]
-    moved, _ = model.encode(hr, lr, model.features(lr))
-    expected = F.avg_pool2d(mean.flatten(0, 1), 2, stride=1)
-    difference = (moved.flatten(0, 1).float() - expected)[..., 2:-2, 2:-2]
+    count = max(len(unit) // 2, 1)
+    rim = BODY_STRIDE // batch.scale  # of the source; as much as BODY_STRIDE pixels of the truth
+    hr = batch.hr[:count, ..., BODY_STRIDE:-BODY_STRIDE, BODY_STRIDE:-BODY_STRIDE]
+    lr = batch.lr[:count, ..., rim:-rim, rim:-rim]
+    raw = model.encode_raw(hr, lr, model.features(lr, batch.scale))
+    moved = raw / raw.square().mean(dim=(0, 1, 3, 4)).add(1e-6).sqrt()[:, None, None]
+    expected = F.avg_pool2d(unit[:count].flatten(0, 1), 2, stride=1)
+    difference = (moved.flatten(0, 1) - expected)[..., 2:-2, 2:-2]
     return difference.abs().mean()
 
 
-def perceptual(vgg: L.VggFeatures, frames: Tensor, hr: Tensor) -> Tensor:
-    """VGG distance of one random square of every second frame."""
+def perceptual(vgg: L.VggFeatures, frames: Tensor, hr: Tensor, *, is_deep: bool = False) -> Tensor:
+    """VGG distance of one random square of every second frame; `is_deep`: of its last layer."""
     fake, real = frames.flatten(0, 1)[::2], hr.flatten(0, 1)[::2]
     side = min(PERCEPTUAL_CROP, fake.shape[-1])
     top, left = (int(torch.randint(0, fake.shape[-1] - side + 1, ())) for _ in range(2))
     rows, columns = slice(top, top + side), slice(left, left + side)
-    return vgg.distance(fake[..., rows, columns], real[..., rows, columns])
+    return vgg.distance(fake[..., rows, columns], real[..., rows, columns], is_deep=is_deep)
 
 
 def warp_consistency(latents: Tensor, target: Tensor, batch: Sample) -> Tensor:

@@ -1,49 +1,67 @@
-"""The conditional autoencoder: latents hold only what the LR frames lack."""
+"""The conditional autoencoder: latents hold only what the source lacks."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.models.small.blocks import res_blocks
+from vsr_cli.models.small.blocks import Activation, res_blocks
 
 
 class LrTrunk(nn.Module):
-    """Features of LR frames at their own resolution, shared by every other part.
+    """Features of the source on the grid of a quarter of the target, shared by every other part.
 
-    Shape: (N, 3, H, W) in [-1, 1] -> (N, C, H, W).
+    A source that is finer than that grid arrives with its pixels folded into channels, through a
+    stem of its own: every pixel is seen, and everything behind the stem costs by the target.
+
+    Shape: source (N, 3, H k, W k) in [-1, 1], k = 4 / scale -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int, num_blocks: int) -> None:
+    def __init__(
+        self, channels: int, num_blocks: int, folds: tuple[int, ...], activation: Activation
+    ) -> None:
+        """Build one stem for each fold.
+
+        Args:
+            channels: C.
+            num_blocks: residual blocks behind the stems.
+            folds: the k above 1 that are served beside 1.
+            activation: between the convolutions.
+        """
         super().__init__()
         self.stem = nn.Conv2d(3, channels, 3, padding=1)
-        self.blocks = res_blocks(channels, num_blocks)
+        self.folded_stems = nn.ModuleDict(
+            {str(k): nn.Conv2d(3 * k * k, channels, 3, padding=1) for k in folds}
+        )
+        self.blocks = res_blocks(channels, num_blocks, activation)
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, lr_frames: Tensor) -> Tensor:
-        x = self.stem(lr_frames)
+    def forward(self, source: Tensor, fold: int) -> Tensor:
+        if fold == 1:
+            x = self.stem(source)
+        else:
+            folded = F.pixel_unshuffle(source, fold).contiguous(memory_format=torch.channels_last)
+            x = self.folded_stems[str(fold)](folded)
         return x + self.last(self.blocks(x))
 
 
 class LatentEncoder(nn.Module):
-    """Truth minus up-sampled LR, seen beside the LR features -> Gaussian over latents.
+    """Truth minus enlarged source, seen beside the source's features -> latents.
 
     Only training needs it: at run time the sampler draws the latents.
 
-    Shape: residual (N, 3, 4H, 4W), LR features (N, C, H, W), H and W even
-    -> mean and log-variance, each (N, L, H/2, W/2).
+    Shape: residual (N, 3, 4H, 4W), features (N, C, H, W), H and W even -> (N, L, H/2, W/2).
     """
 
-    def __init__(self, channels: int, latent_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, activation: Activation) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * 16 + channels, channels, 3, padding=1)
-        self.fine = res_blocks(channels, 2)
+        self.fine = res_blocks(channels, 2, activation)
         # Space to depth and a smooth 3x3: nothing is skipped, so small shifts do not alias.
         self.down = nn.Conv2d(4 * channels, 2 * channels, 3, padding=1)
-        self.coarse = res_blocks(2 * channels, 2)
-        self.out = nn.Conv2d(2 * channels, 2 * latent_channels, 3, padding=1)
+        self.coarse = res_blocks(2 * channels, 2, activation)
+        self.out = nn.Conv2d(2 * channels, out_channels, 3, padding=1)
 
-    def forward(self, residual: Tensor, lr_features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, residual: Tensor, lr_features: Tensor) -> Tensor:
         x = self.stem(torch.cat([F.pixel_unshuffle(residual, 4), lr_features], dim=1))
         x = self.down(F.pixel_unshuffle(self.fine(x), 2))
-        mean, log_variance = self.out(self.coarse(x)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-12, 4)
+        return self.out(self.coarse(x))

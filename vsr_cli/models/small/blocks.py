@@ -1,10 +1,29 @@
 """Building blocks of the small family; every one is local, so a tile gives what the whole gives."""
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Activation = Callable[[Tensor], Tensor]
+ActivationName = Literal["silu", "leaky_relu"]
+LEAK = 0.1
+
+
+def find_activation(name: ActivationName) -> Activation:
+    """The nonlinearity of this name.
+
+    Leaky ReLU writes over its input, so what is given must be needed by nobody else. On a CPU it
+    costs a fifth of SiLU, which is a quarter of a narrow network's time.
+    """
+    return F.silu if name == "silu" else _leaky_relu
+
+
+def _leaky_relu(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAK, inplace=True)
 
 
 def zero_init(module: nn.Conv2d) -> nn.Conv2d:
@@ -37,15 +56,16 @@ class ResBlock(nn.Module):
     Shape: (N, C, H, W) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, activation: Activation) -> None:
         super().__init__()
+        self.activation = activation
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         with torch.no_grad():  # a deep stack starts close to the identity
             self.conv2.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(x)))
+        return x + self.conv2(self.activation(self.conv1(x)))
 
 
 class FeatureWrapping(nn.Module):
@@ -56,13 +76,14 @@ class FeatureWrapping(nn.Module):
     Shape: decoder features h and LR features, both (N, C, H, W) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, activation: Activation) -> None:
         super().__init__()
+        self.activation = activation
         self.mix = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.affine = nn.Conv2d(channels, 2 * channels, 1)
 
     def forward(self, h: Tensor, lr_features: Tensor, fidelity: float | Tensor) -> Tensor:
-        mixed = F.silu(self.mix(torch.cat([h, lr_features], dim=1)))
+        mixed = self.activation(self.mix(torch.cat([h, lr_features], dim=1)))
         gamma, beta = self.affine(mixed).chunk(2, dim=1)
         return h + fidelity * (gamma * h + beta)
 
@@ -77,15 +98,18 @@ class Modulation(nn.Module):
     Shape: h (N, C, H, W), condition (N, K, H, W), time (N, E) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int, condition_channels: int, time_channels: int) -> None:
+    def __init__(
+        self, channels: int, condition_channels: int, time_channels: int, activation: Activation
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.norm = ChannelNorm(channels)
         self.film = nn.Linear(time_channels, 2 * condition_channels)
         self.affine = zero_init(nn.Conv2d(condition_channels, 2 * channels, 1))
 
     def forward(self, h: Tensor, condition: Tensor, time: Tensor) -> Tensor:
         scale, shift = self.film(time)[..., None, None].chunk(2, dim=1)
-        seen = F.silu(torch.addcmul(condition + shift, condition, scale))
+        seen = self.activation(torch.addcmul(condition + shift, condition, scale))
         gamma, beta = self.affine(seen).chunk(2, dim=1)
         y = self.norm(h)
         return torch.addcmul(y + beta, y, gamma)
@@ -98,19 +122,25 @@ class ModulatedBlock(nn.Module):
     """
 
     def __init__(
-        self, channels_in: int, channels: int, condition_channels: int, time_channels: int
+        self,
+        channels_in: int,
+        channels: int,
+        condition_channels: int,
+        time_channels: int,
+        activation: Activation,
     ) -> None:
         super().__init__()
-        self.modulate1 = Modulation(channels_in, condition_channels, time_channels)
+        self.activation = activation
+        self.modulate1 = Modulation(channels_in, condition_channels, time_channels, activation)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
-        self.modulate2 = Modulation(channels, condition_channels, time_channels)
+        self.modulate2 = Modulation(channels, condition_channels, time_channels, activation)
         self.conv2 = zero_init(nn.Conv2d(channels, channels, 3, padding=1))
         same = channels_in == channels
         self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.modulate1(x, condition, time)))
-        h = self.conv2(F.silu(self.modulate2(h, condition, time)))
+        h = self.conv1(self.activation(self.modulate1(x, condition, time)))
+        h = self.conv2(self.activation(self.modulate2(h, condition, time)))
         return self.skip(x) + h
 
 
@@ -127,15 +157,16 @@ class TemporalMixer(nn.Module):
 
     reach = 2  # frames looked back
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, activation: Activation) -> None:
         super().__init__()
+        self.activation = activation
         self.norm = ChannelNorm(channels)
         # A temporal convolution written as 1x1 over stacked frames: fast in channels-last memory.
         self.conv = zero_init(nn.Conv2d((self.reach + 1) * channels, channels, 1))
 
     def forward(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         b, num_frames = x.shape[:2]
-        y = F.silu(self.norm(x.flatten(0, 1))).unflatten(0, (b, num_frames))
+        y = self.activation(self.norm(x.flatten(0, 1))).unflatten(0, (b, num_frames))
         if past is None:
             past = y[:, :1].expand(-1, self.reach, -1, -1, -1)
         seen = torch.cat([past.to(y.dtype), y], dim=1)  # (B, reach+T, C, H, W)
@@ -171,6 +202,19 @@ class TimeEmbedding(nn.Module):
         return F.silu(self.out(F.silu(self.hidden(waves))))
 
 
-def res_blocks(channels: int, count: int) -> nn.Sequential:
+def res_blocks(channels: int, count: int, activation: Activation) -> nn.Sequential:
     """A stack of residual blocks."""
-    return nn.Sequential(*(ResBlock(channels) for _ in range(count)))
+    return nn.Sequential(*(ResBlock(channels, activation) for _ in range(count)))
+
+
+def shuffle_init(module: nn.Conv2d) -> nn.Conv2d:
+    """Start a convolution before a sub-pixel shuffle of 2 as nearest-neighbour enlargement.
+
+    The four pixels that the shuffle makes of one begin equal (ICNR, arXiv 1707.02937), so no
+    pattern of two pixels is there from the start.
+    """
+    with torch.no_grad():
+        module.weight.copy_(module.weight[::4].repeat_interleave(4, dim=0))
+        if module.bias is not None:
+            module.bias.copy_(module.bias[::4].repeat_interleave(4))
+    return module

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, zero_init
+from vsr_cli.models.small.blocks import (
+    Activation,
+    FeatureWrapping,
+    res_blocks,
+    shuffle_init,
+    zero_init,
+)
 from vsr_cli.ops.warp import backward_warp
 
 SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
@@ -16,7 +22,7 @@ SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
 class Recall:
     """What the decoder may remember for one frame: the way back to the frame before it.
 
-    flow: (B, 2, H, W), LR pixels, on the grid of the current frame (`flow_backward`).
+    flow: (B, 2, H, W), pixels of the body's grid, at the current frame (`flow_backward`).
     visible: (B, 1, H, W), 1 where the flow can be trusted.
     """
 
@@ -42,15 +48,16 @@ class Memory(nn.Module):
     Shape: (B, C, H, W) -> (B, C, H, W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, activation: Activation) -> None:
         super().__init__()
+        self.activation = activation
         self.mix = nn.Conv2d(2 * channels + 1, channels, 3, padding=1)
         self.out = zero_init(nn.Conv2d(channels, channels, 1))
 
     def forward(self, h: Tensor, remembered: Tensor, recall: Recall) -> Tensor:
         visible = recall.visible.to(h.dtype)
         warped = backward_warp(soften(remembered), recall.flow).to(h.dtype) * visible
-        return h + self.out(F.silu(self.mix(torch.cat([h, warped, visible], dim=1))))
+        return h + self.out(self.activation(self.mix(torch.cat([h, warped, visible], dim=1))))
 
 
 def soften(x: Tensor) -> Tensor:
@@ -64,30 +71,56 @@ def soften(x: Tensor) -> Tensor:
 
 
 class SequenceDecoder(nn.Module):
-    """One frame after the other: latents (grid H/2), LR features (grid H) -> residual (grid 4H).
+    """One frame after the other: latents (grid H/2), features (grid H) -> residual (grid 4H).
 
-    Feature wrapping at three scales; a memory at LR resolution, where the flow was estimated.
+    Feature wrapping at three scales; a memory on the body's grid, where the flow was estimated.
 
-    Shape: latents (B, L, H/2, W/2), LR features (B, C, H, W) -> residual to the up-sampled LR
+    Shape: latents (B, L, H/2, W/2), features (B, C, H, W) -> residual to the enlarged source
     (B, 3, 4H, 4W), and the features to remember (B, C, H, W).
     """
 
-    def __init__(self, channels: int, latent_channels: int, num_blocks: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        latent_channels: int,
+        *,
+        num_blocks: int,
+        num_coarse_blocks: int,
+        output_channels: int,
+        activation: Activation,
+    ) -> None:
+        """Build the decoder.
+
+        Args:
+            channels: C.
+            latent_channels: L.
+            num_blocks: residual blocks on the body's grid.
+            num_coarse_blocks: residual blocks on the grid of the latents.
+            output_channels: features at full size, mixed by a last convolution there; 0 shuffles
+                straight to pixels.
+            activation: between the convolutions.
+        """
         super().__init__()
+        self.activation = activation
+        self.ends_at_full_size = output_channels > 0
         wide, narrow = 2 * channels, channels // 2
         self.stem = nn.Conv2d(latent_channels, wide, 3, padding=1)
         self.lr_coarse = nn.Conv2d(4 * channels, wide, 1)
-        self.wrap_coarse = FeatureWrapping(wide)
-        self.coarse = res_blocks(wide, 2)
+        self.wrap_coarse = FeatureWrapping(wide, activation)
+        self.coarse = res_blocks(wide, num_coarse_blocks, activation)
         self.up_middle = nn.Conv2d(wide, 4 * channels, 3, padding=1)
-        self.wrap_middle = FeatureWrapping(channels)
-        self.memory = Memory(channels)
-        self.middle = res_blocks(channels, num_blocks)
+        self.wrap_middle = FeatureWrapping(channels, activation)
+        self.memory = Memory(channels, activation)
+        self.middle = res_blocks(channels, num_blocks, activation)
         self.up_fine = nn.Conv2d(channels, 4 * narrow, 3, padding=1)
         self.lr_fine = nn.Conv2d(channels, 4 * narrow, 1)
-        self.wrap_fine = FeatureWrapping(narrow)
-        self.fine = res_blocks(narrow, 2)
-        self.out = nn.Conv2d(narrow, 12, 3, padding=1)
+        self.wrap_fine = FeatureWrapping(narrow, activation)
+        self.fine = res_blocks(narrow, 2, activation)
+        if self.ends_at_full_size:
+            self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
+            self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
+        else:
+            self.out = nn.Conv2d(narrow, 12, 3, padding=1)
 
     def forward(
         self,
@@ -107,4 +140,10 @@ class SequenceDecoder(nn.Module):
         h = F.pixel_shuffle(self.up_fine(middle), 2)
         lr_fine = F.pixel_shuffle(self.lr_fine(lr_features), 2)
         h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
-        return F.pixel_shuffle(self.out(F.silu(h)), 2), middle
+        return self._to_pixels(h), middle
+
+    def _to_pixels(self, h: Tensor) -> Tensor:
+        """Features (B, C/2, 2H, 2W) -> (B, 3, 4H, 4W)."""
+        if self.ends_at_full_size:
+            return self.output(self.activation(F.pixel_shuffle(self.up_output(h), 2)))
+        return F.pixel_shuffle(self.out(self.activation(h)), 2)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import (
+    Activation,
     ChannelNorm,
     ModulatedBlock,
     TemporalMixer,
@@ -18,23 +19,23 @@ LEVEL_OF_MIXER = (0, 1, 2, 1, 0)  # level n has a 2^n-th of the resolution, side
 
 
 class ConditionEncoder(nn.Module):
-    """LR features -> condition features for each level of the U-Net; run once a clip.
+    """Features of the source -> condition features for each level of the U-Net; run once a clip.
 
-    Shape: LR frames (N, 3, H, W) and features (N, C, H, W), H and W even
+    Shape: frames (N, 3, H, W) and features (N, C, H, W) at a quarter of the target, H and W even
     -> (N, K, H/2, W/2), (N, K, H/4, W/4), (N, K, H/8, W/8), sides rounded up.
     """
 
-    def __init__(self, lr_channels: int, channels: int) -> None:
+    def __init__(self, lr_channels: int, channels: int, activation: Activation) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * (lr_channels + 3), channels, 1)
-        self.level0 = res_blocks(channels, 2)
+        self.level0 = res_blocks(channels, 2, activation)
         self.down1 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.level1 = res_blocks(channels, 2)
+        self.level1 = res_blocks(channels, 2, activation)
         self.down2 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.level2 = res_blocks(channels, 2)
+        self.level2 = res_blocks(channels, 2, activation)
 
-    def forward(self, lr_frames: Tensor, lr_features: Tensor) -> list[Tensor]:
-        x = F.pixel_unshuffle(torch.cat([lr_frames, lr_features], dim=1), 2)
+    def forward(self, frames: Tensor, lr_features: Tensor) -> list[Tensor]:
+        x = F.pixel_unshuffle(torch.cat([frames, lr_features], dim=1), 2)
         level0 = self.level0(self.stem(x))
         level1 = self.level1(self.down1(level0))
         level2 = self.level2(self.down2(level1))
@@ -52,13 +53,20 @@ class Denoiser(nn.Module):
     -> v (B, T, L, h, w) and the mixers' new past.
     """
 
-    def __init__(self, latent_channels: int, channels: int, condition_channels: int) -> None:
+    def __init__(
+        self,
+        latent_channels: int,
+        channels: int,
+        condition_channels: int,
+        activation: Activation,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         c0, c1, c2 = channels, 2 * channels, 3 * channels
         k, e = condition_channels, 4 * channels
 
         def block(channels_in: int, channels_out: int) -> ModulatedBlock:
-            return ModulatedBlock(channels_in, channels_out, k, e)
+            return ModulatedBlock(channels_in, channels_out, k, e, activation)
 
         self.time = TimeEmbedding(e)
         self.stem = nn.Conv2d(latent_channels, c0, 3, padding=1)
@@ -71,7 +79,9 @@ class Denoiser(nn.Module):
         self.up1 = nn.ModuleList([block(2 * c1, c1), block(c1, c1)])
         self.from1 = nn.Conv2d(c1, 4 * c0, 1)
         self.up0 = nn.ModuleList([block(2 * c0, c0), block(c0, c0)])
-        self.mixers = nn.ModuleList([TemporalMixer((c0, c1, c2)[n]) for n in LEVEL_OF_MIXER])
+        self.mixers = nn.ModuleList(
+            [TemporalMixer((c0, c1, c2)[n], activation) for n in LEVEL_OF_MIXER]
+        )
         self.norm = ChannelNorm(c0)
         self.out = zero_init(nn.Conv2d(c0, latent_channels, 3, padding=1))
 
@@ -103,7 +113,7 @@ class Denoiser(nn.Module):
         x = level(self.up1, torch.cat([x, skip1], dim=1), condition[1])
         x = _double(self.from1(x), like=skip0)
         x = level(self.up0, torch.cat([x, skip0], dim=1), condition[0])
-        v = self.out(F.silu(self.norm(x)))
+        v = self.out(self.activation(self.norm(x)))
         return v.unflatten(0, (b, num_frames)), new_past
 
 

@@ -9,14 +9,21 @@ from torch.nn import functional as F
 
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
+from vsr_cli.models.small.blocks import ActivationName, find_activation
 from vsr_cli.models.small.decoder import Recall, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
 from vsr_cli.ops.windows import Window
 
+BODY_STRIDE = 4  # pixels of the target to one of the grid that most of the networks work on
+LATENT_STRIDE = 8  # and to one of the latents
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmallConfig:
-    """Widths and depths; saved in the header of the weights."""
+    """Widths and depths; saved in the header of the weights.
+
+    The defaults of the fields after `default_steps` describe files written before these existed.
+    """
 
     latent_channels: int = 16
     lr_channels: int = 64
@@ -25,6 +32,24 @@ class SmallConfig:
     denoiser_channels: int = 64
     condition_channels: int = 64
     default_steps: int = 4
+    coarse_blocks: int = 2  # of the decoder, on the grid of the latents
+    output_channels: int = 0  # of the decoder, at full size
+    scales: tuple[int, ...] = (4,)  # enlargements that there is a stem for, descending
+    encodes_variance: bool = True  # the encoder has outputs that nothing reads any more
+    activation: ActivationName = "silu"
+
+
+# What is trained from now on.
+NEW_MODEL = SmallConfig(
+    latent_channels=4,
+    trunk_blocks=4,
+    decoder_blocks=8,
+    coarse_blocks=1,
+    output_channels=16,
+    scales=(4, 2, 1),
+    encodes_variance=False,
+    activation="leaky_relu",
+)
 
 
 @dataclass(frozen=True)
@@ -47,24 +72,32 @@ class Condition:
 class SmallModel(VideoModel):
     """Conditional autoencoder, condition encoder, denoiser and sequence decoder.
 
-    Always enlarges four times. Latents have half the LR resolution (an eighth of the output's)
-    and are divided by their standard deviation over the training data. Zero latents stand for
-    "nothing to add": the decoder was taught to be a plain super-resolution network there.
+    Enlarges by each of `scales`; whichever it is, the networks work on grids of the target: the
+    body at a quarter of its size, latents at an eighth. Latents have unit mean square over the
+    training data. Zero latents stand for "nothing to add": the decoder was taught to be a plain
+    restoration network there.
     """
 
     family = "small"
-    scale = 4
-    lr_multiple = 2  # sides of LR frames must be multiples of this
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         self.config = config
+        act = find_activation(config.activation)
         c, latent = config.lr_channels, config.latent_channels
-        self.trunk = LrTrunk(c, config.trunk_blocks)
-        self.encoder = LatentEncoder(c, latent)
-        self.decoder = SequenceDecoder(c, latent, config.decoder_blocks)
-        self.condition_encoder = ConditionEncoder(c, config.condition_channels)
-        self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels)
+        folds = tuple(BODY_STRIDE // scale for scale in config.scales if scale < BODY_STRIDE)
+        self.trunk = LrTrunk(c, config.trunk_blocks, folds, act)
+        self.encoder = LatentEncoder(c, latent * (1 + config.encodes_variance), act)
+        self.decoder = SequenceDecoder(
+            c,
+            latent,
+            num_blocks=config.decoder_blocks,
+            num_coarse_blocks=config.coarse_blocks,
+            output_channels=config.output_channels,
+            activation=act,
+        )
+        self.condition_encoder = ConditionEncoder(c, config.condition_channels, act)
+        self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels, act)
         self.register_buffer("latent_std", torch.ones(latent))
         self.latent_std: Tensor
 
@@ -79,35 +112,41 @@ class SmallModel(VideoModel):
         return self.config.default_steps
 
     @property
+    def scales(self) -> tuple[int, ...]:
+        """Enlargements per side that it was built for, descending."""
+        return self.config.scales
+
+    @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
         return self.trunk.stem.weight.dtype
 
-    def features(self, lr_frames: Tensor) -> Tensor:
-        """LR frames (B, T, 3, H, W) -> features (B, T, C, H, W)."""
-        flat = lr_frames.flatten(0, 1).to(self.dtype, memory_format=torch.channels_last)
-        return self.trunk(flat).unflatten(0, lr_frames.shape[:2])
+    def features(self, lr_frames: Tensor, scale: int) -> Tensor:
+        """Source frames (B, T, 3, h, w) -> features (B, T, C, H, W) on the body's grid.
 
-    def condition(self, lr_frames: Tensor) -> Condition:
-        """Encode LR frames (B, T, 3, H, W) in [-1, 1] once a clip; sides even."""
-        lr_features = self.features(lr_frames)
-        levels = self.condition_encoder(
-            lr_frames.flatten(0, 1).to(self.dtype), lr_features.flatten(0, 1)
-        )
+        H = h scale / 4; sides must be multiples of `lr_multiple(scale)`.
+        """
+        flat = lr_frames.flatten(0, 1).to(self.dtype, memory_format=torch.channels_last)
+        return self.trunk(flat, BODY_STRIDE // scale).unflatten(0, lr_frames.shape[:2])
+
+    def condition(self, lr_frames: Tensor, scale: int) -> Condition:
+        """Encode source frames (B, T, 3, h, w) in [-1, 1] once a clip."""
+        lr_features = self.features(lr_frames, scale)
+        body_frames = reduce_to_body(lr_frames, scale).flatten(0, 1).to(self.dtype)
+        levels = self.condition_encoder(body_frames, lr_features.flatten(0, 1))
         return Condition(lr_features=lr_features, levels=levels)
 
-    def encode(
-        self, hr_frames: Tensor, lr_frames: Tensor, lr_features: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, T, L, h, w), not normalised, of the truth's latents."""
-        b, t = hr_frames.shape[:2]
-        residual = hr_frames.flatten(0, 1) - upsample(lr_frames.flatten(0, 1))
-        mean, log_variance = self.encoder(residual, lr_features.flatten(0, 1))
-        return mean.unflatten(0, (b, t)), log_variance.unflatten(0, (b, t))
+    def encode(self, hr_frames: Tensor, lr_frames: Tensor, lr_features: Tensor) -> Tensor:
+        """Latents (B, T, L, h, w) of the truth (B, T, 3, H, W)."""
+        return self.encode_raw(hr_frames, lr_frames, lr_features) / self.latent_std[:, None, None]
 
-    def normalise(self, latents: Tensor) -> Tensor:
-        """Encoder space -> the space that is diffused, unit variance per channel."""
-        return latents / self.latent_std[:, None, None]
+    def encode_raw(self, hr_frames: Tensor, lr_frames: Tensor, lr_features: Tensor) -> Tensor:
+        """As `encode`, before each channel is divided by its root mean square."""
+        b, t = hr_frames.shape[:2]
+        size = (hr_frames.shape[-2], hr_frames.shape[-1])
+        residual = hr_frames.flatten(0, 1) - enlarge(lr_frames.flatten(0, 1), size)
+        raw = self.encoder(residual, lr_features.flatten(0, 1))
+        return raw[:, : self.latent_channels].float().unflatten(0, (b, t))
 
     def denoise(
         self, noisy_latents: Tensor, log_snr: Tensor, condition: Condition, past: Past | None
@@ -126,26 +165,43 @@ class SmallModel(VideoModel):
         remembered: Tensor | None,
         recalls: Sequence[Recall | None],
     ) -> tuple[Tensor, Tensor]:
-        """Frames (B, T, 3, 4H, 4W), float32 and not clamped, from normalised latents.
+        """Frames (B, T, 3, 4H, 4W), float32 and not clamped, from latents; H as in `features`.
 
         `recalls[t]` leads frame t back to the one before it, None where there is none;
         `remembered` is what the last call returned beside the frames.
         """
-        raw = latents * self.latent_std[:, None, None]
+        if self.config.encodes_variance:  # such decoders were taught before latents had unit size
+            latents = latents * self.latent_std[:, None, None]
+        size = (LATENT_STRIDE * latents.shape[-2], LATENT_STRIDE * latents.shape[-1])
         frames = []
         for index, recall in enumerate(recalls):
             residual, remembered = self.decoder(
-                raw[:, index].to(self.dtype, memory_format=torch.channels_last),
+                latents[:, index].to(self.dtype, memory_format=torch.channels_last),
                 lr_features[:, index],
                 fidelity,
                 remembered,
                 recall,
             )
-            frames.append(upsample(lr_frames[:, index]) + residual.float())
+            frames.append(enlarge(lr_frames[:, index], size) + residual.float())
         assert remembered is not None
         return torch.stack(frames, dim=1), remembered
 
 
-def upsample(lr_frames: Tensor) -> Tensor:
-    """Bicubic x4 of (N, 3, H, W) in float32: what the networks add detail to."""
-    return F.interpolate(lr_frames.float(), scale_factor=4, mode="bicubic", align_corners=False)
+def lr_multiple(scale: int) -> int:
+    """What the sides of a source must be multiples of, so that latents end where it ends."""
+    return LATENT_STRIDE // scale
+
+
+def reduce_to_body(lr_frames: Tensor, scale: int) -> Tensor:
+    """Source frames (B, T, 3, h, w) averaged onto the body's grid, (B, T, 3, H, W)."""
+    fold = BODY_STRIDE // scale
+    if fold == 1:
+        return lr_frames
+    return F.avg_pool2d(lr_frames.flatten(0, 1), fold).unflatten(0, lr_frames.shape[:2])
+
+
+def enlarge(lr_frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic (N, 3, h, w) -> (N, 3, *size) in float32: what the networks add detail to."""
+    if tuple(lr_frames.shape[-2:]) == size:
+        return lr_frames.float()
+    return F.interpolate(lr_frames.float(), size=size, mode="bicubic", align_corners=False)

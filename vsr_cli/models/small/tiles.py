@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.denoiser import LEVEL_OF_MIXER, Past
-from vsr_cli.models.small.model import Condition, SmallModel
+from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE, Condition
 from vsr_cli.ops.windows import Grid
 
 NUM_LEVELS = max(LEVEL_OF_MIXER) + 1
@@ -15,16 +15,17 @@ class Tiles:
     """Cuts tensors of whole frames into tiles, and merges what was computed of each.
 
     levels: grids of the denoiser's levels, the first that of the latents.
-    lr_grid: of LR frames and features; `output_grid` of decoded frames.
+    body_grid: of features; `source_grid` of the source's frames, `output_grid` of decoded ones.
     """
 
-    def __init__(self, size: tuple[int, int], tile_size: int, overlap: int) -> None:
+    def __init__(self, size: tuple[int, int], tile_size: int, overlap: int, scale: int) -> None:
         """Cover latents of (height, width) with square tiles.
 
         Args:
             size: of the latents.
             tile_size: latent pixels, rounded down to a multiple of `ALIGNMENT`.
             overlap: latent pixels that neighbours share at least, rounded likewise.
+            scale: of the target against the source, per side.
         """
         height, width = size
         sizes = [(-(-height // 2**n), -(-width // 2**n)) for n in range(NUM_LEVELS)]
@@ -32,14 +33,17 @@ class Tiles:
         self.levels = [
             coarsest.scaled(ALIGNMENT // 2**n, within=level) for n, level in enumerate(sizes)
         ]
-        factor = SmallModel.lr_multiple
-        self.lr_grid = coarsest.scaled(factor * ALIGNMENT, within=(factor * height, factor * width))
-        self.output_grid = self.lr_grid.scaled(SmallModel.scale)
+        factor = LATENT_STRIDE // BODY_STRIDE
+        self.body_grid = coarsest.scaled(
+            factor * ALIGNMENT, within=(factor * height, factor * width)
+        )
+        self.source_grid = self.body_grid.scaled(BODY_STRIDE // scale)
+        self.output_grid = self.body_grid.scaled(BODY_STRIDE)
 
     def cut_condition(self, condition: Condition) -> list[Condition]:
         """The condition of each tile."""
         levels = [grid.cut(x) for grid, x in zip(self.levels, condition.levels, strict=True)]
-        features = self.lr_grid.cut(condition.lr_features)
+        features = self.body_grid.cut(condition.lr_features)
         return [Condition(x, list(of)) for x, *of in zip(features, *levels, strict=True)]
 
     def merge_conditions(self, pieces: Sequence[Condition]) -> Condition:
@@ -47,12 +51,12 @@ class Tiles:
         levels = [
             grid.merge([piece.levels[n] for piece in pieces]) for n, grid in enumerate(self.levels)
         ]
-        return Condition(self.lr_grid.merge([piece.lr_features for piece in pieces]), levels)
+        return Condition(self.body_grid.merge([piece.lr_features for piece in pieces]), levels)
 
     def cut_past(self, past: Past | None) -> list[Past | None]:
         """The denoiser's past in each tile."""
         if past is None:
-            return [None] * len(self.lr_grid.tiles)
+            return [None] * len(self.body_grid.tiles)
         cut = [self.levels[n].cut(x) for n, x in zip(LEVEL_OF_MIXER, past, strict=True)]
         return [list(of_tile) for of_tile in zip(*cut, strict=True)]
 
@@ -66,10 +70,12 @@ class Tiles:
     def cut_recalls(self, recalls: Sequence[Recall | None]) -> list[list[Recall | None]]:
         """For each tile, what the decoder may remember for each frame."""
         whole = [
-            None if recall is None else list(zip(*map(self.lr_grid.cut, recall.maps), strict=True))
+            None
+            if recall is None
+            else list(zip(*map(self.body_grid.cut, recall.maps), strict=True))
             for recall in recalls
         ]
         return [
             [None if maps is None else Recall(*maps[index]) for maps in whole]
-            for index in range(len(self.lr_grid.tiles))
+            for index in range(len(self.body_grid.tiles))
         ]
