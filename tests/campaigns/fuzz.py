@@ -27,7 +27,7 @@ from tests.campaigns.common import Run, Table, write_model
 from tests.conftest import write_clip
 from vsr_cli.errors import VsrError
 from vsr_cli.events import Event, Notice
-from vsr_cli.media.reader import open_video
+from vsr_cli.media.reading.reader import open_video
 
 PATIENCE = 60  # seconds for one file
 DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from vsr_cli.config import InputConfig, OutputConfig
 from vsr_cli.events import Event, Notice, ignore
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.reader import open_video, probe, read_frames
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.reading.reader import open_video, probe, read_frames
+from vsr_cli.media.writing.writer import VideoWriter
 
 MakeClip = Callable[..., Path]
 SIZE = (48, 64)

@@ -11,8 +11,8 @@ import torch
 from tests.conftest import MakeClip
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import ignore
-from vsr_cli.media.reader import probe, read_frames
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 from vsr_cli.pixels import ColorTags, Matrix, Range
 

@@ -15,8 +15,8 @@ from tests.conftest import Contents, MakeClip
 from vsr_cli.config import ClipConfig, InputConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError, WeightsError
 from vsr_cli.events import Event, Plan, Progress
-from vsr_cli.media.codec import decode_rgb
 from vsr_cli.media.png import write_png
+from vsr_cli.media.roundtrip import decode_rgb
 from vsr_cli.pipeline.upscale import upscale_video
 
 Read = Callable[[Path], Contents]

@@ -158,7 +158,7 @@ def _name(source: Path, template: str, config: UpscaleConfig) -> str:
     """The target's name; the source is looked into only if the name needs it."""
     size = (0, 0)
     if "{height}" in template or "{width}" in template:
-        from vsr_cli.media.reader import probe
+        from vsr_cli.media.reading.reader import probe
 
         info = probe(source, config.input)
         size = config.target_size(info.height, info.width)

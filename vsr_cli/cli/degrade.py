@@ -48,7 +48,7 @@ def degrade(
 ) -> None:
     """Make a quarter-size, degraded clip of SOURCE, without sound, and write it losslessly."""
     with user_errors(as_json=as_json):
-        from vsr_cli.media.reader import probe
+        from vsr_cli.media.reading.reader import probe
         from vsr_cli.ops.resize import crop
         from vsr_cli.quality.clips import open_lossless, read_footage, write_all
         from vsr_cli.quality.degrade import SCALE, Degradation

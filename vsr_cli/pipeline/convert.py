@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.picture import frame_like
+from vsr_cli.media.writing.encoder import frame_like
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.yuv import to_alpha, to_planes, to_rgb
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vsr_cli.config import JobConfig, OutputConfig
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.containers import container_of
-from vsr_cli.media.target import output_errors
+from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.pipeline.manifest import Manifest
 
 SUFFIX = ".vsr-job"

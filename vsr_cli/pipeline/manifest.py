@@ -11,7 +11,7 @@ from pathlib import Path
 from vsr_cli import __version__
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, InputError
-from vsr_cli.media.target import output_errors
+from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.spool import FrameTime
 

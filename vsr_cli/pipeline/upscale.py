@@ -15,13 +15,13 @@ from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
-from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.grid import regular_frames
-from vsr_cli.media.others import open_others
-from vsr_cli.media.reader import VideoSource, open_video
-from vsr_cli.media.target import check_target
-from vsr_cli.media.writer import VideoWriter, join_chunks
+from vsr_cli.media.reading.reader import VideoSource, open_video
+from vsr_cli.media.side_streams import open_others
+from vsr_cli.media.writing.cfr import regular_frames
+from vsr_cli.media.writing.destination import check_target
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
+from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_model

@@ -11,8 +11,8 @@ from torch import Tensor
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Notice, Report, ignore
-from vsr_cli.media.reader import probe
-from vsr_cli.media.target import check_target
+from vsr_cli.media.reading.reader import probe
+from vsr_cli.media.writing.destination import check_target
 from vsr_cli.ops.resize import crop
 from vsr_cli.quality.clips import (
     LOSSLESS_SUFFIX,

@@ -12,10 +12,10 @@ from torch import Tensor
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import Report, ignore
-from vsr_cli.media.codec import decode_rgb
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.reader import probe, read_frames
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.roundtrip import decode_rgb
+from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".webm", ".avi", ".m4v", ".ts")

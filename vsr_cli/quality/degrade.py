@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr_cli.errors import ConfigError
-from vsr_cli.media.codec import Codec, code_clip
+from vsr_cli.media.roundtrip import Codec, code_clip
 from vsr_cli.quality.distortions import (
     KernelShape,
     Noise,

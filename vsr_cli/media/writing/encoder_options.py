@@ -1,0 +1,132 @@
+"""Settings of encoders: defaults, what the user wants, and what HDR needs."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from av.codec import Codec
+
+from vsr_cli.config import OutputConfig
+from vsr_cli.errors import ConfigError
+from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.hdr import HLG, PQ, HdrMetadata
+from vsr_cli.media.writing.x264 import reproducible_settings
+from vsr_cli.pixels import PixelLayout
+
+_DEFAULTS: Mapping[str, Mapping[str, str]] = {
+    "libx264": {"crf": "16", "preset": "medium"},
+    "libx265": {"crf": "17", "preset": "medium"},
+    "libsvtav1": {"crf": "24", "preset": "6"},
+    "libvpx-vp9": {"crf": "24", "row-mt": "1"},
+}
+# Lossless by nature, or by these settings instead of a quality.
+_LOSSLESS: Mapping[str, Mapping[str, str]] = {
+    **{name: {} for name in ("ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "v210")},
+    **{name: {} for name in ("rawvideo", "wrapped_avframe", "png", "qtrle")},
+    "libx264": {"qp": "0"},
+    "libx265": {"x265-params": "lossless=1"},
+    "libvpx-vp9": {"lossless": "1"},
+}
+# Settings that hold settings of the encoder's own.
+NESTED = frozenset({"x264-params", "x265-params", "svtav1-params"})
+
+
+def encoder_settings(
+    codec: Codec, container: str, layout: PixelLayout, info: VideoInfo, config: OutputConfig
+) -> dict[str, str]:
+    """Everything the encoder is told beside size, pixel format, times and colour.
+
+    Raises:
+        ConfigError: it has no such setting.
+    """
+    known = {option.name for option in codec.create("video").supported_options.private}
+    settings = dict(_DEFAULTS.get(codec.name, {}))
+    if config.crf is not None:
+        settings.update(_quality(codec, known, config.crf))
+    if config.preset is not None:
+        if "preset" not in known:
+            raise ConfigError(f"`{codec.name}` has no presets", hint="leave out `--preset`")
+        settings["preset"] = config.preset
+    if config.lossless:
+        if codec.name not in _LOSSLESS:
+            raise ConfigError(
+                f"`{codec.name}` cannot code without loss", hint="use `ffv1` in `.mkv`"
+            )
+        settings.pop("crf", None)
+        _add(settings, _LOSSLESS[codec.name])
+    if codec.name == "libx264":
+        _add(settings, reproducible_settings())
+    if codec.name == "libx265":
+        _add(settings, {"x265-params": "log-level=none"})  # else it prints 45 lines on stderr
+    if layout.kind == "yuv" and layout.shift_x:
+        settings["chroma_sample_location"] = layout.siting
+    if container == "avi":
+        settings["bf"] = "0"  # AVI cannot say that pictures are shown in another order
+    _add(settings, hdr_settings(codec.name, layout, info))
+    _add(settings, dict(config.options))
+    return settings
+
+
+def is_hdr(info: VideoInfo) -> bool:
+    return info.color.transfer in (PQ, HLG)
+
+
+def hdr_settings(codec: str, layout: PixelLayout, info: VideoInfo) -> dict[str, str]:
+    """What makes an encoder write HDR metadata; nothing where there is none or no way to."""
+    hdr = info.hdr
+    if codec == "libx265" and is_hdr(info):
+        parts = ["repeat-headers=1"]
+        if info.color.transfer == PQ and layout.depth == 10:
+            parts.append("hdr10-opt=1")
+        if info.color.transfer == PQ and hdr:
+            parts.append("hdr10=1")
+        if hdr and hdr.max_cll is not None:
+            parts.append(f"max-cll={hdr.max_cll},{hdr.max_fall or 0}")
+        if hdr and (display := _mastering_display(hdr, 50_000, 10_000)):
+            parts.append(f"master-display={display}")
+        return {"x265-params": ":".join(parts)}
+    if codec == "libsvtav1" and hdr:
+        parts = []
+        if hdr.max_cll is not None:
+            parts.append(f"content-light={hdr.max_cll},{hdr.max_fall or 0}")
+        if display := _mastering_display(hdr, None, None):
+            parts.append(f"mastering-display={display}")
+        return {"svtav1-params": ":".join(parts)} if parts else {}
+    return {}
+
+
+def _mastering_display(
+    hdr: HdrMetadata, color_unit: int | None, light_unit: int | None
+) -> str | None:
+    """The mastering display as encoders take it; units per 1, None: plain decimals."""
+    if hdr.primaries is None or hdr.white is None:
+        return None
+    if hdr.min_luminance is None or hdr.max_luminance is None:
+        return None
+
+    def number(value: Fraction, unit: int | None) -> str:
+        return str(round(value * unit)) if unit else f"{float(value):.6g}"
+
+    def pair(name: str, first: Fraction, second: Fraction, unit: int | None) -> str:
+        return f"{name}({number(first, unit)},{number(second, unit)})"
+
+    red, green, blue = hdr.primaries
+    points = (("G", green), ("B", blue), ("R", red), ("WP", hdr.white))
+    display = "".join(pair(name, x, y, color_unit) for name, (x, y) in points)
+    return display + pair("L", hdr.max_luminance, hdr.min_luminance, light_unit)
+
+
+def _quality(codec: Codec, known: set[str], crf: float) -> dict[str, str]:
+    if codec.name.endswith("_nvenc"):
+        return {"rc": "vbr", "cq": f"{crf:g}", "b": "0"}
+    if "crf" not in known:
+        raise ConfigError(
+            f"`{codec.name}` has no constant quality", hint="leave out `--crf`, or set `-x b=20M`"
+        )
+    return {"crf": f"{crf:g}"}
+
+
+def _add(settings: dict[str, str], more: Mapping[str, str]) -> None:
+    """Add settings; nested ones are joined, the later win."""
+    for name, value in more.items():
+        is_joined = name in NESTED and name in settings
+        settings[name] = f"{settings[name]}:{value}" if is_joined else value
