@@ -23,7 +23,7 @@ from vsr_cli.pixels import (
 if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.hdr import HdrMetadata
-    from vsr_cli.media.reading.inventory import StreamInfo
+    from vsr_cli.media.reading.probe import StreamInfo
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
 PQ, HLG = TRANSFER_NAMES["pq"], TRANSFER_NAMES["hlg"]
@@ -43,7 +43,7 @@ def probe(
     """Show what SOURCE holds, how it is understood, and what TARGET would be."""
     with user_errors(as_json=as_json):
         from vsr_cli.media.containers import container_of
-        from vsr_cli.media.reading.inventory import list_streams
+        from vsr_cli.media.reading.probe import list_streams
         from vsr_cli.media.reading.reader import open_video
         from vsr_cli.media.writing.encoder_plan import plan_encoder
 

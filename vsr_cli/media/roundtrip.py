@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr_cli.errors import InputError
-from vsr_cli.media.writing.x264 import reproducible_settings
+from vsr_cli.media.writing.encoder_options import reproducible_settings
 
 Codec = Literal["h264", "mpeg4"]
 

@@ -1,9 +1,10 @@
-"""What a container and its first picture say about a video."""
+"""What a container and its first picture say about a video, and what lies beside the picture."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Literal
 
 import av
 import numpy as np
@@ -36,6 +37,20 @@ CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chro
 COUNT_TAGS = ("NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng")  # of Matroska
 # Formats without a place for the time of a frame.
 REGULAR_FORMATS = frozenset({"rawvideo", "yuv4mpegpipe"})
+
+StreamKind = Literal["video", "cover", "audio", "subtitle", "attachment", "data", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamInfo:
+    """One stream beside the picture."""
+
+    index: int  # among all streams of the container
+    kind: StreamKind
+    codec: str | None  # None where FFmpeg does not know it
+    language: str | None
+    title: str | None  # of an attached file: its name
+    is_default: bool
 
 
 def find_picture(container: InputContainer, name: str, number: int | None) -> VideoStream:
@@ -159,6 +174,27 @@ def describe(
             for track in container.streams.audio
         ),
     ), timing
+
+
+def list_streams(container: InputContainer, picture: int) -> tuple[StreamInfo, ...]:
+    """What there is beside the stream of index `picture`."""
+    found = []
+    for stream in container.streams:
+        if stream.index == picture:
+            continue
+        is_cover = bool(stream.disposition & Disposition.attached_pic)
+        tags = stream.metadata
+        found.append(
+            StreamInfo(
+                index=stream.index,
+                kind="cover" if is_cover else stream.type,
+                codec=stream.codec_context.name if stream.codec_context else None,
+                language=tags.get("language"),
+                title=tags.get("title") or tags.get("filename"),
+                is_default=bool(stream.disposition & Disposition.default),
+            )
+        )
+    return tuple(found)
 
 
 def read_tags(picture: VideoFrame, config: InputConfig, name: str) -> tuple[ColorTags, str | None]:

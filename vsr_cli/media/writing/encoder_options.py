@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 
 from av.codec import Codec
 
@@ -9,7 +11,6 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.hdr import HLG, PQ, HdrMetadata
-from vsr_cli.media.writing.x264 import reproducible_settings
 from vsr_cli.pixels import PixelLayout
 
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
@@ -64,6 +65,22 @@ def encoder_settings(
     _add(settings, hdr_settings(codec.name, layout, info))
     _add(settings, dict(config.options))
     return settings
+
+
+@lru_cache
+def reproducible_settings() -> Mapping[str, str]:
+    """Settings of `libx264` under which its output depends on its input alone.
+
+    Where a frame is not a multiple of 8 macroblocks wide, its AVX-512 code for macroblock trees
+    reads past the end of rows, and what an earlier owner of that memory left there decides how
+    frames are coded. Its AVX2 code does not, and is hardly slower. Where the system does not say
+    what the processor can do, nothing is set: naming code that is not there would end the process.
+    """
+    try:
+        features = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    return {"x264-params": "asm=avx2"} if " avx512" in features else {}
 
 
 def is_hdr(info: VideoInfo) -> bool:
