@@ -12,7 +12,7 @@ PACKAGE = ROOT / "vsr_cli"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
-BASE = {"config", "errors", "events", "pixels", "stopping"}
+BASE = {"config", "errors", "events", "pixels", "cancellation"}
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "events": {"errors"},
     "errors": set[str](),
     "pixels": {"errors"},
-    "stopping": set[str](),
+    "cancellation": set[str](),
     "media": BASE,
     "ops": BASE,
     "models": BASE | {"ops"},
@@ -48,7 +48,7 @@ MAY_USE = {
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
     "models/files.py": {"platformdirs"},  # where the user's weights lie
-    "cli/scene.py": {"av", "numpy"},  # the demo draws and writes its own clip
+    "cli/demo_clip.py": {"av", "numpy"},  # the demo draws and writes its own clip
     "quality/sheets.py": {"PIL"},  # names over the columns; torchvision brings it
 }
 

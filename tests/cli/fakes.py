@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vsr_cli.cancellation import Stop
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report
-from vsr_cli.stopping import Stop
 
 
 @dataclass

@@ -14,6 +14,7 @@ import pytest
 from torch import Tensor
 
 from tests.conftest import Contents, MakeClip
+from vsr_cli.cancellation import Stop, Stopped
 from vsr_cli.config import ClipConfig, JobConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, InputError, OutputError
 from vsr_cli.events import Event, Notice, Progress
@@ -24,7 +25,6 @@ from vsr_cli.pipeline import convert
 from vsr_cli.pipeline import upscale as program
 from vsr_cli.pipeline.job import JobBusyError, job_folder, open_job
 from vsr_cli.pipeline.upscale import Upscaler, upscale_video
-from vsr_cli.stopping import Stop, Stopped
 
 SIZE = (34, 46)
 NUM_FRAMES = 19

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsr_cli.cancellation import Stop, Stopped
 from vsr_cli.cli.console import (
     both,
     duration,
@@ -17,14 +18,13 @@ from vsr_cli.cli.console import (
     show_debug_log,
     user_errors,
 )
+from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
-from vsr_cli.cli.settings import MakeConfig, with_job_options
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
 from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Notice, Report
-from vsr_cli.stopping import Stop, Stopped
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.upscale import Upscaler

@@ -19,10 +19,10 @@ from typing import Self, TextIO
 import typer
 
 from vsr_cli import __version__
+from vsr_cli.cancellation import Stop, Stopped
 from vsr_cli.cli.signals import INTERRUPTED, Signals
 from vsr_cli.errors import ConfigError, VsrError
 from vsr_cli.events import Done, Event, Notice, Plan, Progress, Report
-from vsr_cli.stopping import Stop, Stopped
 
 JSON_VERSION = 1
 SECONDS_BETWEEN_LINES = 10.0  # of progress, where no bar can be drawn

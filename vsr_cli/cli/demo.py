@@ -29,7 +29,7 @@ def demo(
     with user_errors(verbose=verbose):
         if verbose:
             show_debug_log()
-        from vsr_cli.cli.scene import render_scene, write_comparison, write_small_clip
+        from vsr_cli.cli.demo_clip import render_scene, write_comparison, write_small_clip
 
         started = time.monotonic()
         config = UpscaleConfig(

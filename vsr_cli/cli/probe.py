@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_cli.cli.console import say_json, user_errors
+from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.options import ResultAsJson
-from vsr_cli.cli.settings import MakeConfig, with_job_options
 from vsr_cli.config import InputConfig
 from vsr_cli.pixels import (
     MATRIX_NAMES,

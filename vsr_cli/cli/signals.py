@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
-from vsr_cli.stopping import Stop, Stopped
+from vsr_cli.cancellation import Stop, Stopped
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 INTERRUPTED = 128 + signal.SIGINT

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vsr_cli.cancellation import Stop
 from vsr_cli.cli.console import (
     both,
     json_lines,
@@ -17,12 +18,11 @@ from vsr_cli.cli.console import (
     user_errors,
     write_json_to,
 )
+from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
-from vsr_cli.cli.settings import MakeConfig, with_job_options
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Notice
-from vsr_cli.stopping import Stop
 
 SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
 STDOUT = Path("-")

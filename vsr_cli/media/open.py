@@ -12,9 +12,9 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from vsr_cli.cancellation import is_left
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
-from vsr_cli.stopping import is_left
 
 STDIN = Path("-")
 EVERYTHING = InputConfig()  # the whole source, as it says it is

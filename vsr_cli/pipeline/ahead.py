@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vsr_cli.stopping import leave_when
+from vsr_cli.cancellation import leave_when
 
 T = TypeVar("T")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vsr_cli.cancellation import Stop, Stopped
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -41,7 +42,6 @@ from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
 from vsr_cli.pipeline.secured import SecuredOutput
 from vsr_cli.pipeline.stages import Carried
 from vsr_cli.pipeline.state import load_carried
-from vsr_cli.stopping import Stop, Stopped
 
 SHORTEST_CLIP = 2  # frames
 
