@@ -52,6 +52,9 @@ EXCEPTIONS = {
     "quality/sheets.py": {"PIL"},  # names over the columns; torchvision brings it
 }
 
+# Parts of one layer that know nothing of each other.
+APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
+
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
 LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
 
@@ -91,6 +94,34 @@ def test_imports_follow_the_layers(path: Path) -> None:
 
     assert {name for name in inside if not may_import(layer, name)} == set()
     assert outside - MAY_USE.get(layer, set()) - EXCEPTIONS.get(path.as_posix(), set()) == set()
+
+
+@pytest.mark.parametrize(("part", "other"), APART)
+def test_parts_that_are_apart_never_reach_each_other(part: str, other: str) -> None:
+    own = {path for path in FILES if path.is_relative_to(part)}
+    assert {path.as_posix() for path in reached_from(own) if path.is_relative_to(other)} == set()
+
+
+def reached_from(files: set[Path]) -> set[Path]:
+    """The files of vsr_cli that these import, and those that they import, and so on."""
+    reached = set[Path]()
+    waiting = list(files)
+    while waiting:
+        found = imported_files(waiting.pop()) - reached
+        reached |= found
+        waiting += found
+    return reached
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of vsr_cli that a file of it imports anywhere."""
+    names = imported_names(ast.parse((PACKAGE / path).read_text()))
+    found = set[Path]()
+    for name in names:
+        if name.startswith("vsr_cli."):
+            parts = name.split(".")[1:]  # a module, or something in one
+            found |= {Path("/".join(parts) + ".py"), Path("/".join(parts[:-1]) + ".py")}
+    return found.intersection(FILES)
 
 
 def test_the_guard_sees_forbidden_imports() -> None:
