@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from vsr_cli.media.timestamps import Clock, advance_timecode, find_timing
+from vsr_cli.media.timestamps import TimestampFixer, advance_timecode, find_timing
 
 MS = Fraction(1, 1000)
 NTSC = Fraction(30000, 1001)
@@ -23,18 +23,18 @@ def rounded(
 def test_rounded_times_become_exact(rate: Fraction, start: int) -> None:
     times = rounded(rate, range(start, start + 40))
     timing = find_timing(times, MS, rate)
-    clock = Clock(timing)
-    placed = [clock.place(time, 33)[0] * timing.time_base for time in times]
+    fixer = TimestampFixer(timing)
+    placed = [fixer.next(time, 33)[0] * timing.time_base for time in times]
     assert timing.is_vfr is False
     assert placed == [n / rate for n in range(start, start + 40)]
-    assert clock.num_mended == 0
+    assert fixer.num_fixed_timestamps == 0
 
 
 def test_a_gap_in_the_grid_stays_a_gap() -> None:
     numbers = [*range(10), *range(17, 30)]
     times = rounded(NTSC, numbers)
-    clock = Clock(timing := find_timing(times, MS, NTSC))
-    assert [clock.place(t)[0] * timing.time_base for t in times] == [n / NTSC for n in numbers]
+    fixer = TimestampFixer(timing := find_timing(times, MS, NTSC))
+    assert [fixer.next(t)[0] * timing.time_base for t in times] == [n / NTSC for n in numbers]
     assert timing.is_vfr is True
 
 
@@ -42,8 +42,8 @@ def test_a_gap_in_the_grid_stays_a_gap() -> None:
 def test_a_grid_that_starts_anywhere_is_kept_within_a_tick(offset: Fraction) -> None:
     times = rounded(NTSC, range(48), offset)
     timing = find_timing(times, MS, NTSC)
-    clock = Clock(timing)
-    placed = [clock.place(time)[0] * timing.time_base for time in times]
+    fixer = TimestampFixer(timing)
+    placed = [fixer.next(time)[0] * timing.time_base for time in times]
     steps = {later - earlier for earlier, later in pairwise(placed)}
     assert steps == {1 / NTSC}
     assert max(abs(new - old * MS) for new, old in zip(placed, times, strict=True)) <= MS
@@ -53,22 +53,22 @@ def test_a_rate_that_is_twice_too_high_is_seen_through() -> None:
     times = rounded(Fraction(30), range(30))
     timing = find_timing(times, MS, Fraction(60))
     assert (timing.rate, timing.is_vfr) == (Fraction(30), False)
-    clock = Clock(timing)
-    assert [clock.place(time, 1) for time in times] == [(100 * n, 100) for n in range(30)]
+    fixer = TimestampFixer(timing)
+    assert [fixer.next(time, 1) for time in times] == [(100 * n, 100) for n in range(30)]
 
 
 def test_irregular_times_are_left_alone() -> None:
     times = [0, 33, 50, 117, 133, 260, 300]
     timing = find_timing(times, MS, Fraction(30))
-    clock = Clock(timing)
+    fixer = TimestampFixer(timing)
     assert timing.is_vfr is True
-    assert [clock.place(time, 17) for time in times] == [(time, 17) for time in times]
+    assert [fixer.next(time, 17) for time in times] == [(time, 17) for time in times]
 
 
 def test_times_that_turn_irregular_are_left_alone_from_there_on() -> None:
     times = [*rounded(NTSC, range(30)), 1010, 1025, 1101, 1134]
-    clock = Clock(timing := find_timing(times[:30], MS, NTSC))
-    placed = [clock.place(time)[0] * timing.time_base for time in times]
+    fixer = TimestampFixer(timing := find_timing(times[:30], MS, NTSC))
+    placed = [fixer.next(time)[0] * timing.time_base for time in times]
     assert placed[:30] == [n / NTSC for n in range(30)]
     assert placed[31:] == [time * MS for time in times[31:]]
     assert max(abs(new - old * MS) for new, old in zip(placed, times, strict=True)) <= MS
@@ -88,9 +88,9 @@ def test_too_few_times_tell_nothing() -> None:
 
 
 def test_missing_times_and_steps_back_are_mended_and_counted() -> None:
-    clock = Clock(find_timing([], Fraction(1, 1000), Fraction(25)))
-    assert [clock.place(t)[0] for t in (None, 40, 40, 30, None, 200)] == [0, 40, 41, 42, 82, 200]
-    assert clock.num_mended == 4
+    fixer = TimestampFixer(find_timing([], Fraction(1, 1000), Fraction(25)))
+    assert [fixer.next(t)[0] for t in (None, 40, 40, 30, None, 200)] == [0, 40, 41, 42, 82, 200]
+    assert fixer.num_fixed_timestamps == 4
 
 
 @pytest.mark.parametrize(

@@ -77,18 +77,18 @@ def is_on_grid(time: Fraction, anchor: Fraction, rate: Fraction, tick: Fraction)
     return abs(time - on_grid(time, anchor, rate)) <= tick
 
 
-class Clock:
-    """Gives every picture its time, each later than the one before."""
+class TimestampFixer:
+    """Gives every picture a time, each later than the one before."""
 
     def __init__(self, timing: Timing) -> None:
-        self.num_mended = 0  # times that were missing, or not later than the one before
+        self.num_fixed_timestamps = 0  # times that were missing, or not later than the one before
         self._timing = timing
         self._anchor = timing.anchor
         self._last: int | None = None
         self._scale = int(timing.tick / timing.time_base)
         self._step = max(1, round(1 / (timing.rate * timing.time_base)))
 
-    def place(self, ticks: int | None, duration: int = 0) -> tuple[int, int]:
+    def next(self, ticks: int | None, duration: int = 0) -> tuple[int, int]:
         """The time and the duration of the next picture.
 
         Args:
@@ -100,7 +100,7 @@ class Clock:
         """
         pts = None if ticks is None else self._to_grid(ticks)
         if pts is None or (self._last is not None and pts <= self._last):
-            self.num_mended += 1
+            self.num_fixed_timestamps += 1
             step = self._step if pts is None else 1
             pts = 0 if self._last is None else self._last + step
         self._last = pts

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vsr_cli.config import Deinterlace, InputConfig
 from vsr_cli.events import Event, Notice, ignore
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.reading.deinterlace import Timed, deinterlace
+from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.reader import open_video, probe
 
 MakeClip = Callable[..., Path]
@@ -45,9 +45,9 @@ def error(picture: VideoFrame, time: float) -> float:
     return float(np.abs(difference)[4:-4].mean())
 
 
-def run(mode: Deinterlace, num_frames: int = 7) -> tuple[list[Timed], list[str]]:
+def run(mode: Deinterlace, num_frames: int = 7) -> tuple[list[TimedFrame], list[str]]:
     events: list[Event] = []
-    pictures = (Timed(woven(n), 10 * n, 10) for n in range(num_frames))
+    pictures = (TimedFrame(woven(n), 10 * n, 10) for n in range(num_frames))
     made = list(deinterlace(pictures, mode, events.append))
     return made, [event.code for event in events if isinstance(event, Notice)]
 

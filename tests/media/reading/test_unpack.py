@@ -13,9 +13,9 @@ from av.video.frame import VideoFrame
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import ignore
-from vsr_cli.media.reading.deinterlace import Timed
+from vsr_cli.media.reading.deinterlace import TimedFrame
 from vsr_cli.media.reading.reader import probe, read_frames
-from vsr_cli.media.reading.unpack import Unpacker
+from vsr_cli.media.reading.unpack import FrameConverter
 from vsr_cli.pixels import Matrix, Range
 
 MakeClip = Callable[..., Path]
@@ -40,8 +40,8 @@ def test_pictures_that_lie_backwards_in_memory_are_read_upright(
     with av.open(str(path)) as container:
         picture = flipped(next(container.decode(video=0)))
     assert picture.planes[0].line_size < 0
-    unpack = Unpacker(probe(path), InputConfig(), "it")
-    frame = unpack(Timed(picture, 0, 1), probe(path).time_base)
+    unpack = FrameConverter(probe(path), InputConfig(), "it")
+    frame = unpack(TimedFrame(picture, 0, 1), probe(path).time_base)
     [upright] = read_frames(path, report=ignore)
     for plane, other in zip(frame.planes, upright.planes, strict=True):
         np.testing.assert_array_equal(plane, other[::-1])

@@ -14,7 +14,7 @@ from vsr_cli.events import Notice, Report
 from vsr_cli.media.frame import plain_format
 
 
-class Timed(NamedTuple):
+class TimedFrame(NamedTuple):
     """A decoded picture at its place in time, in ticks of one and the same clock."""
 
     picture: VideoFrame
@@ -22,14 +22,16 @@ class Timed(NamedTuple):
     duration: int  # 0 if unknown
 
 
-def deinterlace(pictures: Iterator[Timed], mode: Deinterlace, report: Report) -> Iterator[Timed]:
+def deinterlace(
+    pictures: Iterator[TimedFrame], mode: Deinterlace, report: Report
+) -> Iterator[TimedFrame]:
     """Fill in the lines that each field lacks, by motion (FFmpeg's `bwdif`).
 
     Args:
         pictures: of one size, in order of presentation.
         mode: `auto` treats pictures that say they are interlaced, from the first of them on;
             `frame` treats all; `field` treats all and makes a frame of each field; `off` none.
-        report: hears `W_DEINTERLACED`.
+        report: receives `W_DEINTERLACED`.
 
     Yields:
         As many pictures as come in, at the same times; twice as many with `field`, the second of
@@ -40,11 +42,11 @@ def deinterlace(pictures: Iterator[Timed], mode: Deinterlace, report: Report) ->
         return
     bwdif = _Bwdif(mode) if mode != "auto" else None
     if bwdif:
-        _say(report, "as asked for", mode)
+        _report_deinterlacing(report, "as asked for", mode)
     for timed in pictures:
         if bwdif is None and timed.picture.interlaced_frame:
             bwdif = _Bwdif(mode)
-            _say(report, "the source is interlaced", mode)
+            _report_deinterlacing(report, "the source is interlaced", mode)
         if bwdif is None:
             yield timed
         else:
@@ -53,7 +55,7 @@ def deinterlace(pictures: Iterator[Timed], mode: Deinterlace, report: Report) ->
         yield from bwdif.push(None)
 
 
-def _say(report: Report, why: str, mode: Deinterlace) -> None:
+def _report_deinterlacing(report: Report, why: str, mode: Deinterlace) -> None:
     made = "each field becomes a frame" if mode == "field" else "each two fields become a frame"
     text = f"deinterlaced, because {why}" if mode == "auto" else f"deinterlaced {why}"
     report(Notice(code="W_DEINTERLACED", text=f"{text}: {made}"))
@@ -71,7 +73,7 @@ class _Bwdif:
         self._graph: Graph | None = None
         self._waiting: deque[tuple[int, int]] = deque()  # times and durations
 
-    def push(self, timed: Timed | None) -> Iterator[Timed]:
+    def push(self, timed: TimedFrame | None) -> Iterator[TimedFrame]:
         """Put in a picture, or None for the end; take out what is ready."""
         if timed is not None:
             self._graph = self._graph or self._build(timed.picture)
@@ -88,12 +90,12 @@ class _Bwdif:
                 yield from self._place(made)
                 made = []
 
-    def _place(self, made: list[VideoFrame]) -> Iterator[Timed]:
+    def _place(self, made: list[VideoFrame]) -> Iterator[TimedFrame]:
         pts, duration = self._waiting.popleft()
         step = self._waiting[0][0] - pts if self._waiting else duration
         length = duration // self._fields
         for index, picture in enumerate(made):
-            yield Timed(picture, pts + index * step // self._fields, length)
+            yield TimedFrame(picture, pts + index * step // self._fields, length)
 
     def _build(self, picture: VideoFrame) -> Graph:
         graph = Graph()

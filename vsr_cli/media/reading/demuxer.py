@@ -19,12 +19,12 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Report
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.open import reason
-from vsr_cli.media.reading.concealment import Mender
+from vsr_cli.media.reading.concealment import ErrorConcealer
 from vsr_cli.media.reading.probe import describe, ticks_of
-from vsr_cli.media.reading.statistics import Tally
+from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
 
-MAX_HELD = 1 << 30  # bytes put aside before a source is called badly interleaved
+MAX_BUFFERED = 1 << 30  # bytes put aside before a source is called badly interleaved
 HEAD_PACKETS = 48  # looked at to tell how frames follow each other
 HEAD_BYTES = 1 << 24
 UNTIMED = frozenset({"avi"})  # formats that know when to decode, and not when to show
@@ -45,7 +45,7 @@ class Demuxer:
         container: InputContainer,
         stream: VideoStream,
         *,
-        keeps_rest: bool,
+        buffers_side_streams: bool,
         on_error: OnDecodeError,
     ) -> None:
         """Take a container, which stays the caller's to close.
@@ -53,11 +53,12 @@ class Demuxer:
         Args:
             container: nothing read from it yet.
             stream: the picture.
-            keeps_rest: whether to put aside packets of other streams, all until `keep` is called.
+            buffers_side_streams: whether packets of other streams are put aside, of all of them
+                until `keep` is called.
             on_error: what is shown in the place of a picture that does not decode.
         """
         self._on_error: OnDecodeError = on_error
-        self.tally = Tally(ticks_of(stream))
+        self.statistics = ReadStatistics(ticks_of(stream))
         self._head: list[int] = []  # times of the first packets of the picture
         self._container, self._stream = container, stream
         self._decoded_until: int | None = None  # time of decoding of the last in `_head`
@@ -65,10 +66,10 @@ class Demuxer:
         self._untimed_pts = -1
         self._packets = container.demux()
         self._pictures: deque[Packet[Stream]] = deque()
-        self._rest: deque[Packet[Stream]] = deque()
+        self._side_packets: deque[Packet[Stream]] = deque()
         others = {other.index for other in container.streams} - {stream.index}
-        self._kept = frozenset(others if keeps_rest else ())
-        self._held = 0  # bytes in `_pictures` and `_rest`
+        self._kept = frozenset(others if buffers_side_streams else ())
+        self._buffered_bytes = 0  # bytes in `_pictures` and `_side_packets`
         self._latest: dict[int, Fraction] = {}  # seconds, of the last packet of each stream
         self._is_picture_done = False
         self._stop: Fraction | None = None
@@ -79,16 +80,24 @@ class Demuxer:
         """Put aside the packets of these streams, by their index; drop those of all others."""
         with self._lock:
             self._kept = frozenset(streams) - {self._stream.index}
-            dropped = [packet for packet in self._rest if packet.stream_index not in self._kept]
-            self._held -= sum(packet.size for packet in dropped)
-            self._rest = deque(p for p in self._rest if p.stream_index in self._kept)
+            dropped = [
+                packet for packet in self._side_packets if packet.stream_index not in self._kept
+            ]
+            self._buffered_bytes -= sum(packet.size for packet in dropped)
+            self._side_packets = deque(
+                p for p in self._side_packets if p.stream_index in self._kept
+            )
 
     def describe(
         self, first: VideoFrame, config: InputConfig, name: str
     ) -> tuple[VideoInfo, Timing]:
         """What is known of the source by its first picture; see `describe`."""
         with self._lock:
-            while len(self._head) < HEAD_PACKETS and self._held < HEAD_BYTES and self._pump():
+            while (
+                len(self._head) < HEAD_PACKETS
+                and self._buffered_bytes < HEAD_BYTES
+                and self._read_packet()
+            ):
                 pass
         # Frames that refer to later ones come after them: what is shown later may have gaps yet.
         last = None if self._ended else self._decoded_until
@@ -105,9 +114,9 @@ class Demuxer:
                 self._container.seek(self._container.start_time or 0)
             self._packets = self._container.demux()
             self._pictures.clear()
-            self._rest.clear()
+            self._side_packets.clear()
             self._latest.clear()
-            self._held, self._ended = 0, False
+            self._buffered_bytes, self._ended = 0, False
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Decode the picture; in the place of one that is lost there is what was asked for.
@@ -115,42 +124,42 @@ class Demuxer:
         Raises:
             InputError: one is lost, and that is where to stop.
         """
-        mender = Mender(self._on_error, self.tally)
+        concealer = ErrorConcealer(self._on_error, self.statistics)
         while True:
             with self._lock:
-                while not self._pictures and self._pump():
+                while not self._pictures and self._read_packet():
                     pass
                 packet = self._pictures.popleft() if self._pictures else None
-                self._held -= packet.size if packet else 0
+                self._buffered_bytes -= packet.size if packet else 0
             is_last = packet is None or packet.size == 0
             if packet is not None and packet.size and not packet.is_discard:
-                mender.announce(self._time(packet))
+                concealer.expect(self._time(packet))
             try:
                 pictures = self._stream.decode(None if is_last else packet)
             except (av.FFmpegError, EOFError) as error:
                 if not is_last:
-                    _log.debug("packet %d: %s", self.tally.num_packets, error)
-                    mender.lose(reason(error))
+                    _log.debug("packet %d: %s", self.statistics.num_packets, error)
+                    concealer.mark_lost(reason(error))
                 pictures = []
             for picture in pictures:
                 if picture.is_corrupt:
-                    mender.lose("a picture has holes")
+                    concealer.mark_lost("a picture has holes")
                 if self._is_untimed:
                     picture.pts = self._next_time(packet)
                     packet = None
-                for shown in chain(mender.fill(picture), [picture]):
-                    self.tally.num_frames += 1
+                for shown in chain(concealer.conceal(picture), [picture]):
+                    self.statistics.num_frames += 1
                     yield shown
             if is_last:
                 break
-        for shown in mender.fill(None):
-            self.tally.num_frames += 1
+        for shown in concealer.conceal(None):
+            self.statistics.num_frames += 1
             yield shown
 
-    def peek_rest(self, index: int) -> bytes | None:
+    def first_side_packet(self, index: int) -> bytes | None:
         """The first packet of another stream, if it has come and is still here."""
         with self._lock:
-            return next((bytes(p) for p in self._rest if p.stream_index == index), None)
+            return next((bytes(p) for p in self._side_packets if p.stream_index == index), None)
 
     def finish(self, stop: Fraction | None) -> None:
         """Say that no more pictures are wanted, and of the rest what is due before `stop`.
@@ -185,9 +194,9 @@ class Demuxer:
 
     def report_truncation(self, report: Report) -> None:
         """Say, at the end of the source, whether it came too early."""
-        self.tally.report_truncation(self._container, self._stream, report)
+        self.statistics.report_truncation(self._container, self._stream, report)
 
-    def rest(self) -> "Iterator[Packet[Stream] | None]":
+    def side_packets(self) -> "Iterator[Packet[Stream] | None]":
         """Packets of the streams that are kept, each once, as they come in the container.
 
         Yields:
@@ -196,12 +205,12 @@ class Demuxer:
         while True:
             with self._lock:
                 if self._is_picture_done:
-                    while not self._rest and not self._has_all() and self._pump():
+                    while not self._side_packets and not self._has_all() and self._read_packet():
                         self._pictures.clear()
-                    if not self._rest:
+                    if not self._side_packets:
                         return
-                packet = self._rest.popleft() if self._rest else None
-                self._held -= packet.size if packet else 0
+                packet = self._side_packets.popleft() if self._side_packets else None
+                self._buffered_bytes -= packet.size if packet else 0
             yield packet
 
     def _has_all(self) -> bool:
@@ -212,7 +221,7 @@ class Demuxer:
         is_long_past = max(self._latest.values()) > self._stop + INTERLEAVING
         return is_long_past or min(kept, default=self._stop) >= self._stop
 
-    def _pump(self) -> bool:
+    def _read_packet(self) -> bool:
         """Read one packet and put it where it belongs; False at the end."""
         if self._ended:
             return False
@@ -220,13 +229,13 @@ class Demuxer:
             packet = next(self._packets, None)
         except av.FFmpegError as error:
             _log.debug("reading stopped: %s", error)
-            self.tally.is_broken = True
+            self.statistics.is_broken = True
             packet = None
         if packet is None:
             self._ended = True
             return False
         is_picture = packet.stream_index == self._stream.index
-        self.tally.see(packet, is_picture=is_picture)
+        self.statistics.count(packet, is_picture=is_picture)
         if packet.size and packet.dts is not None:
             self._latest[packet.stream_index] = packet.dts * packet.time_base
         if is_picture:
@@ -236,14 +245,14 @@ class Demuxer:
                 self._head.append(time)
                 self._decoded_until = packet.dts
         elif packet.size and packet.stream_index in self._kept:
-            self._rest.append(packet)
+            self._side_packets.append(packet)
         else:
             return True
-        self._held += packet.size
-        if self._held > MAX_HELD:
+        self._buffered_bytes += packet.size
+        if self._buffered_bytes > MAX_BUFFERED:
             raise InputError(
                 "picture and sound of the source lie too far apart to be read from a pipe",
-                why=f"more than {MAX_HELD >> 20} MiB would have to be held",
+                why=f"more than {MAX_BUFFERED >> 20} MiB would have to be held",
                 hint="give it as a file",
             )
         return True

@@ -15,7 +15,7 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Report
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.reading.probe import describe
-from vsr_cli.media.reading.statistics import Tally
+from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
 
 SUFFIXES = frozenset(
@@ -105,7 +105,7 @@ class ImageReader:
             config: gives the rate.
         """
         self._rate = config.raw_rate or RATE
-        self.tally = Tally(1 / self._rate)
+        self.statistics = ReadStatistics(1 / self._rate)
         self._images, self._container = images, container
         self._first = 0
 
@@ -135,13 +135,13 @@ class ImageReader:
     def pictures(self) -> Iterator[VideoFrame]:
         """Decode every image; what does not decode is counted and left out."""
         for index, path in enumerate(self._images[self._first :], self._first):
-            self.tally.num_packets += 1
+            self.statistics.num_packets += 1
             picture = self._decode(path)
             if picture is None:
-                self.tally.num_damaged += 1
+                self.statistics.num_damaged += 1
                 continue
-            self.tally.num_frames += 1
-            self.tally.num_damaged += picture.is_corrupt
+            self.statistics.num_frames += 1
+            self.statistics.num_damaged += picture.is_corrupt
             picture.pts, picture.duration, picture.time_base = index, 1, 1 / self._rate
             yield picture
 

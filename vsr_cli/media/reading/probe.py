@@ -25,7 +25,7 @@ from vsr_cli.media.frame import (
     resolve_color,
 )
 from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
-from vsr_cli.media.timestamps import Clock, Timing, find_timing
+from vsr_cli.media.timestamps import TimestampFixer, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
@@ -53,7 +53,7 @@ class StreamInfo:
     is_default: bool
 
 
-def find_picture(container: InputContainer, name: str, number: int | None) -> VideoStream:
+def select_video_stream(container: InputContainer, name: str, number: int | None) -> VideoStream:
     """The stream that is upscaled.
 
     Args:
@@ -91,11 +91,11 @@ def find_picture(container: InputContainer, name: str, number: int | None) -> Vi
             why="its codec is not known here",
             hint="convert it to H.264 or FFV1 first",
         )
-    _require_sane(stream.codec_context.height, stream.codec_context.width, name)
+    _check_dimensions(stream.codec_context.height, stream.codec_context.width, name)
     return stream
 
 
-def _require_sane(height: int, width: int, name: str) -> None:
+def _check_dimensions(height: int, width: int, name: str) -> None:
     """Refuse a size that no video has, before memory is taken for one frame of it."""
     if max(height, width) > LARGEST_SIDE:
         raise InputError(
@@ -144,15 +144,17 @@ def describe(
         height=first.height,
         rate=timing.rate,
         time_base=timing.time_base,
-        num_frames=_count(container, stream, name),
+        num_frames=_count_frames(container, stream, name),
         duration=duration,
-        origin=_clock_origin(container, Clock(timing).place(first.pts)[0] * timing.time_base),
+        origin=_clock_origin(
+            container, TimestampFixer(timing).next(first.pts)[0] * timing.time_base
+        ),
         start=None,
         stop=None,
         is_vfr=timing.is_vfr,
         timecode=_timecode(container, stream),
         pix_fmt=first.format.name,
-        layout=unpacked(first.format.name, codec, config)[1],
+        layout=planar_format(first.format.name, codec, config)[1],
         tags=tags,
         color=color,
         color_reason="; ".join(filter(None, (asked, reason))) or None,
@@ -235,7 +237,7 @@ def read_tags(picture: VideoFrame, config: InputConfig, name: str) -> tuple[Colo
     return believed, f"colour {' and '.join(named)} as asked for" if named else None
 
 
-def unpacked(pix_fmt: str, codec: str, config: InputConfig) -> tuple[str, PixelLayout]:
+def planar_format(pix_fmt: str, codec: str, config: InputConfig) -> tuple[str, PixelLayout]:
     """The planar format to unpack to, and the layout of what is taken of it."""
     keep_alpha = config.alpha == "auto"
     target = plain_format(pix_fmt, keep_alpha=keep_alpha)
@@ -251,7 +253,7 @@ def ticks_of(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, av.time_base)
 
 
-def _count(container: InputContainer, stream: VideoStream, name: str) -> int | None:
+def _count_frames(container: InputContainer, stream: VideoStream, name: str) -> int | None:
     """Frames, where the container counts them; those before an edit list are not shown."""
     if stream.frames and "mov" in container.format.name and len(stream.index_entries):
         return sum(not entry.is_discard for entry in stream.index_entries)

@@ -17,18 +17,18 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_source
-from vsr_cli.media.reading.deinterlace import Timed, deinterlace
+from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.demuxer import Demuxer
 from vsr_cli.media.reading.image_sequence import RATE, ImageReader, find_images
-from vsr_cli.media.reading.probe import find_picture
-from vsr_cli.media.reading.trim import find_cut, nth_time, tell_cut
-from vsr_cli.media.reading.unpack import Unpacker
+from vsr_cli.media.reading.probe import select_video_stream
+from vsr_cli.media.reading.trim import nth_time, resolve_trim, trimmed_info
+from vsr_cli.media.reading.unpack import FrameConverter
 from vsr_cli.media.side_streams import OtherStreams, read_again
-from vsr_cli.media.timestamps import Clock
+from vsr_cli.media.timestamps import TimestampFixer
 
-# Seconds before a cut to look for a key frame; decoding from the start of the file comes last.
-LANDINGS = (Fraction(0), Fraction(10), Fraction(60))
-NEAR = Fraction(2)  # seconds that are sooner decoded than sought
+# Seconds before the start to look for a key frame; decoding from the start of the file comes last.
+SEEK_MARGINS = (Fraction(0), Fraction(10), Fraction(60))
+MIN_SEEK = Fraction(2)  # seconds that are sooner decoded than sought
 
 
 @contextmanager
@@ -99,14 +99,14 @@ class VideoSource:
         self._source, self._images, self._config = source, images, config
         self._is_once = is_pipe(source)  # whether it cannot be opened a second time
         self._name = "standard input" if source == STDIN else f"`{source}`"
-        stream = find_picture(container, self._name, config.video_stream)
+        stream = select_video_stream(container, self._name, config.video_stream)
         self._reader: Demuxer | ImageReader = (
             ImageReader(images, container, config)
             if images
             else Demuxer(
                 container,
                 stream,
-                keeps_rest=self._is_once,
+                buffers_side_streams=self._is_once,
                 on_error=config.on_decode_error,
             )
         )
@@ -124,8 +124,10 @@ class VideoSource:
         if config.deinterlace == "field":
             self._timing = replace(self._timing, time_base=self._timing.time_base / 2)
         has_times = first.pts is not None
-        self._cut = find_cut(config, self._clock_start(), None if has_times else self._timing.rate)
-        self._is_cut_off = False  # whether the end that was asked for has come
+        self._trim = resolve_trim(
+            config, self._clock_start(), None if has_times else self._timing.rate
+        )
+        self._has_reached_stop = False  # whether the end that was asked for has come
         self._pictures = self._find_start(first, pictures)
         if config.deinterlace == "field":
             num_frames = self.info.num_frames
@@ -144,7 +146,7 @@ class VideoSource:
         missing is said after the last frame.
 
         Args:
-            report: hears `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMES_MENDED`,
+            report: receives `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMESTAMPS_FIXED`,
                 `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
             skip: how many at the front are decoded and counted, but not given.
 
@@ -160,14 +162,14 @@ class VideoSource:
                 f"images tell no rate: {RATE} frames per second, unless `--raw-rate` says another"
             )
             report(Notice(code="W_IMAGE_RATE", text=text))
-        unpack = Unpacker(self.info, self._config, self._name)
+        unpack = FrameConverter(self.info, self._config, self._name)
         pictures = deinterlace(self._timed(), self._config.deinterlace, report)
         for timed in islice(pictures, skip, None):
             yield unpack(timed, self.info.time_base)
         self._reader.finish(self.info.stop)
-        tally = self._reader.tally
-        tally.report_damage(report)
-        if not self._is_cut_off:
+        statistics = self._reader.statistics
+        statistics.report_damage(report)
+        if not self._has_reached_stop:
             self._reader.report_truncation(report)
 
     @property
@@ -181,13 +183,15 @@ class VideoSource:
 
         def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
             reader.keep({stream.index for stream in streams})
-            return reader.rest()
+            return reader.side_packets()
 
-        return OtherStreams(self.container, packets, lambda stream: reader.peek_rest(stream.index))
+        return OtherStreams(
+            self.container, packets, lambda stream: reader.first_side_packet(stream.index)
+        )
 
-    def _timed(self) -> Iterator[Timed]:
+    def _timed(self) -> Iterator[TimedFrame]:
         """Pictures at their places in time, up to the end that was asked for."""
-        clock = Clock(self._timing)
+        fixer = TimestampFixer(self._timing)
         size = (self.info.height, self.info.width)
         for index, picture in enumerate(self._pictures):
             if (picture.height, picture.width) != size:
@@ -198,11 +202,11 @@ class VideoSource:
                     hint="cut the source there and upscale the parts",
                 )
             if self._is_over(picture, index):
-                self._is_cut_off = True
+                self._has_reached_stop = True
                 return
-            pts, duration = clock.place(picture.pts, picture.duration or 0)
-            self._reader.tally.num_mended = clock.num_mended
-            yield Timed(picture, pts, duration)
+            pts, duration = fixer.next(picture.pts, picture.duration or 0)
+            self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
+            yield TimedFrame(picture, pts, duration)
 
     def _clock_start(self) -> Fraction:
         """Where times that a user gives are counted from, in seconds."""
@@ -216,10 +220,10 @@ class VideoSource:
         return max(Fraction(0), min(starts, default=Fraction(0)))
 
     def _is_over(self, picture: VideoFrame, index: int) -> bool:
-        if self._cut.num_frames is not None:
-            return index >= self._cut.num_frames
+        if self._trim.num_frames is not None:
+            return index >= self._trim.num_frames
         time = self._time(picture)
-        return self._cut.stop is not None and time is not None and time >= self._cut.stop
+        return self._trim.stop is not None and time is not None and time >= self._trim.stop
 
     def _time(self, picture: VideoFrame) -> Fraction | None:
         return None if picture.pts is None else picture.pts * self._timing.tick
@@ -227,12 +231,12 @@ class VideoSource:
     def _find_start(
         self, first: VideoFrame, pictures: Iterator[VideoFrame]
     ) -> Iterator[VideoFrame]:
-        """The pictures from the first that is wanted; `info` is told of the cut."""
-        begin, cut = self._time(first) or Fraction(0), self._cut
+        """The pictures from the first that is wanted; `info` becomes that of the part."""
+        begin, trim = self._time(first) or Fraction(0), self._trim
         found: Iterator[VideoFrame] = chain([first], pictures)
-        if cut.start is not None and begin < cut.start:
-            found = self._land(found, begin, cut.start)
-        kept = next(islice(found, cut.first, None), None)
+        if trim.start is not None and begin < trim.start:
+            found = self._seek_to(found, begin, trim.start)
+        kept = next(islice(found, trim.first, None), None)
         if kept is None or self._is_over(kept, 0):
             duration = self.info.duration
             lasts = "" if duration is None else f" and lasts {float(duration):.3f} s"
@@ -242,21 +246,21 @@ class VideoSource:
                 hint="choose another `--start`, `--to` or `--frames`",
             )
         # What is damaged before the part that is wanted does no harm.
-        self._reader.tally.num_frames = 1
-        self._reader.tally.num_damaged = int(kept.is_corrupt)
-        pts, _ = Clock(self._timing).place(kept.pts)
+        self._reader.statistics.num_frames = 1
+        self._reader.statistics.num_damaged = int(kept.is_corrupt)
+        pts, _ = TimestampFixer(self._timing).next(kept.pts)
         start = pts * self._timing.time_base
-        stop = cut.stop if cut.num_frames is None else self._stop_after(kept)
-        self.info = tell_cut(self.info, cut, begin=begin, start=start, stop=stop)
+        stop = trim.stop if trim.num_frames is None else self._stop_after(kept)
+        self.info = trimmed_info(self.info, trim, begin=begin, start=start, stop=stop)
         return chain([kept], found)
 
-    def _land(
+    def _seek_to(
         self, pictures: Iterator[VideoFrame], begin: Fraction, start: Fraction
     ) -> Iterator[VideoFrame]:
         """The pictures from `start` on, all of them whole."""
-        if self._is_once or start - begin < NEAR:
+        if self._is_once or start - begin < MIN_SEEK:
             return dropwhile(lambda picture: self._is_before(picture, start), pictures)
-        for margin in LANDINGS:
+        for margin in SEEK_MARGINS:
             if start - margin < begin:
                 break
             self._reader.seek(start - margin)
@@ -279,7 +283,7 @@ class VideoSource:
 
     def _stop_after(self, kept: VideoFrame) -> Fraction | None:
         """The time of the first frame after those that are counted, as far as can be known."""
-        count = self._cut.num_frames or 0
+        count = self._trim.num_frames or 0
         if kept.pts is None:
             return None
         if isinstance(self._reader, Demuxer) and not self._is_once:

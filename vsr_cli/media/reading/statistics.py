@@ -16,7 +16,7 @@ LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
 
 
 @dataclass
-class Tally:
+class ReadStatistics:
     """Counts kept while a file is read, and times in seconds."""
 
     time_base: Fraction  # seconds per tick of the picture
@@ -24,12 +24,12 @@ class Tally:
     num_damaged: int = 0  # packets that do not decode, or decode with holes
     num_frames: int = 0
     num_repeated: int = 0  # of those, in the place of frames that are lost
-    num_mended: int = 0  # times that had to be moved
+    num_fixed_timestamps: int = 0  # times that had to be moved
     picture_end: Fraction | None = None  # latest end of a packet of the picture
     end: Fraction | None = None  # latest end of any packet
     is_broken: bool = False  # reading stopped at an error
 
-    def see(self, packet: "Packet[Stream]", *, is_picture: bool) -> None:
+    def count(self, packet: "Packet[Stream]", *, is_picture: bool) -> None:
         """Count a packet; the empty one that ends a stream does not count."""
         if packet.size == 0:
             return
@@ -43,9 +43,9 @@ class Tally:
 
     def report_damage(self, report: Report) -> None:
         """Say, after the last frame, what was mended or damaged."""
-        if self.num_mended:
-            text = f"{self.num_mended} frames had no time of their own and were given one"
-            report(Notice(code="W_TIMES_MENDED", text=text))
+        if self.num_fixed_timestamps:
+            text = f"{self.num_fixed_timestamps} frames had no time of their own and were given one"
+            report(Notice(code="W_TIMESTAMPS_FIXED", text=text))
         if self.num_damaged:
             text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
             if self.num_repeated:

@@ -11,8 +11,8 @@ from vsr_cli.media.timestamps import advance_timecode
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
-    """What is asked for; times in seconds on the source's clock."""
+class Trim:
+    """The part of a source to read; times in seconds on the source's clock."""
 
     start: Fraction | None = None
     stop: Fraction | None = None  # the first time that is left out
@@ -25,7 +25,7 @@ class Cut:
         return None if self.last is None else self.last - self.first
 
 
-def find_cut(config: InputConfig, clock_start: Fraction, untimed_rate: Fraction | None) -> Cut:
+def resolve_trim(config: InputConfig, clock_start: Fraction, untimed_rate: Fraction | None) -> Trim:
     """What is asked for of a source that starts at `clock_start`.
 
     Args:
@@ -38,9 +38,9 @@ def find_cut(config: InputConfig, clock_start: Fraction, untimed_rate: Fraction 
         stop = (start or Fraction(0)) + config.duration
     if untimed_rate is not None and config.frames is None:
         first = 0 if start is None else ceil(start * untimed_rate)
-        return Cut(first=first, last=None if stop is None else ceil(stop * untimed_rate))
+        return Trim(first=first, last=None if stop is None else ceil(stop * untimed_rate))
     first, last = config.frames or (0, None)
-    return Cut(
+    return Trim(
         start=None if start is None else clock_start + start,
         stop=None if stop is None else clock_start + stop,
         first=first,
@@ -48,33 +48,33 @@ def find_cut(config: InputConfig, clock_start: Fraction, untimed_rate: Fraction 
     )
 
 
-def tell_cut(
-    info: VideoInfo, cut: Cut, *, begin: Fraction, start: Fraction, stop: Fraction | None
+def trimmed_info(
+    info: VideoInfo, trim: Trim, *, begin: Fraction, start: Fraction, stop: Fraction | None
 ) -> VideoInfo:
     """What is known of the part of a source that is read.
 
     Args:
         info: of the whole source.
-        cut: what is asked for.
+        trim: what is asked for.
         begin: seconds, of the first frame of the source.
         start: seconds, of the first frame of the part.
         stop: seconds, where the part ends; None: where the source ends.
     """
-    if cut == Cut():
+    if trim == Trim():
         return info
-    is_late = cut.first > 0 or cut.start is not None
-    skipped = cut.first or round((start - begin) * info.rate)
+    is_late = trim.first > 0 or trim.start is not None
+    skipped = trim.first or round((start - begin) * info.rate)
     ends = [end for end in (stop, None if info.duration is None else begin + info.duration) if end]
     left = None if info.num_frames is None else info.num_frames - skipped
-    wanted = cut.num_frames if stop is not None else None  # the source may end before
-    if cut.num_frames is None and stop is not None:
+    wanted = trim.num_frames if stop is not None else None  # the source may end before
+    if trim.num_frames is None and stop is not None:
         wanted = ceil((stop - start) * info.rate)
-    is_counted = cut.start is cut.stop is None or info.is_vfr is False
+    is_counted = trim.start is trim.stop is None or info.is_vfr is False
     known = [count for count in (left, wanted) if count is not None]
     timecode = info.timecode
     if timecode is not None and is_late:
         timecode = advance_timecode(timecode, skipped, info.rate)
-    edge = min(start, cut.start) if cut.start is not None else start
+    edge = min(start, trim.start) if trim.start is not None else start
     return replace(
         info,
         start=edge if is_late else None,

@@ -8,11 +8,11 @@ from av.video.reformatter import VideoReformatter
 
 from vsr_cli.config import InputConfig
 from vsr_cli.media.frame import Frame, VideoInfo, copy_planes, resolve_color
-from vsr_cli.media.reading.deinterlace import Timed
-from vsr_cli.media.reading.probe import read_tags, unpacked
+from vsr_cli.media.reading.deinterlace import TimedFrame
+from vsr_cli.media.reading.probe import planar_format, read_tags
 
 
-class Unpacker:
+class FrameConverter:
     """Turns decoded pictures into frames."""
 
     def __init__(self, info: VideoInfo, config: InputConfig, name: str) -> None:
@@ -27,7 +27,7 @@ class Unpacker:
         self._reformatter = VideoReformatter()  # one for all: each holds megabytes
         self._codec = info.codec
 
-    def __call__(self, timed: Timed, time_base: Fraction) -> Frame:
+    def __call__(self, timed: TimedFrame, time_base: Fraction) -> Frame:
         """The frame at its time, in units of `time_base`.
 
         Raises:
@@ -41,7 +41,7 @@ class Unpacker:
         else:
             color, _ = resolve_color(tags, name, (picture.height, picture.width))
         interlaced = picture.interlaced_frame
-        target, layout = unpacked(name, self._codec, self._config)
+        target, layout = planar_format(name, self._codec, self._config)
         if target != name:
             picture = self._reformatter.reformat(picture, format=target)
         elif any(plane.line_size < 0 for plane in picture.planes):
