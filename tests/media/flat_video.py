@@ -8,7 +8,7 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.events import Event, Notice, ignore
 from vsr_cli.media.frame import Plane
 from vsr_cli.media.reading.reader import probe, read_frames
-from vsr_cli.media.writing.cfr import regular_frames
+from vsr_cli.media.writing.cfr import to_constant_rate
 from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.pixels import PixelLayout
 
@@ -35,7 +35,7 @@ def rewrite(
     info = probe(source)
     size = size or (info.height, info.width)
     with VideoWriter(target, info, size, config, source=source, report=events.append) as writer:
-        frames = regular_frames(
+        frames = to_constant_rate(
             read_frames(source, report=ignore), writer.plan, info, events.append
         )
         for index, frame in enumerate(frames):

@@ -101,7 +101,7 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
     with (
         open_video(source) as video,
         VideoWriter(
-            target, video.info, SIZE, config, source=video.others, report=events.append
+            target, video.info, SIZE, config, source=video.side_streams, report=events.append
         ) as writer,
     ):
         for frame in video.frames(report=ignore):

@@ -17,7 +17,7 @@ from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.open import STDIN, Pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video, probe, read_frames
-from vsr_cli.media.side_streams import OtherStreams
+from vsr_cli.media.side_streams import SideStreams
 
 MakeClip = Callable[..., Path]
 Feed = Callable[[bytes], None]
@@ -184,8 +184,8 @@ def test_a_playlist_in_a_pipe_reaches_no_file(
 
 def taken(video: VideoSource, track: int = 0) -> list[tuple[Fraction, bytes]]:
     """Every packet of the sound, with its time."""
-    assert isinstance(video.others, OtherStreams)
-    packets = video.others.packets([video.container.streams.audio[track]])
+    assert isinstance(video.side_streams, SideStreams)
+    packets = video.side_streams.packets([video.container.streams.audio[track]])
     return [((p.dts or 0) * p.time_base, bytes(p)) for p in packets if p]
 
 
@@ -197,8 +197,8 @@ def test_sound_is_handed_out_in_step_with_the_picture(
     sound: list[bytes] = []
     counts: list[int] = []
     with open_video(STDIN) as video:
-        assert isinstance(video.others, OtherStreams)
-        packets = video.others.packets([video.container.streams.audio[1]])
+        assert isinstance(video.side_streams, SideStreams)
+        packets = video.side_streams.packets([video.container.streams.audio[1]])
         for _ in video.frames(report=ignore):
             while (packet := next(packets)) is not None:
                 sound.append(bytes(packet))

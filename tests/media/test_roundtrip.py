@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tests.conftest import MakeClip
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.png import write_png
-from vsr_cli.media.roundtrip import Codec, code_clip, decode_rgb
+from vsr_cli.media.roundtrip import Codec, decode_rgb, encode_decode
 
 
 def smooth_clip(num_frames: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -23,7 +23,7 @@ def smooth_clip(num_frames: int, height: int, width: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("size", [(48, 64), (33, 47), (9, 5)])
 def test_coding_keeps_the_shape_of_any_clip(codec: Codec, size: tuple[int, int]) -> None:
     frames = smooth_clip(4, *size)
-    assert code_clip(frames, codec, 200_000).shape == frames.shape
+    assert encode_decode(frames, codec, 200_000).shape == frames.shape
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
@@ -31,7 +31,7 @@ def test_many_bits_keep_each_frame_and_few_lose_detail(codec: Codec) -> None:
     frames = smooth_clip(5, 64, 64)
     frames[:, ::2, ::2] += 40  # something fine to lose
     errors = [
-        np.abs(code_clip(frames, codec, bits).astype(float) - frames).mean(axis=(1, 2, 3))
+        np.abs(encode_decode(frames, codec, bits).astype(float) - frames).mean(axis=(1, 2, 3))
         for bits in (20_000_000, 20_000)
     ]
     assert errors[0].max() < 6
@@ -40,21 +40,21 @@ def test_many_bits_keep_each_frame_and_few_lose_detail(codec: Codec) -> None:
 
 def test_the_same_clip_is_coded_the_same_way_twice() -> None:
     frames = smooth_clip(4, 32, 48)
-    first = code_clip(frames, "h264", 50_000)
-    np.testing.assert_array_equal(first, code_clip(frames, "h264", 50_000))
+    first = encode_decode(frames, "h264", 50_000)
+    np.testing.assert_array_equal(first, encode_decode(frames, "h264", 50_000))
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 @pytest.mark.parametrize("side", [20, 30])
 def test_tiny_clips_are_coded_the_same_way_every_time(codec: Codec, side: int) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    found = {code_clip(frames, codec, 31 * side * side).tobytes() for _ in range(25)}
+    found = {encode_decode(frames, codec, 31 * side * side).tobytes() for _ in range(25)}
     assert len(found) == 1
 
 
 def test_frames_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="T, H, W, 3"):
-        code_clip(np.zeros((4, 3, 16, 16), np.uint8), "h264", 50_000)
+        encode_decode(np.zeros((4, 3, 16, 16), np.uint8), "h264", 50_000)
 
 
 def test_every_frame_of_a_video_is_decoded(make_clip: MakeClip, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def is_pipe(source: Path) -> bool:
 
 
 @contextmanager
-def open_source(source: Path, config: InputConfig = EVERYTHING) -> Iterator[InputContainer]:
+def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[InputContainer]:
     """Open a local file or a pipe for reading; nothing on a network is ever reached from it.
 
     Args:
@@ -45,10 +45,10 @@ def open_source(source: Path, config: InputConfig = EVERYTHING) -> Iterator[Inpu
     with ExitStack() as resources:
         if is_pipe(source):
             pipe = resources.enter_context(_open_pipe(source))
-            container = _open_container(source, pipe, config)
+            container = _open_with_av(source, pipe, config)
         else:
             _check_file(source)
-            container = _open_container(source, None, config)
+            container = _open_with_av(source, None, config)
         resources.enter_context(container)
         if container.format.name == "tty":  # FFmpeg would paint plain text
             raise InputError(f"`{source}` cannot be read as a video", why="it is text", hint=_HINT)
@@ -129,7 +129,7 @@ def _check_file(source: Path) -> None:
         ) from error
 
 
-def _open_container(source: Path, pipe: Pipe | None, config: InputConfig) -> InputContainer:
+def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> InputContainer:
     # `file:` because FFmpeg takes a name with a colon for an address.
     place = pipe or f"file:{source}"
     # What comes from elsewhere may not name files of this machine.

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Held:
+class ResourceOwner:
     """Base of classes that take their resources when constructed; `with` lets them go."""
 
     def __init__(self) -> None:

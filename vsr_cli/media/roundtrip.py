@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr_cli.errors import InputError
-from vsr_cli.media.writing.encoder_options import reproducible_settings
+from vsr_cli.media.writing.encoder_options import reproducible_options
 
 Codec = Literal["h264", "mpeg4"]
 
@@ -21,7 +21,7 @@ _LEAST_SIDE = 16  # pixels, one macroblock
 _BUFFER = 0.2  # seconds of bits the first frame may use up
 
 
-def code_clip(
+def encode_decode(
     frames: NDArray[np.uint8], codec: Codec, bit_rate: int, *, rate: Fraction = Fraction(25)
 ) -> NDArray[np.uint8]:
     """Encode frames at a bit rate and decode them again.
@@ -81,7 +81,7 @@ def _options(codec: Codec, bit_rate: int) -> dict[str, str]:
     mpeg4 waits for a buffer to run full; x264 plans ahead, and gives up where the buffer is small.
     """
     if codec == "h264":
-        return {"preset": "veryfast", **reproducible_settings()}
+        return {"preset": "veryfast", **reproducible_options()}
     return {"maxrate": str(bit_rate), "bufsize": str(round(bit_rate * _BUFFER))}
 
 

@@ -18,8 +18,8 @@ from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reading.reader import VideoSource, open_video
-from vsr_cli.media.side_streams import open_others
-from vsr_cli.media.writing.cfr import regular_frames
+from vsr_cli.media.side_streams import open_side_streams
+from vsr_cli.media.writing.cfr import to_constant_rate
 from vsr_cli.media.writing.destination import check_target
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
@@ -107,7 +107,7 @@ class Upscaler:
             info = video.info
         with (
             open_job(target, self.config.job) as job,
-            open_others(source, info, self.config.input) as others,
+            open_side_streams(source, info, self.config.input) as others,
         ):
             check_target(target, source, self.config.output)  # it may have appeared meanwhile
             manifest = self._take_up(job, source)
@@ -153,7 +153,7 @@ class Upscaler:
             check_target(target, source, self.config.output)
             size = self.config.target_size(info.height, info.width)
             with VideoWriter(
-                target, info, size, self.config.output, source=video.others, report=report
+                target, info, size, self.config.output, source=video.side_streams, report=report
             ) as writer:
                 return self._plan(
                     Task(
@@ -173,7 +173,7 @@ class Upscaler:
         info = video.info
         size = self.config.target_size(info.height, info.width)
         with VideoWriter(
-            target, info, size, self.config.output, source=video.others, report=report
+            target, info, size, self.config.output, source=video.side_streams, report=report
         ) as writer:
             task = Task(
                 source=source,
@@ -366,7 +366,7 @@ def _read(video: VideoSource, task: Task, *, skip: int) -> Iterator[Frame]:
     """The frames to enlarge, but for some at the front."""
     if not task.coding.is_regular:
         return video.frames(report=task.report, skip=skip)
-    every = regular_frames(video.frames(report=task.report), task.coding, task.info, task.report)
+    every = to_constant_rate(video.frames(report=task.report), task.coding, task.info, task.report)
     return islice(every, skip, None)
 
 

@@ -16,14 +16,14 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_source
+from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_container
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.demuxer import Demuxer
 from vsr_cli.media.reading.image_sequence import RATE, ImageReader, find_images
 from vsr_cli.media.reading.probe import select_video_stream
 from vsr_cli.media.reading.trim import nth_time, resolve_trim, trimmed_info
 from vsr_cli.media.reading.unpack import FrameConverter
-from vsr_cli.media.side_streams import OtherStreams, read_again
+from vsr_cli.media.side_streams import SideStreams, reopen_side_streams
 from vsr_cli.media.timestamps import TimestampFixer
 
 # Seconds before the start to look for a key frame; decoding from the start of the file comes last.
@@ -45,7 +45,7 @@ def open_video(source: Path, config: InputConfig = EVERYTHING) -> Iterator["Vide
             in the part that is asked for.
     """
     images = find_images(source)
-    with open_source(images[0] if images else source, config) as container:
+    with open_container(images[0] if images else source, config) as container:
         yield VideoSource(container, source, images, config)
 
 
@@ -173,19 +173,19 @@ class VideoSource:
             self._reader.report_truncation(report)
 
     @property
-    def others(self) -> OtherStreams:
+    def side_streams(self) -> SideStreams:
         """Where everything beside the picture can be copied from."""
         reader = self._reader
         if isinstance(reader, ImageReader):
-            return OtherStreams(self.container, lambda streams: iter(()))
+            return SideStreams(self.container, lambda streams: iter(()))
         if not self._is_once:
-            return read_again(self.container, self._source, self.info, self._config)
+            return reopen_side_streams(self.container, self._source, self.info, self._config)
 
         def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
             reader.keep({stream.index for stream in streams})
             return reader.side_packets()
 
-        return OtherStreams(
+        return SideStreams(
             self.container, packets, lambda stream: reader.first_side_packet(stream.index)
         )
 
@@ -287,7 +287,7 @@ class VideoSource:
         if kept.pts is None:
             return None
         if isinstance(self._reader, Demuxer) and not self._is_once:
-            with open_source(self._source, self._config) as container:
+            with open_container(self._source, self._config) as container:
                 time = nth_time(self._reader.times(container), kept.pts, count)
                 return None if time is None else time * self._timing.tick
         return kept.pts * self._timing.tick + count / self._timing.rate

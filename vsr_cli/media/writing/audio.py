@@ -17,7 +17,7 @@ _OPUS_RATE = 48_000  # Hz
 _MP3_CHANNELS = 2
 
 
-class SoundEncoder:
+class AudioEncoder:
     """Packets of one track in, packets of another codec out, at the same times."""
 
     def __init__(self, output: OutputContainer, track: AudioStream, codec: str) -> None:

@@ -10,7 +10,7 @@ from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
 
-def regular_frames(
+def to_constant_rate(
     frames: Iterator[Frame], plan: EncoderPlan, info: VideoInfo, report: Report
 ) -> Iterator[Frame]:
     """Move frames to the nearest places of a grid in time, if the plan demands one.
@@ -22,7 +22,7 @@ def regular_frames(
         frames: in order of presentation, with the times of the source.
         plan: tells the rate.
         info: of the source, whose `origin` is the first place.
-        report: hears `W_CFR` at the end, with how many frames are repeated and left out.
+        report: receives `W_CFR` at the end, with how many frames are repeated and left out.
     """
     if not plan.is_regular:
         yield from frames

@@ -18,13 +18,13 @@ from av.video.stream import VideoStream
 
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.open import open_source
-from vsr_cli.media.resources import Held
+from vsr_cli.media.open import open_container
+from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.media.writing.encoder import (
-    PictureEncoder,
+    VideoEncoder,
     decoding_time,
-    describe_picture,
+    describe_stream,
     reorder_delay,
 )
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
@@ -33,7 +33,7 @@ PART_SUFFIX = ".part"
 _TICK = Fraction(1, 1000)  # what Matroska takes each tick of the source for
 
 
-class ChunkWriter(Held):
+class ChunkWriter(ResourceOwner):
     """Encodes a piece of the picture, and nothing else, into a file of its own.
 
     It grows under its name and `.part`; only `finish` gives it its name. Every frame starts from
@@ -62,7 +62,7 @@ class ChunkWriter(Held):
                     f"file:{self._part}", "w", format="matroska", container_options=options
                 )
                 self._resources.callback(self._close)
-                self._encoder = PictureEncoder(self._output, plan, info)
+                self._encoder = VideoEncoder(self._output, plan, info)
                 self._output.start_encoding()
         except BaseException:
             self._resources.close()
@@ -126,27 +126,29 @@ class JoinedChunks:
         self._times = array("q")  # in order of presentation
         self._delay = 0
         for path in paths:
-            with open_source(path) as container:
-                self._survey(path, [p.pts for p in _packets(container) if p.pts is not None])
+            with open_container(path) as container:
+                self._read_timestamps(
+                    path, [p.pts for p in _packets(container) if p.pts is not None]
+                )
         self.num_frames = len(self._times)
         if not self._times:
             raise InputError("there are no finished chunks", hint="start the job anew")
 
-    def add_picture(self, output: OutputContainer) -> VideoStream:
+    def add_video_stream(self, output: OutputContainer) -> VideoStream:
         """Add a stream to `output` that takes the packets."""
-        with open_source(self._paths[0]) as container:
+        with open_container(self._paths[0]) as container:
             template = container.streams.video[0]
             self._header = template.codec_context.extradata
             stream = output.add_stream_from_template(template, opaque=True)
         stream.time_base = self._plan.time_base
-        describe_picture(stream, self._plan, self._info)
+        describe_stream(stream, self._plan, self._info)
         return stream
 
     def packets(self) -> "Iterator[Packet[VideoStream]]":
         """Every packet in the order of decoding, with its times."""
         place = 0
         for path in self._paths:
-            with open_source(path) as container:
+            with open_container(path) as container:
                 if container.streams.video[0].codec_context.extradata != self._header:
                     raise OutputError(
                         f"`{path.name}` does not go on from the chunks before it",
@@ -159,7 +161,7 @@ class JoinedChunks:
                     place += 1
                     yield packet
 
-    def _survey(self, path: Path, times: list[int]) -> None:
+    def _read_timestamps(self, path: Path, times: list[int]) -> None:
         """Take in the times of one chunk, in the order of decoding."""
         if not times:
             raise InputError(f"`{path}` holds no picture", hint="start the job anew")

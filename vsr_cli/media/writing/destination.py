@@ -34,7 +34,7 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         elif container.name == IMAGES:
             _check_images(target, source, overwrite=config.overwrite)
         else:
-            _check_place(target, source, config)
+            _check_path(target, source, config)
     except OSError as error:  # a name too long, a folder that may not be entered
         raise OutputError(
             f"`{target}` cannot be written", why=error.strerror, hint="choose another name"
@@ -43,7 +43,7 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         find_encoder(config.video_codec)
 
 
-def _check_place(target: Path, source: Path, config: OutputConfig) -> None:
+def _check_path(target: Path, source: Path, config: OutputConfig) -> None:
     """The part of `check_target` that asks the file system."""
     if target.is_dir():
         raise OutputError(f"`{target}` is a folder", hint="name a file in it")
@@ -134,12 +134,12 @@ def _check_images(target: Path, source: Path, *, overwrite: bool) -> None:
             )
 
 
-class Place(Protocol):
-    """Where a container is written, and what becomes of it."""
+class Destination(Protocol):
+    """Where a container is written: a file, or standard output."""
 
     @property
-    def readable(self) -> Path | None:
-        """What can be read back when it is written; None: nothing can."""
+    def path_to_verify(self) -> Path | None:
+        """The file to read back once it is written; None where it cannot be read."""
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
         """Begin to write.
@@ -149,26 +149,26 @@ class Place(Protocol):
             options: of the muxer.
         """
 
-    def start(self) -> None:
-        """Let bytes out, from the first picture on; before there is only a header."""
+    def release_header(self) -> None:
+        """Flush the buffered header; called before the first packet."""
 
     def discard(self) -> None:
         """Remove what was written, unless it has its name."""
 
-    def keep_failed(self) -> Path:
-        """Keep what is there under a name that says it is no good."""
+    def keep_as_failed(self) -> Path:
+        """Keep what was written, under the target's name and `.failed`."""
 
-    def publish(self) -> None:
-        """Say that it is complete."""
+    def commit(self) -> None:
+        """Give the complete file its name."""
 
 
-class StandardOutput:
+class StdoutDestination:
     """The next program. What else would print there goes to standard error meanwhile."""
 
-    readable = None
+    path_to_verify = None
 
     def __init__(self) -> None:
-        self._waiting: list[bytes] | None = []  # written before `start`
+        self._waiting: list[bytes] | None = []  # written before `release_header`
         self._pipe = -1
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
@@ -189,7 +189,7 @@ class StandardOutput:
             left = left[os.write(self._pipe, left) :]
         return len(data)
 
-    def start(self) -> None:
+    def release_header(self) -> None:
         waiting, self._waiting = self._waiting, None
         self.write(b"".join(waiting or []))
 
@@ -199,15 +199,15 @@ class StandardOutput:
             os.close(self._pipe)
             self._pipe = -1
 
-    def keep_failed(self) -> Path:
+    def keep_as_failed(self) -> Path:
         raise ValueError("what went into a pipe cannot be kept")
 
-    def publish(self) -> None:
+    def commit(self) -> None:
         """Nothing: all of it is with the next program already."""
 
 
-class TargetFile:
-    """A file beside the target, until `publish` gives it the target's name."""
+class FileDestination:
+    """A file beside the target, until `commit` gives it the target's name."""
 
     def __init__(self, target: Path, *, overwrite: bool, temp: Path | None = None) -> None:
         """Choose the name; nothing is created.
@@ -223,33 +223,33 @@ class TargetFile:
         self._overwrite = overwrite
 
     @property
-    def readable(self) -> Path:
+    def path_to_verify(self) -> Path:
         return self.temp
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
         return av.open(f"file:{self.temp}", "w", format=container, container_options=options)
 
-    def start(self) -> None:
+    def release_header(self) -> None:
         """Nothing: the file is hidden."""
 
     def discard(self) -> None:
         """Remove the hidden file, if there still is one."""
         self.temp.unlink(missing_ok=True)
 
-    def keep_failed(self) -> Path:
+    def keep_as_failed(self) -> Path:
         """Keep what is there beside the target, under a name that says it is no good."""
         failed = self.target.absolute().with_name(self.target.name + ".failed")
         self.temp.replace(failed)
         return failed
 
-    def publish(self) -> None:
+    def commit(self) -> None:
         """Give the file its name.
 
         Raises:
             OutputError: the name has been taken meanwhile, or the folder does not take it.
         """
         if self.target.exists() and not self._overwrite:
-            failed = self.keep_failed()
+            failed = self.keep_as_failed()
             raise OutputError(
                 f"`{self.target}` has appeared meanwhile",
                 why=f"the new video is complete and kept as `{failed.name}`",

@@ -22,7 +22,7 @@ _HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf")
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value for")
 
 
-class PictureEncoder:
+class VideoEncoder:
     """Encodes frames for one stream of a container, which may be a target or a chunk.
 
     The encoder is opened at once, so that whatever it refuses is known before any frame is
@@ -55,13 +55,13 @@ class PictureEncoder:
         time = (frame.pts * frame.time_base - self._info.origin) / plan.time_base
         duration = round(frame.duration * frame.time_base / plan.time_base) or self._step
         packets: list[Packet[VideoStream]] = []
-        for pts, length in self._shown(round(time), duration):
+        for pts, length in self._repeats(round(time), duration):
             self._durations[pts] = length
             packets += self._take(self.stream.encode(self._picture(frame, pts, length)))
         self._has_begun = self._has_begun or bool(packets)
         return packets
 
-    def _shown(self, pts: int, duration: int) -> Iterator[tuple[int, int]]:
+    def _repeats(self, pts: int, duration: int) -> Iterator[tuple[int, int]]:
         """Times and durations at which a frame is coded: more than once where it outlasts one."""
         if not self._plan.is_regular:
             yield pts, duration
@@ -140,7 +140,7 @@ def decoding_time(place: int, times: Sequence[int], delay: int) -> int:
     return times[place - delay]
 
 
-def describe_picture(stream: VideoStream, plan: EncoderPlan, info: VideoInfo) -> None:
+def describe_stream(stream: VideoStream, plan: EncoderPlan, info: VideoInfo) -> None:
     """Tell a stream of a container, opened or not, everything but the pictures themselves."""
     context = stream.codec_context
     context.sample_aspect_ratio = info.sample_aspect_ratio
@@ -163,8 +163,8 @@ def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -
     context.height, context.width = plan.size
     context.pix_fmt, context.time_base = plan.pix_fmt, plan.time_base
     context.flags |= Flags.frame_duration  # or the last frame lasts nothing
-    describe_picture(stream, plan, info)
-    with _heard() as said:
+    describe_stream(stream, plan, info)
+    with _captured_log() as messages:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
@@ -175,7 +175,7 @@ def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -
             hint=f"see `ffmpeg -h encoder={plan.codec}`",
         )
     # What is inside `x264-params` and the like is refused in the log only.
-    complaints = [line for line in said if line.startswith(_COMPLAINTS)]
+    complaints = [line for line in messages if line.startswith(_COMPLAINTS)]
     if complaints:
         raise ConfigError(
             f"`{plan.codec}` does not take a setting", why=complaints[0], hint="leave it out"
@@ -200,7 +200,7 @@ def _refusal(plan: EncoderPlan, error: Exception) -> OutputError:
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def _captured_log() -> Iterator[list[str]]:
     """What FFmpeg logs meanwhile, as lines, complete at the end."""
     lines: list[str] = []
     level = av.logging.get_level()

@@ -1,4 +1,4 @@
-"""Settings of encoders: defaults, what the user wants, and what HDR needs."""
+"""Options of encoders: defaults, what the user wants, and what HDR needs."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -19,7 +19,7 @@ _DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "libsvtav1": {"crf": "24", "preset": "6"},
     "libvpx-vp9": {"crf": "24", "row-mt": "1"},
 }
-# Lossless by nature, or by these settings instead of a quality.
+# Lossless by nature, or by these options instead of a quality.
 _LOSSLESS: Mapping[str, Mapping[str, str]] = {
     **{name: {} for name in ("ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "v210")},
     **{name: {} for name in ("rawvideo", "wrapped_avframe", "png", "qtrle")},
@@ -27,49 +27,49 @@ _LOSSLESS: Mapping[str, Mapping[str, str]] = {
     "libx265": {"x265-params": "lossless=1"},
     "libvpx-vp9": {"lossless": "1"},
 }
-# Settings that hold settings of the encoder's own.
+# Options that hold options of the encoder's own.
 NESTED = frozenset({"x264-params", "x265-params", "svtav1-params"})
 
 
-def encoder_settings(
+def encoder_options(
     codec: Codec, container: str, layout: PixelLayout, info: VideoInfo, config: OutputConfig
 ) -> dict[str, str]:
-    """Everything the encoder is told beside size, pixel format, times and colour.
+    """Every option of the encoder beside size, pixel format, times and colour.
 
     Raises:
-        ConfigError: it has no such setting.
+        ConfigError: it has no such option.
     """
     known = {option.name for option in codec.create("video").supported_options.private}
-    settings = dict(_DEFAULTS.get(codec.name, {}))
+    options = dict(_DEFAULTS.get(codec.name, {}))
     if config.crf is not None:
-        settings.update(_quality(codec, known, config.crf))
+        options.update(_quality(codec, known, config.crf))
     if config.preset is not None:
         if "preset" not in known:
             raise ConfigError(f"`{codec.name}` has no presets", hint="leave out `--preset`")
-        settings["preset"] = config.preset
+        options["preset"] = config.preset
     if config.lossless:
         if codec.name not in _LOSSLESS:
             raise ConfigError(
                 f"`{codec.name}` cannot code without loss", hint="use `ffv1` in `.mkv`"
             )
-        settings.pop("crf", None)
-        _add(settings, _LOSSLESS[codec.name])
+        options.pop("crf", None)
+        _add(options, _LOSSLESS[codec.name])
     if codec.name == "libx264":
-        _add(settings, reproducible_settings())
+        _add(options, reproducible_options())
     if codec.name == "libx265":
-        _add(settings, {"x265-params": "log-level=none"})  # else it prints 45 lines on stderr
+        _add(options, {"x265-params": "log-level=none"})  # else it prints 45 lines on stderr
     if layout.kind == "yuv" and layout.shift_x:
-        settings["chroma_sample_location"] = layout.siting
+        options["chroma_sample_location"] = layout.siting
     if container == "avi":
-        settings["bf"] = "0"  # AVI cannot say that pictures are shown in another order
-    _add(settings, hdr_settings(codec.name, layout, info))
-    _add(settings, dict(config.options))
-    return settings
+        options["bf"] = "0"  # AVI cannot say that pictures are shown in another order
+    _add(options, hdr_options(codec.name, layout, info))
+    _add(options, dict(config.options))
+    return options
 
 
 @lru_cache
-def reproducible_settings() -> Mapping[str, str]:
-    """Settings of `libx264` under which its output depends on its input alone.
+def reproducible_options() -> Mapping[str, str]:
+    """Options of `libx264` under which its output depends on its input alone.
 
     Where a frame is not a multiple of 8 macroblocks wide, its AVX-512 code for macroblock trees
     reads past the end of rows, and what an earlier owner of that memory left there decides how
@@ -87,7 +87,7 @@ def is_hdr(info: VideoInfo) -> bool:
     return info.color.transfer in (PQ, HLG)
 
 
-def hdr_settings(codec: str, layout: PixelLayout, info: VideoInfo) -> dict[str, str]:
+def hdr_options(codec: str, layout: PixelLayout, info: VideoInfo) -> dict[str, str]:
     """What makes an encoder write HDR metadata; nothing where there is none or no way to."""
     hdr = info.hdr
     if codec == "libx265" and is_hdr(info):
@@ -142,8 +142,8 @@ def _quality(codec: Codec, known: set[str], crf: float) -> dict[str, str]:
     return {"crf": f"{crf:g}"}
 
 
-def _add(settings: dict[str, str], more: Mapping[str, str]) -> None:
-    """Add settings; nested ones are joined, the later win."""
+def _add(options: dict[str, str], more: Mapping[str, str]) -> None:
+    """Add options; nested ones are joined, the later win."""
     for name, value in more.items():
-        is_joined = name in NESTED and name in settings
-        settings[name] = f"{settings[name]}:{value}" if is_joined else value
+        is_joined = name in NESTED and name in options
+        options[name] = f"{options[name]}:{value}" if is_joined else value

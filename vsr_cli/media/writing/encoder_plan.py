@@ -18,7 +18,7 @@ from vsr_cli.media.containers import (
     Container,
 )
 from vsr_cli.media.frame import VideoInfo, has_alpha, layout_of
-from vsr_cli.media.writing.encoder_options import encoder_settings, is_hdr
+from vsr_cli.media.writing.encoder_options import encoder_options, is_hdr
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, is_hd
 
 # Encoders that take an odd width or height with halved chroma; others refuse, some obscurely.
@@ -137,7 +137,7 @@ def plan_encoder(
     if lost := _lost_hdr(codec.name, layout, info):
         notices.append(Notice(code="W_HDR_DROPPED", text=lost))
     if container.name in ("yuv4mpegpipe", "rawvideo"):
-        untold = f"{container.for_people} does not tell the matrix, which is {color.matrix.name}"
+        untold = f"{container.display_name} does not tell the matrix, which is {color.matrix.name}"
         color_reason = "; ".join(filter(None, (color_reason, untold)))
     reasons = (codec_reason, *(n.text for n in notices), info.color_reason, color_reason)
     return EncoderPlan(
@@ -146,7 +146,7 @@ def plan_encoder(
         pix_fmt=pix_fmt,
         layout=layout,
         color=color,
-        options=encoder_settings(codec, container.name, layout, info, config),
+        options=encoder_options(codec, container.name, layout, info, config),
         rate=rate,
         time_base=1 / rate if is_regular else info.time_base,
         is_regular=is_regular,
@@ -167,7 +167,7 @@ def _choose_codec(
     if config.lossless:
         if container.name not in ("matroska", "nut", "avi"):
             raise ConfigError(
-                f"{container.for_people} has no lossless codec that players know",
+                f"{container.display_name} has no lossless codec that players know",
                 hint="write to `.mkv`, or name one with `--vcodec`",
             )
         is_square = info.sample_aspect_ratio == 1
@@ -193,7 +193,7 @@ def _choose_rate(
         return info.rate, False
     if info.is_vfr:
         raise ConfigError(
-            f"{container.for_people} has no times, and the source's frame rate varies",
+            f"{container.display_name} has no times, and the source's frame rate varies",
             hint=f"use `--cfr {_usual_rate(info.rate)}`, or write Matroska",
         )
     return info.rate, True
@@ -203,14 +203,14 @@ def _lost_geometry(container: Container, codec: Codec, info: VideoInfo) -> list[
     """What of the way a picture is shown does not arrive."""
     notices = []
     if info.rotation and container.name not in WITH_ROTATION:
-        text = f"{container.for_people} cannot say that the picture is turned when shown"
+        text = f"{container.display_name} cannot say that the picture is turned when shown"
         notices.append(
             Notice(code="W_ROTATION_DROPPED", text=f"{text} (by {info.rotation} degrees)")
         )
     is_told = container.is_mp4 or codec.canonical_name in _TELL_ASPECT
     if info.sample_aspect_ratio != 1 and not is_told:
         shape = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
-        text = f"`{codec.name}` in {container.for_people} cannot say that pixels are not square"
+        text = f"`{codec.name}` in {container.display_name} cannot say that pixels are not square"
         notices.append(Notice(code="W_ASPECT_DROPPED", text=f"{text} ({shape})"))
     return notices
 

@@ -14,16 +14,16 @@ from vsr_cli.errors import OutputError, VerificationError
 from vsr_cli.events import Report
 from vsr_cli.media.containers import IMAGES, Container
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.resources import Held
-from vsr_cli.media.side_streams import OtherStreams, open_others
+from vsr_cli.media.resources import ResourceOwner
+from vsr_cli.media.side_streams import SideStreams, open_side_streams
 from vsr_cli.media.writing.destination import output_errors, split_pattern
-from vsr_cli.media.writing.muxer import AddPicture
-from vsr_cli.media.writing.stream_plan import TrackPlanner
+from vsr_cli.media.writing.muxer import AddVideoStream
+from vsr_cli.media.writing.stream_plan import StreamPlanner
 
 _FIRST = 1  # number of the first image, as FFmpeg counts
 
 
-class ImageMuxer(Held):
+class ImageSequenceWriter(ResourceOwner):
     """Writes packets, each a whole image, into a hidden folder, and moves them out at the end.
 
     Leaving the `with` block without `finish` removes what was written.
@@ -34,9 +34,9 @@ class ImageMuxer(Held):
         target: Path,
         info: VideoInfo,
         config: OutputConfig,
-        add_picture: AddPicture,
+        add_video_stream: AddVideoStream,
         *,
-        source: Path | OtherStreams,
+        source: Path | SideStreams,
         report: Report,
     ) -> None:
         """Make the hidden folder, in the folder of the images, which may be new.
@@ -45,9 +45,9 @@ class ImageMuxer(Held):
             target: a folder, or a name with a place for a number, which `check_target` has passed.
             info: of the source.
             config: the user's choices.
-            add_picture: adds the stream whose packets `mux` will get.
+            add_video_stream: adds the stream whose packets `mux` will get.
             source: whose sound and the like are left out.
-            report: hears `W_..._DROPPED`.
+            report: receives `W_..._DROPPED`.
 
         Raises:
             OutputError: the encoder refuses, or the folder cannot be written to.
@@ -59,13 +59,13 @@ class ImageMuxer(Held):
         try:
             # Packets are made for a container; this one goes nowhere.
             self._output = self._resources.enter_context(av.open(os.devnull, "w", format="null"))
-            add_picture(self._output)
-            others = source
-            if isinstance(others, Path):
-                others = self._resources.enter_context(open_others(others, info))
+            add_video_stream(self._output)
+            side_streams = source
+            if isinstance(side_streams, Path):
+                side_streams = self._resources.enter_context(open_side_streams(side_streams, info))
             images = Container(name=IMAGES)
-            TrackPlanner(others, self._output, images, info, config).add_all(report)
-            next(others.packets([]), None)  # none is wanted
+            StreamPlanner(side_streams, self._output, images, info, config).add_all(report)
+            next(side_streams.packets([]), None)  # none is wanted
             with output_errors(f"`{target}` cannot be written"):
                 self._make_folder()
         except BaseException:

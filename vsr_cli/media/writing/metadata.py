@@ -29,7 +29,7 @@ _MOV_LANGUAGES = {
 }
 
 
-def live_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def copyable_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """The entries that are still true of a copy."""
     return {
         key: value
@@ -38,19 +38,21 @@ def live_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def copy_tags(old: Stream, new: Stream, output: OutputContainer, *, metadata: bool) -> None:
+def copy_stream_metadata(
+    source: Stream, copy: Stream, output: OutputContainer, *, metadata: bool
+) -> None:
     """Give a stream the disposition, the language and, with `metadata`, all tags of another."""
-    language = old.metadata.get("language", "")
+    language = source.metadata.get("language", "")
     if metadata:
-        new.metadata.update(live_metadata(old.metadata))
+        copy.metadata.update(copyable_metadata(source.metadata))
     if output.format.name == "mov":
         language = _MOV_LANGUAGES.get(language, language)
     if language:
-        new.metadata["language"] = language
-    new.disposition = old.disposition
+        copy.metadata["language"] = language
+    copy.disposition = source.disposition
 
 
-def cut_chapters(source: InputContainer, info: VideoInfo) -> "list[Chapter]":
+def trimmed_chapters(source: InputContainer, info: VideoInfo) -> "list[Chapter]":
     """The chapters of a source on the clock of the output, those of the part that is read."""
     chapters: list[Chapter] = []
     for chapter in source.chapters():

@@ -14,18 +14,23 @@ from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Report
 from vsr_cli.media.containers import Container, container_of, muxer_options
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.resources import Held
-from vsr_cli.media.side_streams import OtherStreams, open_others
-from vsr_cli.media.writing.destination import Place, StandardOutput, TargetFile, output_errors
+from vsr_cli.media.resources import ResourceOwner
+from vsr_cli.media.side_streams import SideStreams, open_side_streams
+from vsr_cli.media.writing.destination import (
+    Destination,
+    FileDestination,
+    StdoutDestination,
+    output_errors,
+)
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
-from vsr_cli.media.writing.metadata import copy_tags, set_timecode
+from vsr_cli.media.writing.metadata import copy_stream_metadata, set_timecode
 from vsr_cli.media.writing.stream_copy import StreamCopier
-from vsr_cli.media.writing.verify import Times, Written, find_problem, find_size_problem
+from vsr_cli.media.writing.verify import ExpectedFile, TimestampSummary, check_file, check_size
 
-AddPicture = Callable[[OutputContainer], VideoStream]
+AddVideoStream = Callable[[OutputContainer], VideoStream]
 
 
-class Muxer(Held):
+class Muxer(ResourceOwner):
     """Writes a container beside its target, checks it, and gives it its name.
 
     The other streams of the source are copied in step with the picture. Leaving the `with` block
@@ -38,9 +43,9 @@ class Muxer(Held):
         plan: EncoderPlan,
         info: VideoInfo,
         config: OutputConfig,
-        add_picture: AddPicture,
+        add_video_stream: AddVideoStream,
         *,
-        source: Path | OtherStreams,
+        source: Path | SideStreams,
         report: Report,
         temp: Path | None = None,
     ) -> None:
@@ -51,10 +56,10 @@ class Muxer(Held):
             plan: how the picture is coded.
             info: of the source.
             config: the user's choices.
-            add_picture: adds the stream whose packets `mux` will get.
+            add_video_stream: adds the stream whose packets `mux` will get.
             source: where everything but the picture is copied from.
-            report: hears `W_..._DROPPED`.
-            temp: where it grows; see `TargetFile`.
+            report: receives `W_..._DROPPED`.
+            temp: where it grows; see `FileDestination`.
 
         Raises:
             ConfigError: a choice does not fit.
@@ -62,30 +67,30 @@ class Muxer(Held):
         """
         self._target, self._plan, self._config = target, plan, config
         container = container_of(target, config)
-        self._place: Place = (
-            StandardOutput()
+        self._destination: Destination = (
+            StdoutDestination()
             if container.is_pipe
-            else TargetFile(target, overwrite=config.overwrite, temp=temp)
+            else FileDestination(target, overwrite=config.overwrite, temp=temp)
         )
-        self._times = Times()
+        self._times = TimestampSummary()
         self._num_bytes = 0  # of the picture
         super().__init__()
         try:
             with output_errors(f"`{target}` cannot be written"):
                 options = muxer_options(container, info, plan.time_base.denominator)
-                self._output = self._place.open(container.name, options)
-                self._resources.callback(self._place.discard)
+                self._output = self._destination.open(container.name, options)
+                self._resources.callback(self._destination.discard)
                 self._resources.callback(self._close)
-                self._stream = add_picture(self._output)
-            others = source
-            if isinstance(others, Path):
-                others = self._resources.enter_context(open_others(others, info))
-            self._copier = StreamCopier(others, self._output, container, info)
+                self._stream = add_video_stream(self._output)
+            side_streams = source
+            if isinstance(side_streams, Path):
+                side_streams = self._resources.enter_context(open_side_streams(side_streams, info))
+            self._copier = StreamCopier(side_streams, self._output, container, info)
             self._copier.add_streams(config, report)
-            picture = others.container.streams[info.stream_index]
-            copy_tags(picture, self._stream, self._output, metadata=config.metadata)
+            picture = side_streams.container.streams[info.stream_index]
+            copy_stream_metadata(picture, self._stream, self._output, metadata=config.metadata)
             set_timecode(self._stream, info, self._output)
-            with output_errors(f"{container.for_people} does not take these streams"):
+            with output_errors(f"{container.display_name} does not take these streams"):
                 self._output.start_encoding()
             self._copier.start()
         except BaseException:
@@ -102,7 +107,7 @@ class Muxer(Held):
             tick = packet.time_base
             self._times.add(packet.pts * tick, (packet.duration or 0) * tick)
         with output_errors(f"`{self._target}` cannot be written"):
-            self._place.start()
+            self._destination.release_header()
             if packet.dts is not None:
                 self._copier.copy_until(packet.dts * packet.time_base)
             packet.stream = self._stream
@@ -121,9 +126,9 @@ class Muxer(Held):
         with output_errors(f"`{self._target}` cannot be written"):
             self._copier.copy_until(None)
             self._output.close()
-        if self._place.readable and self._config.verify != "off":
-            self._verify(self._place.readable, container_of(self._target, self._config))
-        self._place.publish()
+        if self._destination.path_to_verify and self._config.verify != "off":
+            self._verify(self._destination.path_to_verify, container_of(self._target, self._config))
+        self._destination.commit()
 
     def _close(self) -> None:
         """Close the container; whatever it still complains about, the file goes anyway."""
@@ -131,28 +136,28 @@ class Muxer(Held):
             self._output.close()
 
     def _verify(self, path: Path, container: Container) -> None:
-        written = Written(
+        expected = ExpectedFile(
             picture=self._stream.index,
             step=1 / self._plan.rate,
             times=self._times,
-            others=self._copier.copied(),
+            side_streams=self._copier.copied(),
         )
         hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
         try:
             if container.name == "rawvideo":  # has nothing that could be read
-                problem = find_size_problem(path, self._num_bytes)
+                problem = check_size(path, self._num_bytes)
             else:
                 format_ = container.name if container.name == "mpegts" else None
-                problem = find_problem(
-                    path, written, format_=format_, decode=self._config.verify == "full"
+                problem = check_file(
+                    path, expected, format_=format_, decode=self._config.verify == "full"
                 )
         except (InputError, av.FFmpegError) as error:
-            self._place.keep_failed()
+            self._destination.keep_as_failed()
             raise VerificationError(
                 "the finished file cannot be read back", why=str(error), hint=hint
             ) from error
         if problem:
-            self._place.keep_failed()
+            self._destination.keep_as_failed()
             times = self._times
             raise VerificationError(
                 f"the finished file is not what was written: {problem}",

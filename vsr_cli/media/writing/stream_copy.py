@@ -12,10 +12,10 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.events import Report
 from vsr_cli.media.containers import WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.side_streams import OtherStreams
-from vsr_cli.media.writing.metadata import cut_chapters, live_metadata
-from vsr_cli.media.writing.stream_plan import Track, TrackPlanner
-from vsr_cli.media.writing.verify import Copied
+from vsr_cli.media.side_streams import SideStreams
+from vsr_cli.media.writing.metadata import copyable_metadata, trimmed_chapters
+from vsr_cli.media.writing.stream_plan import PlannedStream, StreamPlanner
+from vsr_cli.media.writing.verify import CopiedStream
 
 
 class StreamCopier:
@@ -28,7 +28,7 @@ class StreamCopier:
 
     def __init__(
         self,
-        others: OtherStreams,
+        side_streams: SideStreams,
         output: OutputContainer,
         container: Container,
         info: VideoInfo,
@@ -36,14 +36,14 @@ class StreamCopier:
         """Take both ends, which stay the caller's to close.
 
         Args:
-            others: nothing read from it yet.
+            side_streams: nothing read from it yet.
             output: its header not yet written.
             container: what `output` is.
             info: of the source.
         """
-        self._others, self._output, self._info = others, output, info
+        self._side_streams, self._output, self._info = side_streams, output, info
         self._container = container
-        self._tracks: dict[int, Track] = {}
+        self._planned: dict[int, PlannedStream] = {}
         self._covers: list[tuple[Stream, bytes]] = []
         self._packets: Iterator[Packet[Stream] | None] = iter(())
         self._next: Packet[Stream] | None = None
@@ -53,20 +53,24 @@ class StreamCopier:
 
         Args:
             config: what the user wants of it.
-            report: hears `W_..._DROPPED`, `W_AUDIO_ENCODED` and `W_SUBS_CONVERTED`.
+            report: receives `W_..._DROPPED`, `W_AUDIO_ENCODED` and `W_SUBS_CONVERTED`.
 
         Raises:
-            OutputError: see `TrackPlanner`.
+            OutputError: see `StreamPlanner`.
         """
-        planner = TrackPlanner(self._others, self._output, self._container, self._info, config)
-        self._tracks = {track.old.index: track for track in planner.add_all(report)}
-        self._packets = self._others.packets([track.old for track in self._tracks.values()])
+        planner = StreamPlanner(
+            self._side_streams, self._output, self._container, self._info, config
+        )
+        self._planned = {planned.source.index: planned for planned in planner.add_all(report)}
+        self._packets = self._side_streams.packets(
+            [planned.source for planned in self._planned.values()]
+        )
         self._covers = planner.covers
-        source = self._others.container
+        source = self._side_streams.container
         if config.metadata:
-            self._output.metadata.update(live_metadata(source.metadata))
+            self._output.metadata.update(copyable_metadata(source.metadata))
         if config.chapters and self._container.name in WITH_CHAPTERS:
-            chapters = cut_chapters(source, self._info)
+            chapters = trimmed_chapters(source, self._info)
             if not config.metadata:
                 chapters = [{**chapter, "metadata": {}} for chapter in chapters]
             if chapters:
@@ -88,18 +92,20 @@ class StreamCopier:
                 if time is not None and packet.dts * packet.time_base - origin > time:
                     self._next = packet
                     return
-                track = self._tracks[packet.stream_index]
-                if self._cut(packet, track):
-                    self._write(track, track.convert(packet, origin))
+                planned = self._planned[packet.stream_index]
+                if self._trim(packet, planned):
+                    self._write(planned, planned.convert(packet, origin))
         if time is None:
-            for track in self._tracks.values():
-                self._write(track, track.flush(origin))
+            for planned in self._planned.values():
+                self._write(planned, planned.flush(origin))
 
-    def copied(self) -> dict[int, Copied]:
+    def copied(self) -> dict[int, CopiedStream]:
         """What has been written, by place in the output."""
         return {
-            track.new.index: Copied(track.old.type, track.num_packets, track.num_bytes)
-            for track in self._tracks.values()
+            planned.output.index: CopiedStream(
+                planned.source.type, planned.num_packets, planned.num_bytes
+            )
+            for planned in self._planned.values()
         }
 
     def _take(self) -> "Packet[Stream] | None":
@@ -113,7 +119,7 @@ class StreamCopier:
             self._packets = iter(())
             return None
 
-    def _cut(self, packet: "Packet[Stream]", track: Track) -> bool:
+    def _trim(self, packet: "Packet[Stream]", planned: PlannedStream) -> bool:
         """Whether any of a packet lies in the part that is read; shortens a subtitle to it."""
         start, stop = self._info.start, self._info.stop
         tick = packet.time_base
@@ -122,7 +128,7 @@ class StreamCopier:
         if stop is not None and first * tick >= stop:
             return False
         if start is not None and first * tick < start:
-            if track.old.type != "subtitle":
+            if planned.source.type != "subtitle":
                 # The packet that holds the start is the first, so that no sound is missing.
                 return last * tick > start
             if last * tick <= start:
@@ -130,23 +136,23 @@ class StreamCopier:
             first = round(start / tick)
             packet.pts = packet.dts = first
             packet.duration = last - first
-        if stop is not None and track.old.type == "subtitle" and last * tick > stop:
+        if stop is not None and planned.source.type == "subtitle" and last * tick > stop:
             packet.duration = round(stop / tick) - first
         return True
 
-    def _write(self, track: Track, packets: "list[Packet[Stream]]") -> None:
+    def _write(self, planned: PlannedStream, packets: "list[Packet[Stream]]") -> None:
         for packet in packets:
             if not packet.size:
                 continue  # silence between two texts of an MP4, which other containers do without
             dts = packet.dts or 0
             # Damaged broadcasts step back in time, which no container accepts.
-            step = 0 if track.old.type == "subtitle" else 1
-            earliest = dts if track.last_dts is None else track.last_dts + step
+            step = 0 if planned.source.type == "subtitle" else 1
+            earliest = dts if planned.last_dts is None else planned.last_dts + step
             if dts < earliest:
                 packet.dts = earliest
                 packet.pts = max(packet.pts or earliest, earliest)
-            track.last_dts = packet.dts
-            track.num_packets += 1
-            track.num_bytes += packet.size
-            packet.stream = track.new
+            planned.last_dts = packet.dts
+            planned.num_packets += 1
+            planned.num_bytes += packet.size
+            packet.stream = planned.output
             self._output.mux(packet)

@@ -16,9 +16,9 @@ from vsr_cli.errors import OutputError
 from vsr_cli.events import Notice, Report
 from vsr_cli.media.containers import PICTURE_ONLY, TRANSPORT, WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.side_streams import OtherStreams
-from vsr_cli.media.writing.audio import SoundEncoder
-from vsr_cli.media.writing.metadata import copy_tags
+from vsr_cli.media.side_streams import SideStreams
+from vsr_cli.media.writing.audio import AudioEncoder
+from vsr_cli.media.writing.metadata import copy_stream_metadata
 
 # What sound becomes where it cannot stay as it is.
 _FALLBACK = {
@@ -49,12 +49,12 @@ _VIDEO = Notice(
 
 
 @dataclass
-class Track:
+class PlannedStream:
     """A stream of the source and its place in the output."""
 
-    old: Stream
-    new: Stream
-    encoder: SoundEncoder | None = None
+    source: Stream
+    output: Stream
+    encoder: AudioEncoder | None = None
     bitstream: BitStreamFilterContext | None = None
     # Written so far.
     num_packets: int = 0
@@ -77,7 +77,7 @@ class Track:
 
 
 @dataclass
-class _Losses:
+class _DroppedStreams:
     """What is not copied as it is, each kind said once."""
 
     notices: dict[str, Notice] = field(default_factory=dict)
@@ -95,40 +95,40 @@ class _Losses:
         self.notices.setdefault(notice.code, notice)
 
 
-class TrackPlanner:
+class StreamPlanner:
     """Adds to an output everything beside the picture that it can hold and the user wants."""
 
     def __init__(
         self,
-        others: OtherStreams,
+        side_streams: SideStreams,
         output: OutputContainer,
         container: Container,
         info: VideoInfo,
         config: OutputConfig,
     ) -> None:
         """Take both ends; the header of `output` is not yet written."""
-        self._others, self._output = others, output
+        self._side_streams, self._output = side_streams, output
         self._info, self._config = info, config
-        self._format, self._name = container.name, container.for_people
+        self._format, self._name = container.name, container.display_name
         self._supported = output.supported_codecs
-        self._losses = _Losses()
+        self._dropped = _DroppedStreams()
         self.covers: list[tuple[Stream, bytes]] = []  # to be written before anything else
 
-    def add_all(self, report: Report) -> list[Track]:
+    def add_all(self, report: Report) -> list[PlannedStream]:
         """Add the streams.
 
         Args:
-            report: hears of each kind of stream that is left out or converted.
+            report: receives a notice of each kind of stream that is left out or converted.
 
         Raises:
             OutputError: the user wants copies only, or the container does not take a stream that
                 it should.
         """
-        tracks = list(self._add_each())
-        source = self._others.container
+        planned_streams = list(self._add_each())
+        source = self._side_streams.container
         if self._config.chapters and source.chapters() and self._format not in WITH_CHAPTERS:
-            self._losses.drop("chapters", "", self._name)
-        notices = list(self._losses.notices.values())
+            self._dropped.drop("chapters", "", self._name)
+        notices = list(self._dropped.notices.values())
         if notices and self._config.strict_copy:
             raise OutputError(
                 f"not everything can be copied: {notices[0].text}",
@@ -137,41 +137,41 @@ class TrackPlanner:
             )
         for notice in notices:
             report(notice)
-        return tracks
+        return planned_streams
 
-    def _add_each(self) -> Iterator[Track]:
-        for stream in self._others.container.streams:
+    def _add_each(self) -> Iterator[PlannedStream]:
+        for stream in self._side_streams.container.streams:
             if stream.index == self._info.stream_index:
                 continue
-            track = None
+            planned = None
             if isinstance(stream, AudioStream):
-                track = self._add_sound(stream)
+                planned = self._add_audio(stream)
             elif stream.type == "subtitle":
-                track = self._add_subtitles(stream)
+                planned = self._add_subtitles(stream)
             elif isinstance(stream, AttachmentStream):
                 self._add_attachment(stream)
             elif stream.disposition & Disposition.attached_pic:
                 self._add_cover(stream)
             elif stream.type == "video":
-                self._losses.add(_VIDEO)
+                self._dropped.add(_VIDEO)
             elif not self._is_implied(stream):
-                self._losses.add(_DATA)
-            if track:
-                yield track
+                self._dropped.add(_DATA)
+            if planned:
+                yield planned
 
-    def _add_sound(self, stream: AudioStream) -> Track | None:
+    def _add_audio(self, stream: AudioStream) -> PlannedStream | None:
         wanted = self._config.audio
         if wanted == "none":
             return None
         name = _codec_name(stream)
         if self._format in PICTURE_ONLY or stream.codec_context is None:
-            self._losses.drop("audio", name, self._name)
+            self._dropped.drop("audio", name, self._name)
             return None
         if wanted == "copy" and self._can_hold(stream):
             return self._copy(stream)
         codec = _FALLBACK[self._format] if wanted == "copy" else wanted
         try:
-            encoder = SoundEncoder(self._output, stream, codec)
+            encoder = AudioEncoder(self._output, stream, codec)
         except (ValueError, av.FFmpegError) as error:
             raise OutputError(
                 f"the sound of the source (`{name}`) cannot be written as `{codec}`",
@@ -180,26 +180,26 @@ class TrackPlanner:
             ) from error
         if wanted == "copy":
             text = f"sound is encoded again as {codec}: {self._name} cannot hold `{name}`"
-            self._losses.add(Notice(code="W_AUDIO_ENCODED", text=text))
+            self._dropped.add(Notice(code="W_AUDIO_ENCODED", text=text))
         self._describe(stream, encoder.stream)
-        return Track(stream, encoder.stream, encoder=encoder)
+        return PlannedStream(stream, encoder.stream, encoder=encoder)
 
-    def _add_subtitles(self, stream: Stream) -> Track | None:
+    def _add_subtitles(self, stream: Stream) -> PlannedStream | None:
         if self._config.subs == "none":
             return None
         name = _codec_name(stream)
         if stream.codec_context is not None and self._can_hold(stream):
             return self._copy(stream)
         if (self._format, name) not in _TEXT:
-            self._losses.drop("subtitle", name, self._name)
+            self._dropped.drop("subtitle", name, self._name)
             return None
         codec, bitstream = _TEXT[self._format, name]
         new = self._output.add_mux_stream(codec, time_base=stream.time_base)
         self._refine(new)
         text = f"subtitles are rewritten as {codec}: {self._name} cannot hold `{name}`"
-        self._losses.add(Notice(code="W_SUBS_CONVERTED", text=text))
+        self._dropped.add(Notice(code="W_SUBS_CONVERTED", text=text))
         self._describe(stream, new)
-        return Track(stream, new, bitstream=BitStreamFilterContext(bitstream, stream))
+        return PlannedStream(stream, new, bitstream=BitStreamFilterContext(bitstream, stream))
 
     def _add_attachment(self, stream: AttachmentStream) -> None:
         if not self._config.attachments:
@@ -207,16 +207,16 @@ class TrackPlanner:
         if self._format == "matroska":
             self._output.add_stream_from_template(stream, opaque=True)
         else:
-            self._losses.drop("attachment", stream.metadata.get("filename", ""), self._name)
+            self._dropped.drop("attachment", stream.metadata.get("filename", ""), self._name)
 
     def _add_cover(self, stream: Stream) -> None:
         if not self._config.attachments:
             return
-        picture = self._others.picture(stream)
+        picture = self._side_streams.cover(stream)
         name = _codec_name(stream)
         kind = {"mjpeg": "jpeg", "png": "png"}.get(name)
         if picture is None or kind is None or self._format not in ("matroska", "mp4"):
-            self._losses.drop("cover", name, self._name)
+            self._dropped.drop("cover", name, self._name)
         elif self._format == "matroska":
             file = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")
             mime = stream.metadata.get("mimetype", f"image/{kind}")
@@ -226,7 +226,7 @@ class TrackPlanner:
             new.disposition = stream.disposition
             self.covers.append((new, picture))
 
-    def _copy(self, stream: Stream) -> Track:
+    def _copy(self, stream: Stream) -> PlannedStream:
         try:
             new = self._output.add_stream_from_template(stream, opaque=True)
         except (ValueError, av.FFmpegError) as error:
@@ -238,7 +238,7 @@ class TrackPlanner:
         if _codec_name(stream) == "mov_text":
             self._refine(new)
         self._describe(stream, new)
-        return Track(stream, new)
+        return PlannedStream(stream, new)
 
     def _refine(self, new: Stream) -> None:
         """Give a text of MP4 a fine clock.
@@ -249,7 +249,7 @@ class TrackPlanner:
             new.time_base = _FINE
 
     def _describe(self, old: Stream, new: Stream) -> None:
-        copy_tags(old, new, self._output, metadata=self._config.metadata)
+        copy_stream_metadata(old, new, self._output, metadata=self._config.metadata)
 
     def _can_hold(self, stream: Stream) -> bool:
         if self._format in PICTURE_ONLY or (self._format == "nut" and stream.type == "subtitle"):
@@ -262,7 +262,7 @@ class TrackPlanner:
         """Whether the muxer makes this stream by itself, from chapters or from a time code."""
         if stream.type != "data":
             return False
-        has_chapters = bool(self._others.container.chapters())
+        has_chapters = bool(self._side_streams.container.chapters())
         return "timecode" in stream.metadata or (has_chapters and stream.codec_tag == "text")
 
 

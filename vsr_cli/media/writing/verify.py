@@ -11,11 +11,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
-from vsr_cli.media.open import open_source
+from vsr_cli.media.open import open_container
 
 
 @dataclass
-class Times:
+class TimestampSummary:
     """Where pictures lie in time; sums instead of lists, because videos may be long."""
 
     num_frames: int = 0
@@ -36,7 +36,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopiedStream:
     """What was written of a stream that is not the picture."""
 
     kind: str  # audio or subtitle
@@ -45,21 +45,23 @@ class Copied:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """What went into a file."""
+class ExpectedFile:
+    """What a finished file should hold."""
 
     picture: int  # place of the picture
     step: Fraction  # seconds a frame lasts if nobody says
-    times: Times
-    others: Mapping[int, Copied]  # by place
+    times: TimestampSummary
+    side_streams: Mapping[int, CopiedStream]  # by place
 
 
-def find_problem(path: Path, written: Written, *, format_: str | None, decode: bool) -> str | None:
+def check_file(
+    path: Path, expected: ExpectedFile, *, format_: str | None, decode: bool
+) -> str | None:
     """What is wrong with a finished file, None if nothing is.
 
     Args:
         path: the file.
-        written: what it should hold.
+        expected: what it should hold.
         format_: FFmpeg's name of the container, where a short file does not tell.
         decode: decode every picture as well; without, every packet is only read.
 
@@ -68,27 +70,27 @@ def find_problem(path: Path, written: Written, *, format_: str | None, decode: b
         av.FFmpegError: nor further than a place in it.
     """
     config = InputConfig(format=format_)
-    found = Times()
+    found = TimestampSummary()
     num_packets, num_bytes = Counter[int](), Counter[int]()
     tick = Fraction(0)
-    with open_source(path, config) as container:
+    with open_container(path, config) as container:
         for packet in container.demux():
             if not packet.size or packet.pts is None:
                 continue
-            if packet.stream_index == written.picture:
+            if packet.stream_index == expected.picture:
                 tick = packet.time_base
                 found.add(packet.pts * tick, (packet.duration or 0) * tick)
             else:
                 num_packets[packet.stream_index] += 1
                 num_bytes[packet.stream_index] += packet.size
-    times = written.times
+    times = expected.times
     if found.num_frames != times.num_frames:
         return f"{found.num_frames} frames instead of {times.num_frames}"
     if abs(found.mean_delay - times.mean_delay) > tick:
         return "frames have moved in time"
-    if abs(found.end - found.first - times.end + times.first) > 2 * written.step + tick:
+    if abs(found.end - found.first - times.end + times.first) > 2 * expected.step + tick:
         return f"{float(found.end - found.first):.3f} s long"
-    for place, copied in written.others.items():
+    for place, copied in expected.side_streams.items():
         # Containers fill the time between subtitles, cut PCM into packets of their own, and take
         # headers off packets that they do without.
         is_all = num_packets[place] == copied.num_packets or num_bytes[place] == copied.num_bytes
@@ -97,20 +99,20 @@ def find_problem(path: Path, written: Written, *, format_: str | None, decode: b
         if not is_all:
             return "sound is missing" if copied.kind == "audio" else f"a {copied.kind} is missing"
     if decode:
-        with open_source(path, config) as container:
-            return _find_damage(container, written)
+        with open_container(path, config) as container:
+            return _find_damage(container, expected)
     return None
 
 
-def find_size_problem(path: Path, num_bytes: int) -> str | None:
+def check_size(path: Path, num_bytes: int) -> str | None:
     """What is wrong with a file that holds nothing but samples."""
     found = path.stat().st_size
     return None if found == num_bytes else f"{found} bytes instead of {num_bytes}"
 
 
-def _find_damage(container: InputContainer, written: Written) -> str | None:
+def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | None:
     """What decoding every picture brings to light."""
-    stream = container.streams[written.picture]
+    stream = container.streams[expected.picture]
     if not isinstance(stream, VideoStream):
         return "the picture is not where it was put"
     stream.thread_type = "AUTO"
@@ -123,6 +125,6 @@ def _find_damage(container: InputContainer, written: Written) -> str | None:
         return f"frame {num_frames} does not decode ({error.strerror or error})"
     if num_damaged:
         return f"{num_damaged} frames decode with holes"
-    if num_frames != written.times.num_frames:
-        return f"{num_frames} frames decode instead of {written.times.num_frames}"
+    if num_frames != expected.times.num_frames:
+        return f"{num_frames} frames decode instead of {expected.times.num_frames}"
     return None

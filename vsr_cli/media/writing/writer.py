@@ -11,18 +11,18 @@ from vsr_cli.errors import OutputError
 from vsr_cli.events import Report
 from vsr_cli.media.containers import IMAGES, TRANSPORT, Container, container_of
 from vsr_cli.media.frame import Frame, Plane, VideoInfo
-from vsr_cli.media.resources import Held
-from vsr_cli.media.side_streams import OtherStreams
+from vsr_cli.media.resources import ResourceOwner
+from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.chunks import JoinedChunks
 from vsr_cli.media.writing.destination import check_target, output_errors
-from vsr_cli.media.writing.encoder import PictureEncoder, frame_like
+from vsr_cli.media.writing.encoder import VideoEncoder, frame_like
 from vsr_cli.media.writing.encoder_plan import EncoderPlan, find_encoder, plan_encoder
-from vsr_cli.media.writing.image_sequence import ImageMuxer
+from vsr_cli.media.writing.image_sequence import ImageSequenceWriter
 from vsr_cli.media.writing.muxer import Muxer
 from vsr_cli.pixels import ColorTags, PixelLayout
 
 
-class VideoWriter(Held):
+class VideoWriter(ResourceOwner):
     """Writes one video with everything but the picture taken from its source.
 
     Encoder and container are opened at once, so that whatever they refuse is known before any
@@ -37,7 +37,7 @@ class VideoWriter(Held):
         size: tuple[int, int],
         config: OutputConfig,
         *,
-        source: Path | OtherStreams,
+        source: Path | SideStreams,
         report: Report,
         temp: Path | None = None,
     ) -> None:
@@ -49,26 +49,26 @@ class VideoWriter(Held):
             size: (height, width) of the output.
             config: the user's choices.
             source: where sound and metadata are copied from.
-            report: hears `W_PIX_FMT`, `W_AUDIO_ENCODED`, `W_SUBS_CONVERTED`, `W_..._DROPPED`.
-            temp: where a file grows; see `TargetFile`.
+            report: receives `W_PIX_FMT`, `W_AUDIO_ENCODED`, `W_SUBS_CONVERTED`, `W_..._DROPPED`.
+            temp: where a file grows; see `FileDestination`.
 
         Raises:
             ConfigError: a choice does not exist or does not fit the others.
             OutputError: encoder or container refuse.
         """
-        self.plan = plan_target(target, info, size, config, source=source, report=report)
+        self.plan = plan_output(target, info, size, config, source=source, report=report)
         self._target = target
         container = container_of(target, config)
 
-        def add_picture(output: OutputContainer) -> VideoStream:
+        def add_video_stream(output: OutputContainer) -> VideoStream:
             _require_codec(output, self.plan, container)
-            self._encoder = PictureEncoder(output, self.plan, info)
+            self._encoder = VideoEncoder(output, self.plan, info)
             return self._encoder.stream
 
-        self._muxer: Muxer | ImageMuxer
+        self._muxer: Muxer | ImageSequenceWriter
         if container.name == IMAGES:
-            self._muxer = ImageMuxer(
-                target, info, config, add_picture, source=source, report=report
+            self._muxer = ImageSequenceWriter(
+                target, info, config, add_video_stream, source=source, report=report
             )
         else:
             self._muxer = Muxer(
@@ -76,7 +76,7 @@ class VideoWriter(Held):
                 self.plan,
                 info,
                 config,
-                add_picture,
+                add_video_stream,
                 source=source,
                 report=report,
                 temp=temp,
@@ -141,13 +141,13 @@ class VideoWriter(Held):
         self._muxer.finish()
 
 
-def plan_target(
+def plan_output(
     target: Path,
     info: VideoInfo,
     size: tuple[int, int],
     config: OutputConfig,
     *,
-    source: Path | OtherStreams,
+    source: Path | SideStreams,
     report: Report,
 ) -> EncoderPlan:
     """Check the target's name and decide how its picture is coded.
@@ -172,7 +172,7 @@ def join_chunks(
     info: VideoInfo,
     config: OutputConfig,
     *,
-    source: Path | OtherStreams,
+    source: Path | SideStreams,
     report: Report,
     temp: Path | None = None,
 ) -> int:
@@ -187,8 +187,8 @@ def join_chunks(
         info: of the source.
         config: the user's choices.
         source: where sound and metadata are copied from.
-        report: hears `W_..._DROPPED`.
-        temp: where the file grows; see `TargetFile`.
+        report: receives `W_..._DROPPED`.
+        temp: where the file grows; see `FileDestination`.
 
     Returns:
         The number of frames.
@@ -202,12 +202,12 @@ def join_chunks(
     joined = JoinedChunks(chunks, plan, info)
     container = container_of(target, config)
 
-    def add_picture(output: OutputContainer) -> VideoStream:
+    def add_video_stream(output: OutputContainer) -> VideoStream:
         _require_codec(output, plan, container)
-        return joined.add_picture(output)
+        return joined.add_video_stream(output)
 
     with Muxer(
-        target, plan, info, config, add_picture, source=source, report=report, temp=temp
+        target, plan, info, config, add_video_stream, source=source, report=report, temp=temp
     ) as muxer:
         for packet in joined.packets():
             muxer.mux(packet)
@@ -220,6 +220,6 @@ def _require_codec(output: OutputContainer, plan: EncoderPlan, container: Contai
     held = TRANSPORT if container.name == "mpegts" else output.supported_codecs
     if container.name != IMAGES and codec not in held:
         raise OutputError(
-            f"{container.for_people} cannot hold `{codec}`",
+            f"{container.display_name} cannot hold `{codec}`",
             hint="write to `.mkv`, or choose another `--vcodec`",
         )
