@@ -39,7 +39,7 @@ def rewrite(
             read_frames(source, report=ignore), writer.plan, info, events.append
         )
         for index, frame in enumerate(frames):
-            planes = flat_planes(writer.layout, size, 40 + index)
-            writer.write(writer.frame_like(frame, planes))
+            planes = flat_planes(writer.plan.layout, size, 40 + index)
+            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
         writer.finish()
     return [event for event in events if isinstance(event, Notice)]

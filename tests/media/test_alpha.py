@@ -105,7 +105,7 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
         ) as writer,
     ):
         for frame in video.frames(report=ignore):
-            depth, wanted = frame.layout.depth, writer.layout
+            depth, wanted = frame.layout.depth, writer.plan.layout
             alpha = frame.planes[-1].astype(np.float64) / ((1 << depth) - 1)
             dtype = np.uint8 if wanted.depth == 8 else np.uint16
             planes = [
@@ -114,9 +114,9 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
             ]
             if wanted.has_alpha:
                 planes[-1] = (alpha * ((1 << wanted.depth) - 1)).round().astype(dtype)
-            writer.write(writer.frame_like(frame, tuple(planes)))
+            writer.write(frame.with_planes(tuple(planes), writer.plan.layout, writer.plan.color))
         writer.finish()
-        pix_fmt = writer.pix_fmt
+        pix_fmt = writer.plan.pix_fmt
     return pix_fmt, [event.code for event in events if isinstance(event, Notice)]
 
 
@@ -161,4 +161,4 @@ def test_an_opaque_source_can_be_written_with_alpha(tmp_path: Path, make_clip: M
     with VideoWriter(
         tmp_path / "out.mkv", info, SIZE, config, source=source, report=ignore
     ) as writer:
-        assert writer.layout.has_alpha
+        assert writer.plan.layout.has_alpha

@@ -91,8 +91,12 @@ def open_lossless(
 def write_all(writer: VideoWriter, headers: Sequence[Frame], frames: Tensor) -> None:
     """Write frames (T, 3, H, W) at the times of `headers`, and give the file its name."""
     for header, frame in zip(headers, frames, strict=True):
-        planes = to_planes(frame, writer.layout, writer.color)
-        writer.write(writer.frame_like(header, tuple(plane.numpy() for plane in planes)))
+        planes = to_planes(frame, writer.plan.layout, writer.plan.color)
+        writer.write(
+            header.with_planes(
+                tuple(plane.numpy() for plane in planes), writer.plan.layout, writer.plan.color
+            )
+        )
     writer.finish()
 
 

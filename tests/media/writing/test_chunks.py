@@ -18,7 +18,6 @@ from vsr_cli.media.containers import container_of
 from vsr_cli.media.frame import Plane
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.chunks import ChunkWriter
-from vsr_cli.media.writing.encoder import frame_like
 from vsr_cli.media.writing.encoder_plan import EncoderPlan, plan_encoder
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 
@@ -68,7 +67,9 @@ def write_chunks(source: Path, plan: EncoderPlan, cuts: Sequence[int]) -> list[P
         paths.append(source.with_name(f"chunk_{number:06}.mkv"))
         with ChunkWriter(paths[-1], plan, info) as chunk:
             for index in range(start, stop):
-                chunk.write(frame_like(plan, frames[index], moving_planes(plan, index)))
+                chunk.write(
+                    frames[index].with_planes(moving_planes(plan, index), plan.layout, plan.color)
+                )
             assert not paths[-1].exists()
             chunk.finish()
         assert paths[-1].exists()
@@ -129,7 +130,11 @@ def test_x265_keeps_the_times_of_a_few_frames(
         config = replace(ENCODERS["libx265"], overwrite=True)
         with VideoWriter(target, probe(source), SIZE, config, source=source, report=ignore) as out:
             for index, frame in enumerate(read_frames(source, report=ignore)):
-                out.write(out.frame_like(frame, moving_planes(out.plan, index)))
+                out.write(
+                    frame.with_planes(
+                        moving_planes(out.plan, index), out.plan.layout, out.plan.color
+                    )
+                )
             out.finish()
         assert read_file(target).times == read_file(source).times
 
@@ -143,7 +148,11 @@ def test_one_chunk_is_what_a_writer_writes(tmp_path: Path, make_clip: MakeClip) 
         tmp_path / "direct.mp4", info, SIZE, config, source=source, report=ignore
     ) as writer:
         for index, frame in enumerate(read_frames(source, report=ignore)):
-            writer.write(writer.frame_like(frame, moving_planes(writer.plan, index)))
+            writer.write(
+                frame.with_planes(
+                    moving_planes(writer.plan, index), writer.plan.layout, writer.plan.color
+                )
+            )
         writer.finish()
     chunks = write_chunks(source, writer.plan, ())
     target = tmp_path / "joined.mp4"

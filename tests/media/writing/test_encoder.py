@@ -32,8 +32,8 @@ def test_hdr_of_eight_bits_is_written_with_ten(
     with VideoWriter(
         target, info, (48, 64), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.codec, writer.pix_fmt) == ("libx265", "yuv420p10le")
-        assert "H.265 with 10 bits, because the source is HDR" in writer.reasons
+        assert (writer.plan.codec, writer.plan.pix_fmt) == ("libx265", "yuv420p10le")
+        assert "H.265 with 10 bits, because the source is HDR" in writer.plan.reasons
 
 
 def test_lossless_is_ffv1_in_matroska_and_exact_elsewhere(

@@ -22,10 +22,10 @@ size = {size}
 config = OutputConfig(overwrite=True, audio="none")
 with VideoWriter(target, probe(source), size, config, source=source, report=ignore) as writer:
     for t, frame in enumerate(read_frames(source, report=ignore)):
-        shapes = writer.layout.plane_shapes(*size)
+        shapes = writer.plan.layout.plane_shapes(*size)
         grids = [np.mgrid[:height, :width] for height, width in shapes]
         planes = tuple(((x * 3 + y * 5 + x * y * t) % 219 + 16).astype(np.uint8) for y, x in grids)
-        writer.write(writer.frame_like(frame, planes))
+        writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
     writer.finish()
 digest = hashlib.sha256()
 for frame in read_frames(target, report=ignore):

@@ -30,9 +30,13 @@ def test_images_hold_every_sample(tmp_path: Path, make_clip: MakeClip) -> None:
     ]
     config = OutputConfig(verify="full")
     with VideoWriter(target, info, (48, 64), config, source=source, report=ignore) as writer:
-        assert (writer.codec, writer.pix_fmt, writer.layout.kind) == ("png", "rgb24", "rgb")
+        assert (writer.plan.codec, writer.plan.pix_fmt, writer.plan.layout.kind) == (
+            "png",
+            "rgb24",
+            "rgb",
+        )
         for frame, planes in zip(read_frames(source, report=ignore), written, strict=True):
-            writer.write(writer.frame_like(frame, planes))
+            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
         assert all(name.startswith(".") for name in names(tmp_path / "out"))
         writer.finish()
     assert names(tmp_path / "out") == ["a001.png", "a002.png", "a003.png"]
@@ -50,9 +54,9 @@ def test_more_than_eight_bits_become_sixteen(tmp_path: Path) -> None:
     with VideoWriter(
         target, info, (64, 64), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.pix_fmt, writer.layout.depth) == ("rgb48be", 16)
+        assert (writer.plan.pix_fmt, writer.plan.layout.depth) == ("rgb48be", 16)
         for frame in read_frames(source, report=ignore):
-            writer.write(writer.frame_like(frame, planes))
+            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
         writer.finish()
     with av.open(str(tmp_path / "1.png"), format="png_pipe") as image:
         picture = next(image.decode(video=0))
@@ -95,7 +99,7 @@ def test_an_interrupted_job_leaves_no_image_and_no_new_folder(
         ) as writer:
             for frame in read_frames(source, report=ignore):
                 planes = tuple(np.zeros((48, 64), np.uint8) for _ in range(3))
-                writer.write(writer.frame_like(frame, planes))
+                writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -208,7 +208,7 @@ def cut(path: Path, source: Path, start: Fraction, stop: Fraction) -> None:
     with VideoWriter(path, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
             if start <= frame.pts * frame.time_base < stop:
-                writer.write(writer.frame_like(frame, frame.planes))
+                writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         writer.finish()
 
 
@@ -244,7 +244,7 @@ def test_the_time_code_of_the_first_frame_is_kept(
     info = replace(probe(source), timecode="01:02:03:04")
     with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(writer.frame_like(frame, frame.planes))
+            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         writer.finish()
     assert probe(target).timecode == "01:02:03:04"
     notices = rewrite(target, tmp_path / f"again{suffix}")

@@ -148,7 +148,7 @@ def test_the_encoder_follows_source_and_container(
     with VideoWriter(
         target, info, (64, 64), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.codec, writer.pix_fmt) == (codec, expected)
+        assert (writer.plan.codec, writer.plan.pix_fmt) == (codec, expected)
     rewrite(source, target, OutputConfig())
     assert probe(target).pix_fmt == expected
     with av.open(str(target)) as container:
@@ -197,8 +197,8 @@ def test_small_pictures_of_bt601_become_bt709_when_they_grow_to_hd(
     with VideoWriter(
         tmp_path / "x.mp4", probe(source), size, FAST, source=source, report=ignore
     ) as writer:
-        assert writer.color.matrix == expected
-        assert any("BT.709" in reason for reason in writer.reasons) == (
+        assert writer.plan.color.matrix == expected
+        assert any("BT.709" in reason for reason in writer.plan.reasons) == (
             colorspace == 6 and expected == Matrix.BT709
         )
     rewrite(source, tmp_path / "out.mp4", size=size)
@@ -213,7 +213,7 @@ def test_written_samples_come_back(tmp_path: Path, make_clip: MakeClip) -> None:
     with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
             frames.append(frame)
-            writer.write(writer.frame_like(frame, frame.planes))
+            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         writer.finish()
     for frame, back in zip(frames, read_frames(target, report=ignore), strict=True):
         for before, after in zip(frame.planes, back.planes, strict=True):
@@ -228,7 +228,7 @@ def test_ffv1_keeps_every_code_of_eight_bit_rgb(tmp_path: Path, make_clip: MakeC
     planes = tuple(random.integers(0, 256, (37, 51), dtype=np.uint8) for _ in range(3))
     with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(writer.frame_like(frame, planes))
+            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
         writer.finish()
     with av.open(f"file:{target}") as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -249,7 +249,7 @@ def test_nothing_is_left_and_nothing_replaced_when_the_work_is_interrupted(
     def work() -> None:
         with VideoWriter(target, info, (48, 64), config, source=source, report=ignore) as writer:
             for frame in read_frames(source, report=ignore):
-                writer.write(writer.frame_like(frame, frame.planes))
+                writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
                 assert len(hidden(tmp_path)) == 1
                 raise KeyboardInterrupt
 
@@ -271,7 +271,7 @@ def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, make_clip: Make
     info = probe(source)
     with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(writer.frame_like(frame, frame.planes))
+            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         target.write_bytes(b"precious")
         with pytest.raises(OutputError, match="appeared"):
             writer.finish()
@@ -286,7 +286,7 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
     info = probe(source)
     with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(writer.frame_like(frame, frame.planes))
+            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         assert isinstance(writer._muxer, Muxer)
         writer._muxer._times.num_frames += 1
         with pytest.raises(VerificationError, match="6 frames instead of 7") as caught:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -15,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vsr_cli.errors import ConfigError, OutputError, VerificationError
-from vsr_cli.media.frame import Frame, Plane, VideoInfo, fill_planes
+from vsr_cli.media.frame import Frame, VideoInfo, fill_planes
 from vsr_cli.media.writing.encoder_plan import PACKED, EncoderPlan
 
 _HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf")
@@ -107,11 +106,6 @@ class VideoEncoder:
             if packet.pts is not None:
                 packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
             yield packet
-
-
-def frame_like(plan: EncoderPlan, source_frame: Frame, planes: tuple[Plane, ...]) -> Frame:
-    """New samples, in the layout and colour of the output, at the time of a source frame."""
-    return replace(source_frame, planes=planes, layout=plan.layout, color=plan.color)
 
 
 def reorder_delay(times: Sequence[int]) -> int:

@@ -10,16 +10,15 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Report
 from vsr_cli.media.containers import IMAGES, TRANSPORT, Container, container_of
-from vsr_cli.media.frame import Frame, Plane, VideoInfo
+from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.chunks import JoinedChunks
 from vsr_cli.media.writing.destination import check_target, output_errors
-from vsr_cli.media.writing.encoder import VideoEncoder, frame_like
+from vsr_cli.media.writing.encoder import VideoEncoder
 from vsr_cli.media.writing.encoder_plan import EncoderPlan, find_encoder, plan_encoder
 from vsr_cli.media.writing.image_sequence import ImageSequenceWriter
 from vsr_cli.media.writing.muxer import Muxer
-from vsr_cli.pixels import ColorTags, PixelLayout
 
 
 class VideoWriter(ResourceOwner):
@@ -84,40 +83,11 @@ class VideoWriter(ResourceOwner):
         super().__init__()
         self._resources.enter_context(self._muxer)
 
-    @property
-    def codec(self) -> str:
-        """FFmpeg's name of the encoder."""
-        return self.plan.codec
-
-    @property
-    def pix_fmt(self) -> str:
-        """FFmpeg's name of the pixel format."""
-        return self.plan.pix_fmt
-
-    @property
-    def layout(self) -> PixelLayout:
-        """The layout that frames must have."""
-        return self.plan.layout
-
-    @property
-    def color(self) -> ColorTags:
-        """The colour that frames must have."""
-        return self.plan.color
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why it is written so, where the user left the choice open."""
-        return self.plan.reasons
-
-    def frame_like(self, source_frame: Frame, planes: tuple[Plane, ...]) -> Frame:
-        """New samples, in the layout and colour of the output, at the time of a source frame."""
-        return frame_like(self.plan, source_frame, planes)
-
     def write(self, frame: Frame) -> None:
         """Encode one frame, at its own time; frames come in order of presentation.
 
         Args:
-            frame: with `layout` and `color` of this writer, and the times of the source.
+            frame: with layout, colour and size of `plan`, and the times of the source.
 
         Raises:
             OutputError: the encoder fails, or the disk is full.
