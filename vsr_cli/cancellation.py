@@ -5,32 +5,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_left: ContextVar[threading.Event | None] = ContextVar("_left", default=None)
+_abandoned: ContextVar[threading.Event | None] = ContextVar("_abandoned", default=None)
 
 
-def leave_when(event: threading.Event) -> None:
-    """Say that nobody needs what this thread does any more once `event` is set."""
-    _left.set(event)
+def abandon_when(event: threading.Event) -> None:
+    """Abandon the work of this thread as soon as `event` is set."""
+    _abandoned.set(event)
 
 
-def is_left() -> bool:
-    """Whether nobody needs what this thread does; whatever waits for long asks now and then."""
-    event = _left.get()
+def is_abandoned() -> bool:
+    """Whether the work of this thread is abandoned; long waits must check it now and then."""
+    event = _abandoned.get()
     return event is not None and event.is_set()
 
 
 class Stopped(KeyboardInterrupt):
-    """The job has ended early because somebody asked for it; what is done is kept."""
+    """Raised where a job ends early on request; what is done is kept."""
 
     def __init__(self, what: str = "stopped before the end", *, num_frames: int = 0) -> None:
         super().__init__(what)
         self.num_frames = num_frames  # of the target, that need not be computed again
 
 
-class Stop:
-    """A request to stop, heeded at once or, while work is under way, at its next good moment.
+class StopRequest:
+    """A request to stop a job, honoured at once or, while it is deferred, at the next safe point.
 
-    Whoever hears the signal calls `request`; whoever works defers it, and asks now and then.
+    The handler of a signal calls `request`; a running job defers it and checks `is_requested`.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vsr_cli.cancellation import Stop
+from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report
 
@@ -26,7 +26,7 @@ class FakePipeline:
         config: UpscaleConfig,
         *,
         report: Report,
-        stop: Stop | None = None,
+        stop: StopRequest | None = None,
     ) -> Done:
         self.jobs.append((source, target, config))
         report(plan_of(source, target))
@@ -37,7 +37,7 @@ class FakePipeline:
         report(Progress(stage="upscale", frame=3, num_frames=3, seconds=6.0))
         return Done(target=target, frames_in=3, frames_out=3, width=256, height=192, seconds=6.0)
 
-    def upscaler(self, config: UpscaleConfig, *, stop: Stop | None = None) -> "FakeUpscaler":
+    def upscaler(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> "FakeUpscaler":
         """In the place of `Upscaler`."""
         return FakeUpscaler(self, config)
 

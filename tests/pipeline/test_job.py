@@ -14,7 +14,7 @@ import pytest
 from torch import Tensor
 
 from tests.conftest import Contents, MakeClip
-from vsr_cli.cancellation import Stop, Stopped
+from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import ClipConfig, JobConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, InputError, OutputError
 from vsr_cli.events import Event, Notice, Progress
@@ -151,7 +151,7 @@ def test_a_stop_ends_after_the_clip_and_loses_nothing(
 ) -> None:
     config = replace(config, job=JobConfig(chunk_length=7))  # no checkpoint is due for a minute
     upscale_video(source, tmp_path / "whole.mp4", config)
-    target, stop = tmp_path / "out.mp4", Stop()
+    target, stop = tmp_path / "out.mp4", StopRequest()
 
     def ask(event: Event) -> None:
         if isinstance(event, Progress) and event.frame == 9:
@@ -167,7 +167,7 @@ def test_a_stop_ends_after_the_clip_and_loses_nothing(
 
 
 def test_a_stop_outside_the_computation_is_heeded_at_once() -> None:
-    stop = Stop()
+    stop = StopRequest()
     with pytest.raises(Stopped):
         stop.request()
     with stop.deferred():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsr_cli.cancellation import Stop, Stopped
+from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.console import (
     both,
     duration,
@@ -80,7 +80,7 @@ def batch(
     verbose: Verbose = False,
 ) -> None:
     """Upscale many videos into the folder DIR; those that are finished are skipped."""
-    stop = Stop()
+    stop = StopRequest()
     with user_errors(verbose=verbose, as_json=as_json, stop=stop) as errors:
         if verbose:
             show_debug_log()

@@ -19,7 +19,7 @@ from typing import Self, TextIO
 import typer
 
 from vsr_cli import __version__
-from vsr_cli.cancellation import Stop, Stopped
+from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.signals import INTERRUPTED, Signals
 from vsr_cli.errors import ConfigError, VsrError
 from vsr_cli.events import Done, Event, Notice, Plan, Progress, Report
@@ -108,7 +108,7 @@ class user_errors(AbstractContextManager["user_errors"]):  # noqa: N801  reads a
     """
 
     def __init__(
-        self, *, verbose: bool = False, as_json: bool = False, stop: Stop | None = None
+        self, *, verbose: bool = False, as_json: bool = False, stop: StopRequest | None = None
     ) -> None:
         self.verbose, self.as_json = verbose, as_json
         self._signals = Signals(stop, say)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
-from vsr_cli.cancellation import Stop, Stopped
+from vsr_cli.cancellation import Stopped, StopRequest
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 INTERRUPTED = 128 + signal.SIGINT
@@ -15,14 +15,14 @@ INTERRUPTED = 128 + signal.SIGINT
 class Signals(AbstractContextManager[None]):
     """Within, the first signal asks `stop`, and the next one has its usual effect."""
 
-    def __init__(self, stop: Stop | None, say: Callable[[str], None]) -> None:
+    def __init__(self, stop: StopRequest | None, say: Callable[[str], None]) -> None:
         """Nothing is installed yet.
 
         Args:
             stop: what to ask; None: work ends at once, and cleans up.
             say: prints a line.
         """
-        self._stop, self._say = stop or Stop(), say
+        self._stop, self._say = stop or StopRequest(), say
         self._handlers: dict[int, Handler] = {}
         self._number: int | None = None  # of the signal that came
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cancellation import Stop
+from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import (
     both,
     json_lines,
@@ -57,7 +57,7 @@ def upscale(
     verbose: Verbose = False,
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
-    stop = Stop()
+    stop = StopRequest()
     to_stdout, as_json = as_json, as_json or progress_file is not None
     with user_errors(verbose=verbose, as_json=as_json, stop=stop):
         if progress_file is not None:
@@ -91,7 +91,7 @@ def run(
     *,
     quiet: bool,
     as_json: bool = False,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
 ) -> None:
     """Upscale one video and show how it goes.
 

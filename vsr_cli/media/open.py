@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from vsr_cli.cancellation import is_left
+from vsr_cli.cancellation import is_abandoned
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 
@@ -58,7 +58,7 @@ def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[I
 class Pipe:
     """A pipe as PyAV reads it.
 
-    A read that waits ends with `close`, from whatever thread, or when its own thread is left.
+    A read that waits ends with `close`, from whatever thread, or when its own is abandoned.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -69,7 +69,7 @@ class Pipe:
 
     def read(self, size: int) -> bytes:
         """Some bytes, none at the end."""
-        while not self._closed.is_set() and not is_left():
+        while not self._closed.is_set() and not is_abandoned():
             # Only sockets can be waited for on Windows.
             if os.name == "posix" and not select.select([self._descriptor], [], [], _PATIENCE)[0]:
                 continue

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vsr_cli.cancellation import Stop, Stopped
+from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -67,7 +67,7 @@ def upscale_video(
     config: UpscaleConfig,
     *,
     report: Report = ignore,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
 ) -> Done:
     """Upscale `source` and write it to `target`; see `Upscaler.upscale`."""
     return Upscaler(config, stop=stop).upscale(source, target, report=report)
@@ -76,7 +76,7 @@ def upscale_video(
 class Upscaler:
     """Upscales videos one after the other, with one model that is loaded when first needed."""
 
-    def __init__(self, config: UpscaleConfig, *, stop: Stop | None = None) -> None:
+    def __init__(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> None:
         """Nothing is loaded yet.
 
         Args:
@@ -84,7 +84,7 @@ class Upscaler:
             stop: a way to end a video early, so that it can go on later.
         """
         self.config = config
-        self._stop = stop or Stop()
+        self._stop = stop or StopRequest()
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video, everything beside the picture copied.
