@@ -26,7 +26,7 @@ from typing import IO
 from tests.campaigns.common import Run, Table, write_model
 from tests.conftest import write_clip
 from vsr_cli.errors import VsrError
-from vsr_cli.events import Event, Notice
+from vsr_cli.events import Event, Note
 from vsr_cli.media.reading.reader import open_video
 
 PATIENCE = 60  # seconds for one file
@@ -92,7 +92,7 @@ def read(path: Path) -> tuple[int, str]:
     codes: set[str] = set()
 
     def note(event: Event) -> None:
-        if isinstance(event, Notice):
+        if isinstance(event, Note):
             codes.add(event.code)
 
     try:

@@ -12,7 +12,7 @@ from vsr_cli import __version__
 from vsr_cli.cli import console
 from vsr_cli.cli.bar import Bar
 from vsr_cli.errors import InputError
-from vsr_cli.events import Done, Notice, Progress
+from vsr_cli.events import Done, Note, Progress
 
 
 def progress(frame: int, seconds: float, num_frames: int | None = 100) -> Progress:
@@ -128,7 +128,7 @@ def test_every_event_becomes_one_line_of_json(capsys: pytest.CaptureFixture[str]
     odd = "a\nb \udcff.mp4"  # a name that is no UTF-8
     for event in (
         plan_of(Path(odd), Path("out.mp4")),
-        Notice(code="W_X", text="first\nsecond"),
+        Note(code="W_X", text="first\nsecond"),
         progress(0, 0.0, num_frames=None),
         Done(target=Path(odd), frames_in=1, frames_out=1, width=4, height=4, seconds=0.1),
     ):

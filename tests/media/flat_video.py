@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vsr_cli.config import OutputConfig
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Plane
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.cfr import to_constant_rate
@@ -29,7 +29,7 @@ def rewrite(
     config: OutputConfig = FAST,
     *,
     size: tuple[int, int] | None = None,
-) -> list[Notice]:
+) -> list[Note]:
     """Write flat frames at the times of the source, with its sound; return what was said."""
     events: list[Event] = []
     info = probe(source)
@@ -42,4 +42,4 @@ def rewrite(
             planes = flat_planes(writer.plan.layout, size, 40 + index)
             writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
         writer.finish()
-    return [event for event in events if isinstance(event, Notice)]
+    return [event for event in events if isinstance(event, Note)]

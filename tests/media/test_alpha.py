@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr_cli.config import InputConfig, OutputConfig
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import open_video, probe, read_frames
 from vsr_cli.media.writing.writer import VideoWriter
@@ -45,7 +45,7 @@ def write_alpha(path: Path, codec: str, pix_fmt: str, num_frames: int = 3) -> Pa
 def read(path: Path, config: InputConfig | None = None) -> tuple[list[Frame], list[str]]:
     events: list[Event] = []
     frames = list(read_frames(path, config or InputConfig(), report=events.append))
-    return frames, [event.code for event in events if isinstance(event, Notice)]
+    return frames, [event.code for event in events if isinstance(event, Note)]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_alpha_is_read_as_the_last_plane(
 ) -> None:
     path = write_alpha(tmp_path / f"in{suffix}", codec, pix_fmt)
     info = probe(path)
-    frames, notices = read(path)
+    frames, notes = read(path)
     assert info.has_alpha
     assert info.layout.has_alpha
-    assert notices == []
+    assert notes == []
     for index, frame in enumerate(frames):
         assert frame.layout == info.layout
         assert [plane.shape for plane in frame.planes] == list(frame.layout.plane_shapes(*SIZE))
@@ -80,16 +80,16 @@ def test_alpha_is_read_as_the_last_plane(
 
 def test_alpha_that_nobody_wants_is_not_read(tmp_path: Path) -> None:
     path = write_alpha(tmp_path / "in.mkv", "ffv1", "bgra")
-    frames, notices = read(path, InputConfig(alpha="drop"))
-    assert notices == []
+    frames, notes = read(path, InputConfig(alpha="drop"))
+    assert notes == []
     assert not probe(path, InputConfig(alpha="drop")).layout.has_alpha
     np.testing.assert_array_equal(np.stack(frames[1].planes, axis=-1), rgba(1)[..., :3])
 
 
 def test_alpha_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:
     path = write_alpha(tmp_path / "in.webm", "libvpx-vp9", "yuva420p")
-    frames, notices = read(path)
-    assert notices == ["W_ALPHA_DROPPED"]
+    frames, notes = read(path)
+    assert notes == ["W_ALPHA_DROPPED"]
     assert probe(path).has_alpha
     assert not frames[0].layout.has_alpha
     assert read(path, InputConfig(alpha="drop"))[1] == []
@@ -117,7 +117,7 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
             writer.write(frame.with_planes(tuple(planes), writer.plan.layout, writer.plan.color))
         writer.finish()
         pix_fmt = writer.plan.pix_fmt
-    return pix_fmt, [event.code for event in events if isinstance(event, Notice)]
+    return pix_fmt, [event.code for event in events if isinstance(event, Note)]
 
 
 @pytest.mark.parametrize(

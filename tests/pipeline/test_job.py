@@ -17,7 +17,7 @@ from tests.conftest import Contents, MakeClip
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import ClipConfig, JobConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, InputError, OutputError
-from vsr_cli.events import Event, Notice, Progress
+from vsr_cli.events import Event, Note, Progress
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
@@ -70,7 +70,7 @@ def stop_at(frame: int, error: BaseException) -> Callable[[Event], None]:
 
 
 def codes(events: list[Event]) -> list[str]:
-    return [event.code for event in events if isinstance(event, Notice)]
+    return [event.code for event in events if isinstance(event, Note)]
 
 
 def test_a_job_that_breaks_off_anywhere_goes_on_to_the_same_target(

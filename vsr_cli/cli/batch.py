@@ -24,7 +24,7 @@ from vsr_cli.cli.sources import Source, check_template, find_sources, target_nam
 from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
-from vsr_cli.events import Event, Notice, Report
+from vsr_cli.events import Event, Note, Report
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.upscale import Upscaler
@@ -167,7 +167,7 @@ def _name(source: Path, template: str, config: UpscaleConfig) -> str:
 
 def _note(codes: set[str]) -> Callable[[Event], None]:
     def note(event: Event) -> None:
-        if isinstance(event, Notice):
+        if isinstance(event, Note):
             codes.add(event.code)
 
     return note

@@ -9,7 +9,7 @@ from vsr_cli.cli.console import say, say_json, user_errors
 from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps, find_model
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Cost, Event
+from vsr_cli.events import BenchResult, Event
 
 
 def bench(
@@ -38,7 +38,7 @@ def bench(
             [_parse_size(text) for text in size or ["320x180"]],
             steps or [1, 4, 15, 50],
             num_frames,
-            _say_cost_as_json if as_json else _say_cost,
+            _print_result_as_json if as_json else _print_result,
         )
         say(f"on {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}")
 
@@ -51,17 +51,17 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _say_cost(cost: Event) -> None:
-    if not isinstance(cost, Cost):
+def _print_result(result: Event) -> None:
+    if not isinstance(result, BenchResult):
         return
-    height, width = cost.lr_size
-    peak = "-" if cost.peak_gb is None else f"{cost.peak_gb:.2f}"
+    height, width = result.lr_size
+    peak = "-" if result.peak_gb is None else f"{result.peak_gb:.2f}"
     typer.echo(
-        f"| {width}x{height} | {cost.steps} | {cost.tflop:.3f} | {cost.seconds:.3f} "
-        f"| {1 / cost.seconds:.2f} | {peak} |"
+        f"| {width}x{height} | {result.steps} | {result.tflop:.3f} | {result.seconds:.3f} "
+        f"| {1 / result.seconds:.2f} | {peak} |"
     )
 
 
-def _say_cost_as_json(cost: Event) -> None:
-    if isinstance(cost, Cost):
-        say_json("cost", asdict(cost))
+def _print_result_as_json(result: Event) -> None:
+    if isinstance(result, BenchResult):
+        say_json("cost", asdict(result))

@@ -22,7 +22,7 @@ from vsr_cli import __version__
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.signals import INTERRUPTED, Signals
 from vsr_cli.errors import ConfigError, VsrError
-from vsr_cli.events import Done, Event, Notice, Plan, Progress, Report
+from vsr_cli.events import Done, Event, Note, Plan, Progress, Report
 
 JSON_VERSION = 1
 SECONDS_BETWEEN_LINES = 10.0  # of progress, where no bar can be drawn
@@ -196,10 +196,10 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Report]:
     """Give a `Report` that shows events on stderr: a bar on a terminal, else a line now and then.
 
     Args:
-        quiet: only notices are shown.
+        quiet: only notes are shown.
     """
     if quiet:
-        yield _show_notice
+        yield _show_note
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from vsr_cli.cli.bar import Bar  # loads half of rich; `--help` does not need it
 
@@ -223,7 +223,7 @@ def json_lines(event: Event) -> None:
                 "eta_s": seconds_left(event),
             }
             say_json("progress", values)
-        case Notice():
+        case Note():
             say_json("warning", {"code": event.code, "text": event.text})
         case Done():
             values = asdict(event)
@@ -324,8 +324,8 @@ def _show(draw: Callable[[Progress], None]) -> Report:
                     say(line)
             case Progress():
                 draw(event)
-            case Notice():
-                _show_notice(event)
+            case Note():
+                _show_note(event)
             case Done():
                 say(
                     f"wrote `{event.target}`: {event.frames_out} frames, "
@@ -335,8 +335,8 @@ def _show(draw: Callable[[Progress], None]) -> Report:
     return report
 
 
-def _show_notice(event: Event) -> None:
-    if isinstance(event, Notice):
+def _show_note(event: Event) -> None:
+    if isinstance(event, Note):
         say(f"note: {event.text} ({event.code})")
 
 

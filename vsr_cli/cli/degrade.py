@@ -11,7 +11,7 @@ from vsr_cli.cli.console import both, json_lines, progress_bar, say, say_json, u
 from vsr_cli.cli.options import AsJson
 from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
 from vsr_cli.errors import DeviceError, InputError
-from vsr_cli.events import Done, Event, Notice
+from vsr_cli.events import Done, Event, Note
 
 if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
@@ -56,8 +56,8 @@ def degrade(
         started = time.monotonic()
         damage: list[Event] = []
 
-        def notice_damage(event: Event) -> None:
-            if isinstance(event, Notice) and event.code in DAMAGE:
+        def note_damage(event: Event) -> None:
+            if isinstance(event, Note) and event.code in DAMAGE:
                 damage.append(event)
 
         info = probe(source)
@@ -69,7 +69,7 @@ def degrade(
                 hint=f"give a clip of {SMALLEST_SIDE} pixels a side or more",
             )
         with progress_bar(quiet=False) as show:
-            report = both(both(show, json_lines) if as_json else show, notice_damage)
+            report = both(both(show, json_lines) if as_json else show, note_damage)
             with open_lossless(
                 target, source, info, (height, width), overwrite=overwrite
             ) as writer:
@@ -77,7 +77,7 @@ def degrade(
                 footage = read_footage(source, num_frames, report=report)
                 if not footage.is_whole:
                     text = f"the source goes on: only its first {num_frames} frames are taken"
-                    report(Notice(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
+                    report(Note(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
                 say(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
                 hr_frames = crop(footage.frames, (height * SCALE, width * SCALE))
                 lr_frames, lines = Degradation(level).explained(hr_frames, seed)

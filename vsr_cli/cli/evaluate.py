@@ -21,7 +21,7 @@ from vsr_cli.cli.options import (
 from vsr_cli.cli.variants import parse_variant
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
-from vsr_cli.events import Event, Notice, Progress
+from vsr_cli.events import Event, Note, Progress
 
 if TYPE_CHECKING:
     from vsr_cli.quality.cases import Case
@@ -140,7 +140,7 @@ def evaluate(
         lpips = Lpips(lpips_weights) if lpips_weights else None
         if sharpen and lpips is None:
             text = "`sharpen` is left out: give `--lpips-weights`, its amount is chosen by LPIPS"
-            _say_event(Notice(code="W_SHARPEN_LEFT_OUT", text=text))
+            _say_event(Note(code="W_SHARPEN_LEFT_OUT", text=text))
         if write_lr:
             write_inputs(cases, write_lr, seed, overwrite=overwrite)
             say(f"wrote {len(cases)} inputs to `{write_lr}`")
@@ -296,5 +296,5 @@ def _write_tables(table: "Table", markdown: Path | None, json_file: Path | None)
 def _say_event(event: Event) -> None:
     if isinstance(event, Progress):
         say(f"{event.stage}: {event.frame} of {event.num_frames}, {event.seconds:.0f} s")
-    elif isinstance(event, Notice):
+    elif isinstance(event, Note):
         say(f"note: {event.text} ({event.code})")

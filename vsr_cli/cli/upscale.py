@@ -22,7 +22,7 @@ from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Event, Notice
+from vsr_cli.events import Event, Note
 
 SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
 STDOUT = Path("-")
@@ -102,12 +102,12 @@ def run(
 
     damage: list[Event] = []
 
-    def notice_damage(event: Event) -> None:
-        if isinstance(event, Notice) and event.code in DAMAGE:
+    def note_damage(event: Event) -> None:
+        if isinstance(event, Note) and event.code in DAMAGE:
             damage.append(event)
 
     with progress_bar(quiet=quiet) as show:
-        report = both(both(show, json_lines) if as_json else show, notice_damage)
+        report = both(both(show, json_lines) if as_json else show, note_damage)
         done = upscale_video(source, target, config, report=report, stop=stop)
     report(done)
     if damage:

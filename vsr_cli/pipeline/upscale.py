@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
+from vsr_cli.events import Done, Note, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reading.reader import VideoSource, open_video
 from vsr_cli.media.side_streams import open_side_streams
@@ -213,7 +213,7 @@ class Upscaler:
             # Out here the failed run's tensors are no longer held by its traceback.
             release_memory()
             text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
-            task.report(Notice(code="W_MEMORY_CLIPS", text=f"{text} frames"))
+            task.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
             task = replace(task, runtime=replace(task.runtime, clip_length=length))
             manifest = job.read() or manifest
 
@@ -223,7 +223,7 @@ class Upscaler:
         first, carried = checkpoint.num_frames, Carried()
         if first:
             text = f"going on after {first} frames that are done"
-            task.report(Notice(code="W_RESUMED", text=text))
+            task.report(Note(code="W_RESUMED", text=text))
         if checkpoint.state is not None:
             state = job.folder / checkpoint.state
             carried = load_carried(state, config.sampler.guidance, runtime.device)

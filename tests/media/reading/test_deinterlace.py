@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr_cli.config import Deinterlace, InputConfig
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.reader import open_video, probe
@@ -49,7 +49,7 @@ def run(mode: Deinterlace, num_frames: int = 7) -> tuple[list[TimedFrame], list[
     events: list[Event] = []
     pictures = (TimedFrame(woven(n), 10 * n, 10) for n in range(num_frames))
     made = list(deinterlace(pictures, mode, events.append))
-    return made, [event.code for event in events if isinstance(event, Notice)]
+    return made, [event.code for event in events if isinstance(event, Note)]
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 7])
@@ -87,7 +87,7 @@ def read(path: Path, mode: Deinterlace) -> tuple[list[Frame], list[str]]:
     with open_video(path, InputConfig(deinterlace=mode)) as video:
         frames = list(video.frames(report=events.append))
         assert video.info.num_frames in (None, len(frames))
-    return frames, [event.code for event in events if isinstance(event, Notice)]
+    return frames, [event.code for event in events if isinstance(event, Note)]
 
 
 def test_a_source_that_says_it_is_interlaced_is_made_whole(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.image_sequence import find_images
 from vsr_cli.media.reading.reader import open_video, probe, read_frames
@@ -82,7 +82,7 @@ def test_the_rate_is_said_where_it_is_taken_for_granted(tmp_path: Path) -> None:
     events: list[Event] = []
     frames = list(read_frames(tmp_path, report=events.append))
     assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in range(4)]
-    assert [event.code for event in events if isinstance(event, Notice)] == ["W_IMAGE_RATE"]
+    assert [event.code for event in events if isinstance(event, Note)] == ["W_IMAGE_RATE"]
     events.clear()
     list(read_frames(tmp_path, RATE, report=events.append))
     assert events == []
@@ -161,7 +161,7 @@ def test_an_image_that_does_not_decode_is_said_and_leaves_its_time(tmp_path: Pat
     events: list[Event] = []
     frames = list(read_frames(tmp_path / "%d.png", RATE, report=events.append))
     assert [frame.pts for frame in frames] == [0, 1, 3]
-    assert [event.code for event in events if isinstance(event, Notice)] == ["W_INPUT_DAMAGED"]
+    assert [event.code for event in events if isinstance(event, Note)] == ["W_INPUT_DAMAGED"]
 
 
 def with_a_gap(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.pixels import Matrix, Range
@@ -20,10 +20,10 @@ IRREGULAR = [0, 3003, 4004, 9009, 9100, 15015]  # in 1/30000 s
 
 
 def read_all(path: Path) -> tuple[list[Frame], list[str]]:
-    """All frames, and the codes of all notices."""
+    """All frames, and the codes of all notes."""
     events: list[Event] = []
     frames = list(read_frames(path, report=events.append))
-    return frames, [event.code for event in events if isinstance(event, Notice)]
+    return frames, [event.code for event in events if isinstance(event, Note)]
 
 
 def test_probe_tells_what_a_file_holds(tmp_path: Path, make_clip: MakeClip) -> None:
@@ -54,11 +54,11 @@ def test_every_frame_is_read_once_in_order(
     tmp_path: Path, make_clip: MakeClip, num_frames: int, suffix: str
 ) -> None:
     path = make_clip(tmp_path / f"in{suffix}", num_frames=num_frames)
-    frames, notices = read_all(path)
+    frames, notes = read_all(path)
     times = [frame.pts * frame.time_base for frame in frames]
     assert len(frames) == num_frames
     assert times == [times[0] + Fraction(n, 25) for n in range(num_frames)]
-    assert notices == []
+    assert notes == []
 
 
 def test_irregular_times_and_a_late_start_are_read_exactly(
@@ -120,19 +120,19 @@ def test_frames_that_an_avi_stores_out_of_order_come_evenly(
     path = make_clip(
         tmp_path / "in.avi", codec=codec, num_frames=30, options={"bf": "2", "preset": "medium"}
     )
-    frames, notices = read_all(path)
+    frames, notes = read_all(path)
     times = [frame.pts * frame.time_base for frame in frames]
     assert times == [times[0] + Fraction(n, 25) for n in range(30)]
     assert times[0] <= Fraction(3, 25)  # it is shown once those it is stored among are decoded
-    assert notices == []
+    assert notes == []
 
 
 def test_frames_that_an_avi_leaves_out_leave_gaps(tmp_path: Path, make_clip: MakeClip) -> None:
     pts = [0, 1, 2, 5, 6, 9]
     path = make_clip(tmp_path / "in.avi", codec="mpeg4", pts=pts)
-    frames, notices = read_all(path)
+    frames, notes = read_all(path)
     assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in pts]
-    assert notices == []
+    assert notes == []
     assert probe(path).is_vfr is True
 
 
@@ -158,8 +158,8 @@ def test_frames_before_an_edit_are_neither_counted_nor_read(
                 packet.stream = stream
                 packet.pts, packet.dts = (packet.pts or 0) - 512 * 8, (packet.dts or 0) - 512 * 8
                 new.mux(packet)
-    frames, notices = read_all(path)
-    assert (len(frames), probe(path).num_frames, notices) == (12, 12, [])
+    frames, notes = read_all(path)
+    assert (len(frames), probe(path).num_frames, notes) == (12, 12, [])
     assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in range(12)]
     expected, _ = read_all(whole)
     np.testing.assert_array_equal(frames[0].planes[0], expected[8].planes[0])
@@ -189,9 +189,9 @@ def test_a_file_that_was_cut_off_gives_what_it_has_and_says_so(
         whole = remux_with_index_in_front(whole, tmp_path / "front.mp4")
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    frames, notices = read_all(cut)
+    frames, notes = read_all(cut)
     assert 0 < len(frames) < 40
-    assert notices[-1] == "W_INPUT_TRUNCATED"
+    assert notes[-1] == "W_INPUT_TRUNCATED"
 
 
 @pytest.fixture
@@ -208,8 +208,8 @@ def damaged(tmp_path: Path, make_clip: MakeClip) -> Path:
 
 
 def test_in_the_place_of_a_lost_frame_the_one_before_is_shown_again(damaged: Path) -> None:
-    frames, notices = read_all(damaged)
-    assert notices == ["W_INPUT_DAMAGED"]
+    frames, notes = read_all(damaged)
+    assert notes == ["W_INPUT_DAMAGED"]
     assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in range(12)]
     assert np.array_equal(frames[5].planes[0], frames[4].planes[0])
     assert not np.array_equal(frames[6].planes[0], frames[4].planes[0])
@@ -238,8 +238,8 @@ def test_with_frames_that_refer_to_others_count_and_times_survive_damage(
         start = (packet.pos or 0) + (100 if suffix == ".ts" else 20)
         data[start : start + 20] = b"\0" * 20
     path.write_bytes(data)
-    frames, notices = read_all(path)
-    assert (none, notices) == ([], ["W_INPUT_DAMAGED"])
+    frames, notes = read_all(path)
+    assert (none, notes) == ([], ["W_INPUT_DAMAGED"])
     found = [frame.pts for frame in frames]
     assert found == sorted(set(found))
     assert set(found) <= {frame.pts for frame in whole}

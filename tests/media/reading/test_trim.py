@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import write_clip
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
-from vsr_cli.events import Notice, ignore
+from vsr_cli.events import Note, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import open_video, probe, read_frames
 from vsr_cli.media.reading.trim import nth_time
@@ -136,12 +136,12 @@ def test_damage_outside_the_part_is_not_counted(tmp_path: Path, make_clip: MakeC
         start, size = (packets[index].pos or 0) + 20, packets[index].size - 20
         data[start : start + size] = b"\xff" * size
     path.write_bytes(data)
-    notices: list[object] = []
-    frames = list(read_frames(path, InputConfig(frames=(5, 30)), report=notices.append))
+    notes: list[object] = []
+    frames = list(read_frames(path, InputConfig(frames=(5, 30)), report=notes.append))
     assert len(frames) == 25
-    assert notices == []
-    list(read_frames(path, report=notices.append))
-    assert [n.code for n in notices if isinstance(n, Notice)] == ["W_INPUT_DAMAGED"]
+    assert notes == []
+    list(read_frames(path, report=notes.append))
+    assert [n.code for n in notes if isinstance(n, Note)] == ["W_INPUT_DAMAGED"]
 
 
 def test_a_stream_without_times_is_cut_by_its_rate(tmp_path: Path, make_clip: MakeClip) -> None:

@@ -30,9 +30,9 @@ def test_each_place_gets_the_frame_that_is_shown_then(
 ) -> None:
     source, target = make_uneven(tmp_path / "in.mp4", make_clip), tmp_path / f"out{suffix}"
     config = OutputConfig(cfr=Fraction(10), video_codec="ffv1" if suffix != ".y4m" else None)
-    notices = rewrite(source, target, config)
-    (notice,) = [notice for notice in notices if notice.code == "W_CFR"]
-    assert notice.text == "at 10 frames per second 3 frames are repeats and 1 are left out"
+    notes = rewrite(source, target, config)
+    (note,) = [note for note in notes if note.code == "W_CFR"]
+    assert note.text == "at 10 frames per second 3 frames are repeats and 1 are left out"
     assert levels(target) == [0, 1, 2, 2, 2, 2, 3, 4]
     assert read_file(target).times == [Fraction(n, 10) for n in range(8)]
 

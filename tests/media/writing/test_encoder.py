@@ -15,7 +15,7 @@ from tests.media.flat_video import FAST, rewrite
 from tests.media.test_hdr import MASTERING, write_pq
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.hdr import HLG
 from vsr_cli.media.reading.reader import probe
 from vsr_cli.media.writing.writer import VideoWriter
@@ -113,9 +113,9 @@ def test_an_encoder_of_absent_hardware_is_refused_with_another_to_use(
 )
 def test_hdr10_arrives_whole(tmp_path: Path, suffix: str, codec: str | None) -> None:
     source, target = write_pq(tmp_path / "in.mp4", MASTERING), tmp_path / f"out{suffix}"
-    notices = rewrite(source, target, OutputConfig(video_codec=codec))
+    notes = rewrite(source, target, OutputConfig(video_codec=codec))
     before, after = probe(source), probe(target)
-    assert notices == []
+    assert notes == []
     assert after.tags == before.tags
     assert after.layout.depth == 10
     assert before.hdr is not None
@@ -141,9 +141,9 @@ def test_hdr_that_cannot_be_carried_is_said(
     tmp_path: Path, suffix: str, config: OutputConfig, says: str
 ) -> None:
     source, target = write_pq(tmp_path / "in.mp4", MASTERING), tmp_path / f"out{suffix}"
-    (notice,) = rewrite(source, target, config)
-    assert notice.code == "W_HDR_DROPPED"
-    assert says in notice.text
+    (note,) = rewrite(source, target, config)
+    assert note.code == "W_HDR_DROPPED"
+    assert says in note.text
     assert probe(target).tags.transfer == probe(source).tags.transfer
 
 
@@ -152,8 +152,8 @@ def test_other_containers_keep_count_and_times(
     tmp_path: Path, make_clip: MakeClip, suffix: str
 ) -> None:
     source, target = make_clip(tmp_path / "in.mp4", audio=["aac"]), tmp_path / f"out{suffix}"
-    notices = rewrite(source, target, OutputConfig())
-    assert [n.code for n in notices] == (["W_AUDIO_DROPPED"] if suffix == ".y4m" else [])
+    notes = rewrite(source, target, OutputConfig())
+    assert [n.code for n in notes] == (["W_AUDIO_DROPPED"] if suffix == ".y4m" else [])
     before, after = read_file(source), read_file(target)
     assert [time - after.times[0] for time in after.times] == before.times
     assert len(after.sounds) == (suffix != ".y4m")
@@ -199,7 +199,7 @@ def test_what_came_with_the_picture_and_cannot_be_written_is_said(
         tmp_path / "out.mp4", info, (48, 64), config, source=source, report=said.append
     ):
         pass
-    assert [event.code for event in said if isinstance(event, Notice)] == [code]
+    assert [event.code for event in said if isinstance(event, Note)] == [code]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ def test_how_a_picture_is_shown_arrives_or_is_said_to_be_lost(
         tmp_path / "in.mp4", num_frames=30, rotation=90, sample_aspect_ratio=Fraction(16, 15)
     )
     config = OutputConfig(lossless=suffix == ".mkv")
-    notices = rewrite(source, tmp_path / f"out{suffix}", config)
-    assert [notice.code for notice in notices] == codes
+    notes = rewrite(source, tmp_path / f"out{suffix}", config)
+    assert [note.code for note in notes] == codes
     found = probe(tmp_path / f"out{suffix}")
     assert found.rotation == (0 if "W_ROTATION_DROPPED" in codes else 90)
     assert (found.sample_aspect_ratio == Fraction(16, 15)) == ("W_ASPECT_DROPPED" not in codes)

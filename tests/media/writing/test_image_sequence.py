@@ -68,8 +68,8 @@ def test_more_than_eight_bits_become_sixteen(tmp_path: Path) -> None:
 def test_a_folder_takes_images_numbered_from_one(tmp_path: Path, make_clip: MakeClip) -> None:
     source, folder = make_clip(tmp_path / "in.mp4", num_frames=2, audio=["aac"]), tmp_path / "100%d"
     folder.mkdir()
-    notices = rewrite(source, folder, OutputConfig())
-    assert [notice.code for notice in notices] == ["W_AUDIO_DROPPED"]
+    notes = rewrite(source, folder, OutputConfig())
+    assert [note.code for note in notes] == ["W_AUDIO_DROPPED"]
     assert names(folder) == ["00001.png", "00002.png"]
 
 

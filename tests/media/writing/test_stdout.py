@@ -27,8 +27,8 @@ from vsr_cli.config import OutputConfig
 source, format, cfr = sys.argv[1:]
 config = OutputConfig(format=format or None, cfr=Fraction(cfr) if cfr else None)
 os.write(2, b"noise on stderr\\n")
-notices = rewrite(Path(source), Path("-"), config)
-print(*(notice.code for notice in notices), file=sys.stderr)
+notes = rewrite(Path(source), Path("-"), config)
+print(*(note.code for note in notes), file=sys.stderr)
 """
 
 

@@ -13,7 +13,7 @@ from tests.media.flat_video import FAST, rewrite
 from tests.media.rich import FONT, LINES, MS, write_rich
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
-from vsr_cli.events import Notice, ignore
+from vsr_cli.events import Note, ignore
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.writer import VideoWriter
 
@@ -51,8 +51,8 @@ def dispositions(path: Path) -> list[int]:
         ]
 
 
-def codes(notices: list[Notice]) -> list[str]:
-    return [notice.code for notice in notices]
+def codes(notes: list[Note]) -> list[str]:
+    return [note.code for note in notes]
 
 
 def test_matroska_keeps_everything(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_mp4_keeps_what_it_can_and_says_the_rest_once_for_each_kind(
     tmp_path: Path, suffix: str
 ) -> None:
     source, target = write_rich(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
-    notices = rewrite(source, target)
+    notes = rewrite(source, target)
     lost = ["W_SUBS_CONVERTED", "W_SUBS_DROPPED", "W_ATTACHMENTS_DROPPED"]
-    assert codes(notices) == lost + (["W_COVER_DROPPED"] if suffix == ".mov" else [])
+    assert codes(notes) == lost + (["W_COVER_DROPPED"] if suffix == ".mov" else [])
     before, after = read_file(source), read_file(target)
     assert after.sounds == before.sounds
     assert texts(target, 0) == clipped([Text(*line) for line in LINES])
@@ -178,8 +178,8 @@ def test_sound_that_is_encoded_again_sounds_the_same_at_the_same_time(
     source = make_clip(tmp_path / "in.mkv", num_frames=30, audio=["aac", "ac3"])
     target = tmp_path / f"out{suffix}"
     config = OutputConfig(audio=audio)  # type: ignore[arg-type]
-    notices = rewrite(source, target, config)
-    assert codes(notices) == (["W_AUDIO_ENCODED"] if audio == "copy" else [])
+    notes = rewrite(source, target, config)
+    assert codes(notes) == (["W_AUDIO_ENCODED"] if audio == "copy" else [])
     assert read_file(target).languages == ["eng", "deu"]
     with av.open(f"file:{target}") as container:
         tracks = [track.codec_context.codec.canonical_name for track in container.streams.audio]
@@ -247,6 +247,6 @@ def test_the_time_code_of_the_first_frame_is_kept(
             writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         writer.finish()
     assert probe(target).timecode == "01:02:03:04"
-    notices = rewrite(target, tmp_path / f"again{suffix}")
-    assert notices == []
+    notes = rewrite(target, tmp_path / f"again{suffix}")
+    assert notes == []
     assert probe(tmp_path / f"again{suffix}").timecode == "01:02:03:04"

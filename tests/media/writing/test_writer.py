@@ -170,10 +170,10 @@ def test_odd_sizes_are_exact_and_a_change_of_format_is_said(
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", num_frames=3)
     target = tmp_path / "out.mkv"
-    notices = rewrite(source, target, OutputConfig(video_codec=codec), size=(65, 97))
+    notes = rewrite(source, target, OutputConfig(video_codec=codec), size=(65, 97))
     info = probe(target)
     assert (info.height, info.width, info.pix_fmt) == (65, 97, expected)
-    codes = [notice.code for notice in notices]
+    codes = [note.code for note in notes]
     assert codes == (["W_PIX_FMT"] if expected == "yuv444p" else [])
 
 

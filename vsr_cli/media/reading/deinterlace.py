@@ -10,7 +10,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from vsr_cli.config import Deinterlace
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import plain_format
 
 
@@ -58,7 +58,7 @@ def deinterlace(
 def _report_deinterlacing(report: Report, why: str, mode: Deinterlace) -> None:
     made = "each field becomes a frame" if mode == "field" else "each two fields become a frame"
     text = f"deinterlaced, because {why}" if mode == "auto" else f"deinterlaced {why}"
-    report(Notice(code="W_DEINTERLACED", text=f"{text}: {made}"))
+    report(Note(code="W_DEINTERLACED", text=f"{text}: {made}"))
 
 
 class _Bwdif:

@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_container
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
@@ -156,12 +156,12 @@ class VideoSource:
         is_alpha_wanted = self._config.alpha == "auto"
         if self.info.has_alpha and not self.info.layout.has_alpha and is_alpha_wanted:
             text = f"the transparency of the source is dropped: {self.info.codec} decodes without"
-            report(Notice(code="W_ALPHA_DROPPED", text=text))
+            report(Note(code="W_ALPHA_DROPPED", text=text))
         if self._images and self._config.raw_rate is None:
             text = (
                 f"images tell no rate: {RATE} frames per second, unless `--raw-rate` says another"
             )
-            report(Notice(code="W_IMAGE_RATE", text=text))
+            report(Note(code="W_IMAGE_RATE", text=text))
         unpack = FrameConverter(self.info, self._config, self._name)
         pictures = deinterlace(self._timed(), self._config.deinterlace, report)
         for timed in islice(pictures, skip, None):

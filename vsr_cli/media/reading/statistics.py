@@ -10,7 +10,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 
 LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
 
@@ -45,12 +45,12 @@ class ReadStatistics:
         """Say, after the last frame, what was mended or damaged."""
         if self.num_fixed_timestamps:
             text = f"{self.num_fixed_timestamps} frames had no time of their own and were given one"
-            report(Notice(code="W_TIMESTAMPS_FIXED", text=text))
+            report(Note(code="W_TIMESTAMPS_FIXED", text=text))
         if self.num_damaged:
             text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
             if self.num_repeated:
                 text += f"; {self.num_repeated} frames repeat the one before"
-            report(Notice(code="W_INPUT_DAMAGED", text=text))
+            report(Note(code="W_INPUT_DAMAGED", text=text))
 
     def report_truncation(
         self, container: InputContainer, stream: VideoStream, report: Report
@@ -61,7 +61,7 @@ class ReadStatistics:
             text = f"the source ends after {self.num_frames} frames"
             if missing:
                 text += f", {float(missing):.2f} s before its header says"
-            report(Notice(code="W_INPUT_TRUNCATED", text=text))
+            report(Note(code="W_INPUT_TRUNCATED", text=text))
 
     def _missing_seconds(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
         """How much earlier the file ended than its header says; None if it did not."""

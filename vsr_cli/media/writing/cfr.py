@@ -5,7 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil, lcm
 
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
@@ -51,7 +51,7 @@ def to_constant_rate(
             f"at {float(plan.rate):g} frames per second {num_repeated} frames are repeats "
             f"and {num_dropped} are left out"
         )
-        report(Notice(code="W_CFR", text=text))
+        report(Note(code="W_CFR", text=text))
 
 
 def _at(

@@ -10,7 +10,7 @@ from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Notice
+from vsr_cli.events import Note
 from vsr_cli.media.containers import (
     IMAGES,
     WITH_ROTATION,
@@ -48,17 +48,17 @@ _HDR_CODECS = frozenset({"libx265", "libsvtav1"})
 
 # What may come with a picture and no encoder here can write.
 _UNWRITTEN = {
-    "A53_CC": Notice(
+    "A53_CC": Note(
         code="W_CAPTIONS_DROPPED", text="closed captions inside the picture's stream are left out"
     ),
-    "DYNAMIC_HDR_PLUS": Notice(
+    "DYNAMIC_HDR_PLUS": Note(
         code="W_DYNAMIC_HDR_DROPPED", text="HDR10+ metadata is left out; the picture stays HDR"
     ),
-    "DOVI_METADATA": Notice(code="W_DYNAMIC_HDR_DROPPED", text="Dolby Vision metadata is left out"),
-    "STEREO3D": Notice(
+    "DOVI_METADATA": Note(code="W_DYNAMIC_HDR_DROPPED", text="Dolby Vision metadata is left out"),
+    "STEREO3D": Note(
         code="W_STEREO_DROPPED", text="the mark that the picture is stereoscopic is left out"
     ),
-    "SPHERICAL": Notice(
+    "SPHERICAL": Note(
         code="W_SPHERICAL_DROPPED", text="the mark that the picture is spherical is left out"
     ),
 }
@@ -77,7 +77,7 @@ class EncoderPlan:
     rate: Fraction  # frames per second, on average
     time_base: Fraction  # seconds per tick of the picture's times
     is_regular: bool  # whether frames follow each other at `rate` whatever the source does
-    notices: tuple[Notice, ...]  # what the user would not expect
+    notes: tuple[Note, ...]  # what the user would not expect
     reasons: tuple[str, ...]
 
 
@@ -116,13 +116,13 @@ def plan_encoder(
         config = replace(config, lossless=True)  # what comes next should get all there is
     codec, codec_reason = _choose_codec(container, info, config)
     rate, is_regular = _choose_rate(container, info, config)
-    notices: list[Notice] = []
+    notes: list[Note] = []
     if config.pix_fmt is not None:
         pix_fmt = _check_pix_fmt(config.pix_fmt, codec)
     else:
         pix_fmt, why = _choose_pix_fmt(codec, info, size)
         if why:
-            notices.append(Notice(code="W_PIX_FMT", text=why))
+            notes.append(Note(code="W_PIX_FMT", text=why))
     layout = layout_of(PACKED.get(pix_fmt, pix_fmt))
     if layout is None:
         raise ConfigError(
@@ -130,16 +130,16 @@ def plan_encoder(
         )
     if info.layout.has_alpha and not layout.has_alpha:
         text = f"the transparency of the source is dropped: `{pix_fmt}` has none"
-        notices.append(Notice(code="W_ALPHA_DROPPED", text=text))
+        notes.append(Note(code="W_ALPHA_DROPPED", text=text))
     color, color_reason = _choose_color(info, layout, size)
-    notices += [notice for kind, notice in _UNWRITTEN.items() if kind in info.side_data]
-    notices += _lost_geometry(container, codec, info)
+    notes += [note for kind, note in _UNWRITTEN.items() if kind in info.side_data]
+    notes += _lost_geometry(container, codec, info)
     if lost := _lost_hdr(codec.name, layout, info):
-        notices.append(Notice(code="W_HDR_DROPPED", text=lost))
+        notes.append(Note(code="W_HDR_DROPPED", text=lost))
     if container.name in ("yuv4mpegpipe", "rawvideo"):
         untold = f"{container.display_name} does not tell the matrix, which is {color.matrix.name}"
         color_reason = "; ".join(filter(None, (color_reason, untold)))
-    reasons = (codec_reason, *(n.text for n in notices), info.color_reason, color_reason)
+    reasons = (codec_reason, *(n.text for n in notes), info.color_reason, color_reason)
     return EncoderPlan(
         codec=codec.name,
         size=size,
@@ -150,7 +150,7 @@ def plan_encoder(
         rate=rate,
         time_base=1 / rate if is_regular else info.time_base,
         is_regular=is_regular,
-        notices=tuple(notices),
+        notes=tuple(notes),
         reasons=tuple(filter(None, reasons)),
     )
 
@@ -199,20 +199,18 @@ def _choose_rate(
     return info.rate, True
 
 
-def _lost_geometry(container: Container, codec: Codec, info: VideoInfo) -> list[Notice]:
+def _lost_geometry(container: Container, codec: Codec, info: VideoInfo) -> list[Note]:
     """What of the way a picture is shown does not arrive."""
-    notices = []
+    notes = []
     if info.rotation and container.name not in WITH_ROTATION:
         text = f"{container.display_name} cannot say that the picture is turned when shown"
-        notices.append(
-            Notice(code="W_ROTATION_DROPPED", text=f"{text} (by {info.rotation} degrees)")
-        )
+        notes.append(Note(code="W_ROTATION_DROPPED", text=f"{text} (by {info.rotation} degrees)"))
     is_told = container.is_mp4 or codec.canonical_name in _TELL_ASPECT
     if info.sample_aspect_ratio != 1 and not is_told:
         shape = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
         text = f"`{codec.name}` in {container.display_name} cannot say that pixels are not square"
-        notices.append(Notice(code="W_ASPECT_DROPPED", text=f"{text} ({shape})"))
-    return notices
+        notes.append(Note(code="W_ASPECT_DROPPED", text=f"{text} ({shape})"))
+    return notes
 
 
 def _usual_rate(rate: Fraction) -> Fraction:

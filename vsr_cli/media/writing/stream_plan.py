@@ -13,7 +13,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import PICTURE_ONLY, TRANSPORT, WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.side_streams import SideStreams
@@ -41,8 +41,8 @@ _DROPPED = {
     "cover": ("W_COVER_DROPPED", "the cover"),
     "chapters": ("W_CHAPTERS_DROPPED", "chapters"),
 }
-_DATA = Notice(code="W_DATA_DROPPED", text="data streams are not copied")
-_VIDEO = Notice(
+_DATA = Note(code="W_DATA_DROPPED", text="data streams are not copied")
+_VIDEO = Note(
     code="W_VIDEO_DROPPED",
     text="only the main picture is upscaled; other pictures are left out",
 )
@@ -80,7 +80,7 @@ class PlannedStream:
 class _DroppedStreams:
     """What is not copied as it is, each kind said once."""
 
-    notices: dict[str, Notice] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)
 
     def drop(self, kind: str, what: str, where: str) -> None:
         code, words = _DROPPED[kind]
@@ -89,10 +89,10 @@ class _DroppedStreams:
             if what
             else (f"{words} cannot be kept in {where}")
         )
-        self.add(Notice(code=code, text=text))
+        self.add(Note(code=code, text=text))
 
-    def add(self, notice: Notice) -> None:
-        self.notices.setdefault(notice.code, notice)
+    def add(self, note: Note) -> None:
+        self.notes.setdefault(note.code, note)
 
 
 class StreamPlanner:
@@ -118,7 +118,7 @@ class StreamPlanner:
         """Add the streams.
 
         Args:
-            report: receives a notice of each kind of stream that is left out or converted.
+            report: receives a note of each kind of stream that is left out or converted.
 
         Raises:
             OutputError: the user wants copies only, or the container does not take a stream that
@@ -128,15 +128,15 @@ class StreamPlanner:
         source = self._side_streams.container
         if self._config.chapters and source.chapters() and self._format not in WITH_CHAPTERS:
             self._dropped.drop("chapters", "", self._name)
-        notices = list(self._dropped.notices.values())
-        if notices and self._config.strict_copy:
+        notes = list(self._dropped.notes.values())
+        if notes and self._config.strict_copy:
             raise OutputError(
-                f"not everything can be copied: {notices[0].text}",
+                f"not everything can be copied: {notes[0].text}",
                 why="`--strict-copy` asks for every stream as it is",
                 hint="write to `.mkv`, or leave `--strict-copy` out",
             )
-        for notice in notices:
-            report(notice)
+        for note in notes:
+            report(note)
         return planned_streams
 
     def _add_each(self) -> Iterator[PlannedStream]:
@@ -180,7 +180,7 @@ class StreamPlanner:
             ) from error
         if wanted == "copy":
             text = f"sound is encoded again as {codec}: {self._name} cannot hold `{name}`"
-            self._dropped.add(Notice(code="W_AUDIO_ENCODED", text=text))
+            self._dropped.add(Note(code="W_AUDIO_ENCODED", text=text))
         self._describe(stream, encoder.stream)
         return PlannedStream(stream, encoder.stream, encoder=encoder)
 
@@ -197,7 +197,7 @@ class StreamPlanner:
         new = self._output.add_mux_stream(codec, time_base=stream.time_base)
         self._refine(new)
         text = f"subtitles are rewritten as {codec}: {self._name} cannot hold `{name}`"
-        self._dropped.add(Notice(code="W_SUBS_CONVERTED", text=text))
+        self._dropped.add(Note(code="W_SUBS_CONVERTED", text=text))
         self._describe(stream, new)
         return PlannedStream(stream, new, bitstream=BitStreamFilterContext(bitstream, stream))
 

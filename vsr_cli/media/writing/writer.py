@@ -130,8 +130,8 @@ def plan_output(
     """
     check_target(target, source if isinstance(source, Path) else Path("-"), config)
     plan = plan_encoder(container_of(target, config), info, size, config)
-    for notice in plan.notices:
-        report(notice)
+    for note in plan.notes:
+        report(note)
     return plan
 
 
