@@ -21,15 +21,15 @@ from vsr_cli.cli.console import (
 from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
-from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
+from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Report
+from vsr_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.upscale import Upscaler
 
-SOME_FAILED = 9  # exit code
 DEFAULT_NAME = "{stem}_{height}p{ext}"
 
 BATCH_EXAMPLES = """\b
@@ -47,7 +47,7 @@ class Outcome:
     source: Path
     target: Path | None = None
     status: str = "failed"  # done, damaged, skipped, busy or failed
-    exit: int = 0
+    exit: ExitCode = ExitCode.DONE
     frames: int = 0
     seconds: float = 0.0
 
@@ -151,7 +151,7 @@ def _upscale_one(
     report(done)
     outcome.status, outcome.frames, outcome.seconds = "done", done.frames_out, done.seconds
     if codes & DAMAGE:
-        outcome.status, outcome.exit = "damaged", SOURCE_DAMAGED
+        outcome.status, outcome.exit = "damaged", ExitCode.SOURCE_DAMAGED
 
 
 def _name(source: Path, template: str, config: UpscaleConfig) -> str:
@@ -194,6 +194,6 @@ def _sum_up(outcomes: list[Outcome], *, quiet: bool, as_json: bool) -> None:
     if as_json:
         say_json("summary", counts)
     if counts["failed"]:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(ExitCode.SOME_FAILED)
     if counts["damaged"]:
-        raise typer.Exit(SOURCE_DAMAGED)
+        raise typer.Exit(ExitCode.SOURCE_DAMAGED)

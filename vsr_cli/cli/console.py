@@ -20,15 +20,13 @@ import typer
 
 from vsr_cli import __version__
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.cli.signals import INTERRUPTED, Signals
+from vsr_cli.cli.signals import Signals
 from vsr_cli.errors import ConfigError, VsrError
 from vsr_cli.events import Done, Event, Note, Plan, Progress, Report
+from vsr_cli.exit_codes import ExitCode
 
 JSON_VERSION = 1
 SECONDS_BETWEEN_LINES = 10.0  # of progress, where no bar can be drawn
-
-INTERNAL_ERROR = 1  # exit codes that are no VsrError; 128 + number of the signal
-BROKEN_PIPE = 141
 
 
 def say(line: str) -> None:
@@ -131,30 +129,30 @@ class user_errors(AbstractContextManager["user_errors"]):  # noqa: N801  reads a
         finally:
             _json_target.reset()
 
-    def explain(self, error: BaseException) -> int:
+    def explain(self, error: BaseException) -> ExitCode:
         """Print what there is to say and return the exit code."""
         if isinstance(error, BrokenPipeError):
             _discard_output()
-            return BROKEN_PIPE
+            return ExitCode.BROKEN_PIPE
         try:
             return self._print(error)
         except BrokenPipeError:  # the reader left before the message
             _discard_output()
-            return BROKEN_PIPE
+            return ExitCode.BROKEN_PIPE
 
-    def _print(self, error: BaseException) -> int:
+    def _print(self, error: BaseException) -> ExitCode:
         if isinstance(error, VsrError):
             code, name = error.exit_code, type(error).__name__.removesuffix("Error").upper()
             what, why, hint = str(error), error.why, error.hint
         elif isinstance(error, KeyboardInterrupt):
             code = self._signals.exit_code
-            name = "INTERRUPTED" if code == INTERRUPTED else "TERMINATED"
+            name = "INTERRUPTED" if code == ExitCode.INTERRUPTED else "TERMINATED"
             what, why, hint = "stopped before the end", None, None
             if isinstance(error, Stopped) and error.num_frames:
                 why = f"{error.num_frames} frames are done, and kept"
                 hint = f"to go on, run `{shlex.join(['vsr', *sys.argv[1:]])}`"
         else:
-            code, name = INTERNAL_ERROR, "INTERNAL"
+            code, name = ExitCode.INTERNAL_ERROR, "INTERNAL"
             what, why = "internal error", _summary(error)
             hint = f"please report it with `{write_crash_log(error)}`"
             if self.verbose:

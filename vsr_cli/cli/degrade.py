@@ -9,9 +9,10 @@ import typer
 
 from vsr_cli.cli.console import both, json_lines, progress_bar, say, say_json, user_errors
 from vsr_cli.cli.options import AsJson
-from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
+from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.errors import DeviceError, InputError
 from vsr_cli.events import Done, Event, Note
+from vsr_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
@@ -96,7 +97,7 @@ def degrade(
         )
         report(done)
         if damage:
-            raise typer.Exit(SOURCE_DAMAGED)
+            raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 
 def _require_memory(info: "VideoInfo", most: int, level: Level) -> None:

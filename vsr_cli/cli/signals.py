@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
 from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.exit_codes import ExitCode
 
 Handler = Callable[[int, FrameType | None], object] | int | None
-INTERRUPTED = 128 + signal.SIGINT
 
 
 class Signals(AbstractContextManager[None]):
@@ -27,9 +27,9 @@ class Signals(AbstractContextManager[None]):
         self._number: int | None = None  # of the signal that came
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """What the shell expects of a program that a signal has ended."""
-        return INTERRUPTED if self._number is None else 128 + self._number
+        return ExitCode.INTERRUPTED if self._number is None else ExitCode(128 + self._number)
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():

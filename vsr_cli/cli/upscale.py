@@ -23,8 +23,8 @@ from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Note
+from vsr_cli.exit_codes import ExitCode
 
-SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
 STDOUT = Path("-")
 DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"}
 
@@ -111,7 +111,7 @@ def run(
         done = upscale_video(source, target, config, report=report, stop=stop)
     report(done)
     if damage:
-        raise typer.Exit(SOURCE_DAMAGED)
+        raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 
 def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:
