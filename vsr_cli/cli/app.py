@@ -19,7 +19,7 @@ app = typer.Typer(
     name="vsr",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,  # `user_errors` says what there is to say
+    pretty_exceptions_enable=False,  # `report_failures` says what there is to say
     rich_markup_mode=None,  # plain text
 )
 app.command(epilog=EXAMPLES)(upscale)

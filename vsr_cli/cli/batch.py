@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.cli.console import (
-    both,
-    duration,
-    json_lines,
-    progress_bar,
-    say,
-    say_json,
-    show_debug_log,
-    user_errors,
-)
+from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job_options import MakeConfig, with_job_options
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
+from vsr_cli.cli.progress import duration, progress_bar, tee
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
 from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.config import UpscaleConfig
@@ -81,7 +75,7 @@ def batch(
 ) -> None:
     """Upscale many videos into the folder DIR; those that are finished are skipped."""
     stop = StopRequest()
-    with user_errors(verbose=verbose, as_json=as_json, stop=stop) as errors:
+    with report_failures(verbose=verbose, as_json=as_json, stop=stop) as errors:
         if verbose:
             show_debug_log()
         config = make_config()
@@ -92,8 +86,8 @@ def batch(
         upscaler = Upscaler(config, stop=stop)
         outcomes: list[Outcome] = []
         taken: dict[Path, Path] = {}  # sources by target: two must not write to one
-        with progress_bar(quiet=quiet) as show:
-            report = both(show, json_lines) if as_json else show
+        with progress_bar(quiet=quiet) as render:
+            report = tee(render, report_as_json) if as_json else render
             for source in found:
                 outcome = Outcome(source=source.path)
                 try:
@@ -104,7 +98,7 @@ def batch(
                     outcome.exit = errors.explain(error)
                 outcomes.append(outcome)
                 if as_json:
-                    say_json("file", asdict(outcome))
+                    write_event("file", asdict(outcome))
                 if fail_fast and outcome.status == "failed":
                     break
         _sum_up(outcomes, quiet=quiet, as_json=as_json)
@@ -144,7 +138,7 @@ def _upscale_one(
         ) from error
     codes: set[str] = set()
     try:
-        done = upscaler.upscale(source.path, target, report=both(report, _note(codes)))
+        done = upscaler.upscale(source.path, target, report=tee(report, _note(codes)))
     except JobBusyError:
         outcome.status = "busy"  # another batch is at it
         return
@@ -184,15 +178,15 @@ def _sum_up(outcomes: list[Outcome], *, quiet: bool, as_json: bool) -> None:
         for status in ("done", "damaged", "skipped", "busy", "failed")
     }
     if not quiet and outcomes:
-        say(f"{'status':8} {'code':>4} {'frames':>7} {'time':>8}  file")
+        print_line(f"{'status':8} {'code':>4} {'frames':>7} {'time':>8}  file")
         for o in outcomes:
             arrow = f" -> {o.target}" if o.target else ""
             time = duration(o.seconds) if o.frames else "-"
-            say(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
+            print_line(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        say(f"{len(outcomes)} videos: {said}")
+        print_line(f"{len(outcomes)} videos: {said}")
     if as_json:
-        say_json("summary", counts)
+        write_event("summary", counts)
     if counts["failed"]:
         raise typer.Exit(ExitCode.SOME_FAILED)
     if counts["damaged"]:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cli.console import say, say_json, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps, find_model
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
@@ -26,7 +28,7 @@ def bench(
     as_json: ResultAsJson = False,
 ) -> None:
     """Measure TFLOP and seconds for each frame on this machine; video files not included."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         from vsr_cli.pipeline.bench import measure
 
         config = UpscaleConfig(model=find_model(model), device=device, dtype=dtype)
@@ -40,7 +42,7 @@ def bench(
             num_frames,
             _print_result_as_json if as_json else _print_result,
         )
-        say(f"on {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}")
+        print_line(f"on {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}")
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -64,4 +66,4 @@ def _print_result(result: Event) -> None:
 
 def _print_result_as_json(result: Event) -> None:
     if isinstance(result, BenchResult):
-        say_json("cost", asdict(result))
+        write_event("cost", asdict(result))

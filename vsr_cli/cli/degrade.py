@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vsr_cli.cli.console import both, json_lines, progress_bar, say, say_json, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.errors import DeviceError, InputError
 from vsr_cli.events import Done, Event, Note
@@ -48,7 +51,7 @@ def degrade(
     as_json: AsJson = False,
 ) -> None:
     """Make a quarter-size, degraded clip of SOURCE, without sound, and write it losslessly."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         from vsr_cli.media.reading.reader import probe
         from vsr_cli.ops.resize import crop
         from vsr_cli.quality.clips import open_lossless, read_footage, write_all
@@ -69,8 +72,8 @@ def degrade(
                 why=f"it is {info.width}x{info.height}",
                 hint=f"give a clip of {SMALLEST_SIDE} pixels a side or more",
             )
-        with progress_bar(quiet=False) as show:
-            report = both(both(show, json_lines) if as_json else show, note_damage)
+        with progress_bar(quiet=False) as render:
+            report = tee(tee(render, report_as_json) if as_json else render, note_damage)
             with open_lossless(
                 target, source, info, (height, width), overwrite=overwrite
             ) as writer:
@@ -79,13 +82,13 @@ def degrade(
                 if not footage.is_whole:
                     text = f"the source goes on: only its first {num_frames} frames are taken"
                     report(Note(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
-                say(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
+                print_line(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
                 hr_frames = crop(footage.frames, (height * SCALE, width * SCALE))
                 lr_frames, lines = Degradation(level).explained(hr_frames, seed)
                 for line in (f"seed {seed}, {lines[0]}", *lines[1:]):
-                    say(line)
+                    print_line(line)
                 if as_json:
-                    say_json("degradation", {"level": level, "seed": seed, "steps": lines})
+                    write_event("degradation", {"level": level, "seed": seed, "steps": lines})
                 write_all(writer, footage.headers, lr_frames)
         done = Done(
             target=target,

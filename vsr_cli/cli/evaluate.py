@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vsr_cli.cli.console import say, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
     Device,
     Dtype,
@@ -110,7 +111,7 @@ def evaluate(
     as_json: ResultAsJson = False,
 ) -> None:
     """Degrade the clips of DIR, restore them, and measure against bicubic and Lanczos."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         config = UpscaleConfig(
             model=find_model(model),
             fidelity=fidelity,
@@ -143,7 +144,7 @@ def evaluate(
             _say_event(Note(code="W_SHARPEN_LEFT_OUT", text=text))
         if write_lr:
             write_inputs(cases, write_lr, seed, overwrite=overwrite)
-            say(f"wrote {len(cases)} inputs to `{write_lr}`")
+            print_line(f"wrote {len(cases)} inputs to `{write_lr}`")
         contest = _enter(configs, sharpen=sharpen and lpips is not None)
         table = measure(
             cases,
@@ -295,6 +296,6 @@ def _write_tables(table: "Table", markdown: Path | None, json_file: Path | None)
 
 def _say_event(event: Event) -> None:
     if isinstance(event, Progress):
-        say(f"{event.stage}: {event.frame} of {event.num_frames}, {event.seconds:.0f} s")
+        print_line(f"{event.stage}: {event.frame} of {event.num_frames}, {event.seconds:.0f} s")
     elif isinstance(event, Note):
-        say(f"note: {event.text} ({event.code})")
+        print_line(f"note: {event.text} ({event.code})")

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
 from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.cli.console import print_line
 from vsr_cli.exit_codes import ExitCode
 
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -15,14 +16,13 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 class Signals(AbstractContextManager[None]):
     """Within, the first signal asks `stop`, and the next one has its usual effect."""
 
-    def __init__(self, stop: StopRequest | None, say: Callable[[str], None]) -> None:
+    def __init__(self, stop: StopRequest | None) -> None:
         """Nothing is installed yet.
 
         Args:
             stop: what to ask; None: work ends at once, and cleans up.
-            say: prints a line.
         """
-        self._stop, self._say = stop or StopRequest(), say
+        self._stop = stop or StopRequest()
         self._handlers: dict[int, Handler] = {}
         self._number: int | None = None  # of the signal that came
 
@@ -57,6 +57,6 @@ class Signals(AbstractContextManager[None]):
         try:
             self._stop.request()
         except Stopped:
-            self._say("stopping; press Ctrl-C again to stop at once")
+            print_line("stopping; press Ctrl-C again to stop at once")
             raise
-        self._say("stopping when this clip is done; press Ctrl-C again to stop at once")
+        print_line("stopping when this clip is done; press Ctrl-C again to stop at once")
