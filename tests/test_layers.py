@@ -12,11 +12,12 @@ PACKAGE = ROOT / "vsr_cli"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
-BASE = {"cancellation", "config", "errors", "events", "exit_codes", "pixels"}
+BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "pixels"}
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"cli"},  # __init__, __main__
+    "atomic": set[str](),
     "config": {"errors", "pixels"},
     "events": {"errors"},
     "errors": {"exit_codes"},
@@ -101,6 +102,11 @@ def test_imports_follow_the_layers(path: Path) -> None:
 def test_parts_that_are_apart_never_reach_each_other(part: str, other: str) -> None:
     own = {path for path in FILES if path.is_relative_to(part)}
     assert {path.as_posix() for path in reached_from(own) if path.is_relative_to(other)} == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_file_imports_itself_by_way_of_others(path: Path) -> None:
+    assert path not in reached_from({path})
 
 
 def reached_from(files: set[Path]) -> set[Path]:

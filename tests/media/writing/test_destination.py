@@ -117,6 +117,22 @@ def test_odd_names_are_taken_as_they_are(tmp_path: Path, make_clip: MakeClip, na
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", name])
 
 
+def test_a_finished_target_is_on_disk_before_anything_else_happens(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", num_frames=2), tmp_path / "out" / "out.mp4"
+    target.parent.mkdir()
+    synced, fsync = list[int](), os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    rewrite(source, target)
+    assert synced == [target.stat().st_ino, target.parent.stat().st_ino]
+
+
 FILL = """
 import resource, signal, sys
 from pathlib import Path

@@ -4,7 +4,6 @@ A chunk is a Matroska file. That format counts milliseconds only, so a chunk's c
 its milliseconds is one tick of the picture's time base, and times stay exact.
 """
 
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -16,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from vsr_cli.atomic import move_into_place, part_of
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import open_container
@@ -29,7 +29,6 @@ from vsr_cli.media.writing.encoder import (
 )
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
-PART_SUFFIX = ".part"
 _TICK = Fraction(1, 1000)  # what Matroska takes each tick of the source for
 
 
@@ -52,7 +51,7 @@ class ChunkWriter(ResourceOwner):
             OutputError: the encoder refuses, or the folder cannot be written to.
         """
         self._path = path
-        self._part = path.with_name(path.name + PART_SUFFIX)
+        self._part = part_of(path)
         super().__init__()
         self._resources.callback(self._part.unlink, missing_ok=True)
         options = {"avoid_negative_ts": "disabled"}  # or every time would move
@@ -91,9 +90,7 @@ class ChunkWriter(ResourceOwner):
         with self._errors():
             self._mux(self._encoder.flush())
             self._output.close()
-            with self._part.open("rb") as file:
-                os.fsync(file.fileno())  # whoever notes that it is done may rely on it
-            self._part.replace(self._path)
+            move_into_place(self._part, self._path)  # whoever notes that it is done may rely on it
 
     def _mux(self, packets: "list[Packet[VideoStream]]") -> None:
         for packet in packets:

@@ -11,6 +11,7 @@ from typing import Protocol
 import av
 from av.container import OutputContainer
 
+from vsr_cli.atomic import move_into_place
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.media.containers import IMAGES, container_of
@@ -243,7 +244,7 @@ class FileDestination:
         return failed
 
     def commit(self) -> None:
-        """Give the file its name.
+        """Give the file its name; once that is done, a power failure does it no harm.
 
         Raises:
             OutputError: the name has been taken meanwhile, or the folder does not take it.
@@ -256,7 +257,7 @@ class FileDestination:
                 hint="rename it",
             )
         with output_errors(f"`{self.target}` cannot be written"):
-            self.temp.replace(self.target)
+            move_into_place(self.temp, self.target)
 
 
 @contextmanager
