@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from tests.conftest import MakeClip
 from vsr_cli.errors import InputError
-from vsr_cli.media.png import write_png
 from vsr_cli.ops.warp import backward_warp
 from vsr_cli.training import scenes
 from vsr_cli.training.dataset import ClipDataset, Sample, read_shards, write_shards
@@ -31,7 +31,7 @@ def shards(make_clip: MakeClip, tmp_path: Path) -> Path:
         make_clip(footage / f"{name}.mp4", num_frames=6, size=(64, 80))
     y, x = np.mgrid[:128, :128]
     wave = np.sin(x / 10 + y / 14)[..., None] * [60, 40, 50] + 128
-    write_png(footage / "photo_7.png", wave.astype(np.uint8))
+    Image.fromarray(wave.astype(np.uint8)).save(footage / "photo_7.png")
     write_shards([footage], tmp_path / "shards")
     return tmp_path / "shards"
 

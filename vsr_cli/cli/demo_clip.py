@@ -8,6 +8,9 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+from PIL import Image
+
+from vsr_cli.errors import OutputError
 
 SIZE = (360, 640)  # (height, width) of the truth
 SCALE = 4
@@ -89,9 +92,11 @@ def write_small_clip(path: Path, hr_frames: Iterable[Picture]) -> None:
 def write_comparison(
     path: Path, lr_path: Path, sr_path: Path, hr_frames: Sequence[Picture]
 ) -> None:
-    """Write a PNG of the middle frame: bicubic, vsr and truth, whole and enlarged in part."""
-    from vsr_cli.media.png import write_png
+    """Write a PNG of the middle frame: bicubic, vsr and truth, whole and enlarged in part.
 
+    Raises:
+        OutputError: the file cannot be written.
+    """
     index = NUM_FRAMES // 2
     columns = {
         "BICUBIC": _read_frame(lr_path, index),
@@ -103,7 +108,12 @@ def write_comparison(
         picture[CROP].repeat(ZOOM, axis=0).repeat(ZOOM, axis=1) for picture in columns.values()
     ]
     image = np.concatenate([np.concatenate(whole, axis=1), np.concatenate(parts, axis=1)])
-    write_png(path, image)
+    try:
+        Image.fromarray(image).save(path, "PNG")
+    except OSError as error:
+        raise OutputError(
+            f"`{path}` cannot be written", why=str(error), hint="choose another folder"
+        ) from error
 
 
 def _paint_wall() -> Picture:
