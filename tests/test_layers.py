@@ -40,7 +40,7 @@ MAY_USE = {
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
     "diffusion": {"torch", "diffusers"},
-    "quality": {"torch", "PIL"},
+    "quality": {"torch", "torchvision", "safetensors", "PIL"},
     "pipeline": {"torch", "numpy", "safetensors"},
     "training": {"torch", "torchvision", "safetensors", "numpy", "typer", "PIL"},
     "cli": {"typer", "rich", "platformdirs"},
