@@ -41,7 +41,7 @@ MAY_USE = {
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
     "diffusion": {"torch", "diffusers"},
     "quality": {"torch", "torchvision", "safetensors", "PIL"},
-    "pipeline": {"torch", "numpy", "safetensors"},
+    "pipeline": {"torch", "numpy", "safetensors", "filelock"},
     "training": {"torch", "torchvision", "safetensors", "numpy", "typer", "PIL"},
     "cli": {"typer", "rich", "platformdirs"},
 }
