@@ -131,7 +131,7 @@ def _check_file(source: Path) -> None:
 
 def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> InputContainer:
     # `file:` because FFmpeg takes a name with a colon for an address.
-    place = pipe or f"file:{source}"
+    file = pipe or f"file:{source}"
     # What comes from elsewhere may not name files of this machine.
     options = {"protocol_whitelist": "crypto,data" if pipe else "file,crypto,data"}
     options["pattern_type"] = "none"  # the name of an image is a name, whatever it looks like
@@ -146,7 +146,7 @@ def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> Input
             f"there is no format `{config.format}`", hint="try `matroska`, `nut` or `rawvideo`"
         )
     try:
-        return av.open(place, "r", format=config.format, options=options, buffer_size=_BUFFER)
+        return av.open(file, "r", format=config.format, options=options, buffer_size=_BUFFER)
     except (av.FFmpegError, OSError, ValueError) as error:
         if pipe and pipe.head[4:8] == b"ftyp":
             raise late_index() from error

@@ -1,4 +1,4 @@
-"""Finished pieces of a picture on disk, and how they become one stream again.
+"""Finished chunks of the video stream on disk, and how they become one stream again.
 
 A chunk is a Matroska file. That format counts milliseconds only, so a chunk's clock lies: one of
 its milliseconds is one tick of the picture's time base, and times stay exact.
@@ -33,7 +33,7 @@ _TICK = Fraction(1, 1000)  # what Matroska takes each tick of the source for
 
 
 class ChunkWriter(ResourceOwner):
-    """Encodes a piece of the picture, and nothing else, into a file of its own.
+    """Encodes a chunk of the video stream, and nothing else, into a file of its own.
 
     It grows under its name and `.part`; only `finish` gives it its name. Every frame starts from
     nothing that another chunk holds. Leaving the `with` block without `finish` removes it.
@@ -143,7 +143,7 @@ class JoinedChunks:
 
     def packets(self) -> "Iterator[Packet[VideoStream]]":
         """Every packet in the order of decoding, with its times."""
-        place = 0
+        index = 0
         for path in self._paths:
             with open_container(path) as container:
                 if container.streams.video[0].codec_context.extradata != self._header:
@@ -153,9 +153,9 @@ class JoinedChunks:
                         hint="start the job anew",
                     )
                 for packet in _packets(container):
-                    packet.dts = decoding_time(place, self._times, self._delay)
+                    packet.dts = decoding_time(index, self._times, self._delay)
                     packet.time_base = self._plan.time_base
-                    place += 1
+                    index += 1
                     yield packet
 
     def _read_timestamps(self, path: Path, times: list[int]) -> None:

@@ -90,8 +90,8 @@ class VideoEncoder:
             # x265 leaves decoding times to chance if the whole video fits into its queue.
             times = [packet.pts or 0 for packet in packets]
             in_order, delay = sorted(times), reorder_delay(times)
-            for place, packet in enumerate(packets):
-                packet.dts = decoding_time(place, in_order, delay)
+            for index, packet in enumerate(packets):
+                packet.dts = decoding_time(index, in_order, delay)
         if self._durations:
             raise VerificationError(
                 f"the encoder `{self._plan.codec}` has lost frames",
@@ -109,29 +109,29 @@ class VideoEncoder:
 
 
 def reorder_delay(times: Sequence[int]) -> int:
-    """How many places a picture comes later in decoding than in presentation, at most.
+    """How many frames a picture comes later in decoding than in presentation, at most.
 
     Args:
         times: of presentation, in the order of decoding.
     """
-    places = {time: place for place, time in enumerate(sorted(times))}
-    return max(place - places[time] for place, time in enumerate(times))
+    shown = {time: index for index, time in enumerate(sorted(times))}
+    return max(index - shown[time] for index, time in enumerate(times))
 
 
-def decoding_time(place: int, times: Sequence[int], delay: int) -> int:
-    """When the packet at a place in decoding is decoded: in order, and never after it is shown.
+def decoding_time(index: int, times: Sequence[int], delay: int) -> int:
+    """When a packet is decoded: in order, and never after its picture is shown.
 
     With times p_0 < p_1 < ..., that is p_{i-D} for packet i; the first D are decoded before any
     is shown, at p_i - (p_D - p_0).
 
     Args:
-        place: i.
+        index: i, of the packet in the order of decoding.
         times: p, of all pictures, in order.
         delay: D, see `reorder_delay`.
     """
-    if place < delay:
-        return times[place] - (times[delay] - times[0])
-    return times[place - delay]
+    if index < delay:
+        return times[index] - (times[delay] - times[0])
+    return times[index - delay]
 
 
 def describe_stream(stream: VideoStream, plan: EncoderPlan, info: VideoInfo) -> None:

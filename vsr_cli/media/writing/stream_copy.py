@@ -100,7 +100,7 @@ class StreamCopier:
                 self._write(planned, planned.flush(origin))
 
     def copied(self) -> dict[int, CopiedStream]:
-        """What has been written, by place in the output."""
+        """What has been written, by the index of the stream in the output."""
         return {
             planned.output.index: CopiedStream(
                 planned.source.type, planned.num_packets, planned.num_bytes

@@ -50,7 +50,7 @@ _VIDEO = Note(
 
 @dataclass
 class PlannedStream:
-    """A stream of the source and its place in the output."""
+    """A stream of the source, the one it becomes in the output, and how much of it is written."""
 
     source: Stream
     output: Stream

@@ -48,10 +48,10 @@ class CopiedStream:
 class ExpectedFile:
     """What a finished file should hold."""
 
-    picture: int  # place of the picture
+    picture: int  # index of its stream
     step: Fraction  # seconds a frame lasts if nobody says
     times: TimestampSummary
-    side_streams: Mapping[int, CopiedStream]  # by place
+    side_streams: Mapping[int, CopiedStream]  # by the index of the stream
 
 
 def check_file(
@@ -67,7 +67,7 @@ def check_file(
 
     Raises:
         InputError: it cannot be read at all.
-        av.FFmpegError: nor further than a place in it.
+        av.FFmpegError: nor further than somewhere in it.
     """
     config = InputConfig(format=format_)
     found = TimestampSummary()
@@ -90,12 +90,12 @@ def check_file(
         return "frames have moved in time"
     if abs(found.end - found.first - times.end + times.first) > 2 * expected.step + tick:
         return f"{float(found.end - found.first):.3f} s long"
-    for place, copied in expected.side_streams.items():
+    for index, copied in expected.side_streams.items():
         # Containers fill the time between subtitles, cut PCM into packets of their own, and take
         # headers off packets that they do without.
-        is_all = num_packets[place] == copied.num_packets or num_bytes[place] == copied.num_bytes
+        is_all = num_packets[index] == copied.num_packets or num_bytes[index] == copied.num_bytes
         if copied.kind == "subtitle":
-            is_all = num_packets[place] >= copied.num_packets
+            is_all = num_packets[index] >= copied.num_packets
         if not is_all:
             return "sound is missing" if copied.kind == "audio" else f"a {copied.kind} is missing"
     if decode:
