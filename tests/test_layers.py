@@ -12,16 +12,18 @@ PACKAGE = ROOT / "vsr_cli"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
-BASE = {"config", "errors", "events", "pixels", "stopping"}
+BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "pixels"}
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"cli"},  # __init__, __main__
+    "atomic": set[str](),
     "config": {"errors", "pixels"},
     "events": {"errors"},
-    "errors": set[str](),
+    "errors": {"exit_codes"},
+    "exit_codes": set[str](),
     "pixels": {"errors"},
-    "stopping": set[str](),
+    "cancellation": set[str](),
     "media": BASE,
     "ops": BASE,
     "models": BASE | {"ops"},
@@ -34,12 +36,12 @@ MAY_IMPORT = {
 
 # Which packages from outside a layer may import beside the standard library.
 MAY_USE = {
-    "media": {"av", "numpy"},
+    "media": {"av", "numpy", "PIL"},
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
     "diffusion": {"torch", "diffusers"},
-    "quality": {"torch"},
-    "pipeline": {"torch", "numpy", "safetensors"},
+    "quality": {"torch", "torchvision", "safetensors", "PIL"},
+    "pipeline": {"torch", "numpy", "safetensors", "filelock"},
     "training": {"torch", "torchvision", "safetensors", "numpy", "typer", "PIL"},
     "cli": {"typer", "rich", "platformdirs"},
 }
@@ -48,9 +50,11 @@ MAY_USE = {
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
     "models/files.py": {"platformdirs"},  # where the user's weights lie
-    "cli/scene.py": {"av", "numpy"},  # the demo draws and writes its own clip
-    "quality/sheets.py": {"PIL"},  # names over the columns; torchvision brings it
+    "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip
 }
+
+# Parts of one layer that know nothing of each other.
+APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
 
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
 LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
@@ -91,6 +95,39 @@ def test_imports_follow_the_layers(path: Path) -> None:
 
     assert {name for name in inside if not may_import(layer, name)} == set()
     assert outside - MAY_USE.get(layer, set()) - EXCEPTIONS.get(path.as_posix(), set()) == set()
+
+
+@pytest.mark.parametrize(("part", "other"), APART)
+def test_parts_that_are_apart_never_reach_each_other(part: str, other: str) -> None:
+    own = {path for path in FILES if path.is_relative_to(part)}
+    assert {path.as_posix() for path in reached_from(own) if path.is_relative_to(other)} == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_file_imports_itself_by_way_of_others(path: Path) -> None:
+    assert path not in reached_from({path})
+
+
+def reached_from(files: set[Path]) -> set[Path]:
+    """The files of vsr_cli that these import, and those that they import, and so on."""
+    reached = set[Path]()
+    waiting = list(files)
+    while waiting:
+        found = imported_files(waiting.pop()) - reached
+        reached |= found
+        waiting += found
+    return reached
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of vsr_cli that a file of it imports anywhere."""
+    names = imported_names(ast.parse((PACKAGE / path).read_text()))
+    found = set[Path]()
+    for name in names:
+        if name.startswith("vsr_cli."):
+            parts = name.split(".")[1:]  # a module, or something in one
+            found |= {Path("/".join(parts) + ".py"), Path("/".join(parts[:-1]) + ".py")}
+    return found.intersection(FILES)
 
 
 def test_the_guard_sees_forbidden_imports() -> None:

@@ -2,11 +2,13 @@
 
 from typing import ClassVar
 
+from vsr_cli.exit_codes import ExitCode
+
 
 class VsrError(Exception):
     """A failure the user can mend; the command line prints it without a traceback."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL_ERROR
 
     def __init__(self, what: str, *, why: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)
@@ -16,34 +18,34 @@ class VsrError(Exception):
 class ConfigError(VsrError):
     """A bad option, value or combination."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: ClassVar[ExitCode] = ExitCode.USAGE
 
 
 class InputError(VsrError):
     """The source is missing, unreadable, has no video or is not supported."""
 
-    exit_code: ClassVar[int] = 3
+    exit_code: ClassVar[ExitCode] = ExitCode.SOURCE
 
 
 class OutputError(VsrError):
     """The target exists, cannot be written, or its encoder or container refuses."""
 
-    exit_code: ClassVar[int] = 4
+    exit_code: ClassVar[ExitCode] = ExitCode.TARGET
 
 
 class WeightsError(VsrError):
     """Weights are missing, damaged, or do not fit the model."""
 
-    exit_code: ClassVar[int] = 5
+    exit_code: ClassVar[ExitCode] = ExitCode.WEIGHTS
 
 
 class DeviceError(VsrError):
     """The device asked for is absent or has too little memory."""
 
-    exit_code: ClassVar[int] = 6
+    exit_code: ClassVar[ExitCode] = ExitCode.DEVICE
 
 
 class VerificationError(VsrError):
     """The finished file is not what was planned; it is kept beside the target as `.failed`."""
 
-    exit_code: ClassVar[int] = 7
+    exit_code: ClassVar[ExitCode] = ExitCode.VERIFICATION

@@ -45,7 +45,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class Note:
     """Something the user should know; `code` is stable (`W_...`)."""
 
     code: str
@@ -65,7 +65,7 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class BenchResult:
     """What a frame costs here: LR size (height, width), steps, TFLOP and seconds for each.
 
     Seconds cover everything from RGB in to RGB out (flow, sampling, decoding, colour), not
@@ -79,7 +79,7 @@ class Cost:
     peak_gb: float | None
 
 
-Event = Plan | Progress | Notice | Done | Cost
+Event = Plan | Progress | Note | Done | BenchResult
 Report = Callable[[Event], None]
 
 

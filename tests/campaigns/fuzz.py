@@ -26,8 +26,8 @@ from typing import IO
 from tests.campaigns.common import Run, Table, write_model
 from tests.conftest import write_clip
 from vsr_cli.errors import VsrError
-from vsr_cli.events import Event, Notice
-from vsr_cli.media.reader import open_video
+from vsr_cli.events import Event, Note
+from vsr_cli.media.reading.reader import open_video
 
 PATIENCE = 60  # seconds for one file
 DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8}
@@ -92,7 +92,7 @@ def read(path: Path) -> tuple[int, str]:
     codes: set[str] = set()
 
     def note(event: Event) -> None:
-        if isinstance(event, Notice):
+        if isinstance(event, Note):
             codes.add(event.code)
 
     try:

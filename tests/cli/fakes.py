@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.events import Done, Notice, Plan, Progress, Report
-from vsr_cli.stopping import Stop
+from vsr_cli.events import Done, Note, Plan, Progress, Report
 
 
 @dataclass
@@ -14,8 +14,8 @@ class FakePipeline:
     """Remembers what it was asked and reports a job of three frames."""
 
     jobs: list[tuple[Path, Path, UpscaleConfig]] = field(default_factory=list)
-    notices: list[Notice] = field(
-        default_factory=lambda: [Notice(code="W_TEST", text="something to know")]
+    notes: list[Note] = field(
+        default_factory=lambda: [Note(code="W_TEST", text="something to know")]
     )
     fail: Callable[[], object] = lambda: None  # called in the middle of the job
 
@@ -26,18 +26,18 @@ class FakePipeline:
         config: UpscaleConfig,
         *,
         report: Report,
-        stop: Stop | None = None,
+        stop: StopRequest | None = None,
     ) -> Done:
         self.jobs.append((source, target, config))
         report(plan_of(source, target))
-        for notice in self.notices:
-            report(notice)
+        for note in self.notes:
+            report(note)
         report(Progress(stage="upscale", frame=1, num_frames=3, seconds=2.0))
         self.fail()
         report(Progress(stage="upscale", frame=3, num_frames=3, seconds=6.0))
         return Done(target=target, frames_in=3, frames_out=3, width=256, height=192, seconds=6.0)
 
-    def upscaler(self, config: UpscaleConfig, *, stop: Stop | None = None) -> "FakeUpscaler":
+    def upscaler(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> "FakeUpscaler":
         """In the place of `Upscaler`."""
         return FakeUpscaler(self, config)
 

@@ -10,7 +10,7 @@ from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import target_name
 from vsr_cli.errors import InputError
-from vsr_cli.events import Notice
+from vsr_cli.events import Note
 from vsr_cli.pipeline.job import JobBusyError
 
 NAME = ("--name", "{stem}_up{ext}")
@@ -112,7 +112,7 @@ def test_a_video_that_another_batch_is_at_is_left_to_it(
 
 
 def test_a_damaged_source_is_told_by_the_exit_code(folder: Path, pipeline: FakePipeline) -> None:
-    pipeline.notices = [Notice(code="W_INPUT_DAMAGED", text="holes")]
+    pipeline.notes = [Note(code="W_INPUT_DAMAGED", text="holes")]
     assert batch("in/a.mp4", *NAME).exit_code == 8
 
 

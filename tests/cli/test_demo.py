@@ -8,20 +8,20 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.cli.fakes import FakePipeline
-from vsr_cli.cli import scene
+from vsr_cli.cli import demo_clip
 from vsr_cli.cli.app import app
 from vsr_cli.config import OutputConfig, SamplerConfig
 
 
 @pytest.fixture
 def short_scene(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene, "NUM_FRAMES", 3)
+    monkeypatch.setattr(demo_clip, "NUM_FRAMES", 3)
 
 
 @pytest.mark.usefixtures("short_scene")
 def test_the_scene_moves_and_stays_within_its_range() -> None:
-    frames = list(scene.render_scene())
-    assert [frame.shape for frame in frames] == [(*scene.SIZE, 3)] * 3
+    frames = list(demo_clip.render_scene())
+    assert [frame.shape for frame in frames] == [(*demo_clip.SIZE, 3)] * 3
     assert all(0 <= frame.min() < 0.1 and 0.9 < frame.max() <= 1 for frame in frames)
     for earlier, later in pairwise(frames):
         assert np.abs(later - earlier).mean() > 0.01
@@ -44,7 +44,7 @@ def test_the_demo_makes_a_small_clip_with_sound_and_a_picture(
         assert [frame.pts for frame in container.decode(video=0)] == [0, 512, 1024]
     with av.open(f"file:{source}") as container:
         sound = np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], axis=1)
-    assert sound.shape[1] >= 3 * scene.SOUND_RATE // scene.RATE
+    assert sound.shape[1] >= 3 * demo_clip.SOUND_RATE // demo_clip.RATE
     assert np.abs(sound).max() > 0.05
     picture = (out / "side_by_side.png").read_bytes()
     width, height = (int.from_bytes(picture[at : at + 4]) for at in (16, 20))

@@ -19,7 +19,7 @@ from vsr_cli.errors import (
     VsrError,
     WeightsError,
 )
-from vsr_cli.events import Notice
+from vsr_cli.events import Note
 
 
 def vsr(*arguments: str | Path) -> Result:
@@ -302,7 +302,7 @@ def test_a_dry_run_checks_encoder_and_container_and_leaves_nothing(
 def test_a_damaged_source_is_finished_and_said_with_exit_code_8(
     pipeline: FakePipeline, code: str
 ) -> None:
-    pipeline.notices = [Notice(code=code, text="some of it is gone")]
+    pipeline.notes = [Note(code=code, text="some of it is gone")]
     result = vsr("in.mp4", "out.mp4")
     assert result.exit_code == 8
     assert "some of it is gone" in result.stderr

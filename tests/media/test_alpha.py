@@ -12,10 +12,10 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr_cli.config import InputConfig, OutputConfig
-from vsr_cli.events import Event, Notice, ignore
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.reader import open_video, probe, read_frames
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.reading.reader import open_video, probe, read_frames
+from vsr_cli.media.writing.writer import VideoWriter
 
 MakeClip = Callable[..., Path]
 SIZE = (48, 64)
@@ -45,7 +45,7 @@ def write_alpha(path: Path, codec: str, pix_fmt: str, num_frames: int = 3) -> Pa
 def read(path: Path, config: InputConfig | None = None) -> tuple[list[Frame], list[str]]:
     events: list[Event] = []
     frames = list(read_frames(path, config or InputConfig(), report=events.append))
-    return frames, [event.code for event in events if isinstance(event, Notice)]
+    return frames, [event.code for event in events if isinstance(event, Note)]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_alpha_is_read_as_the_last_plane(
 ) -> None:
     path = write_alpha(tmp_path / f"in{suffix}", codec, pix_fmt)
     info = probe(path)
-    frames, notices = read(path)
+    frames, notes = read(path)
     assert info.has_alpha
     assert info.layout.has_alpha
-    assert notices == []
+    assert notes == []
     for index, frame in enumerate(frames):
         assert frame.layout == info.layout
         assert [plane.shape for plane in frame.planes] == list(frame.layout.plane_shapes(*SIZE))
@@ -80,16 +80,16 @@ def test_alpha_is_read_as_the_last_plane(
 
 def test_alpha_that_nobody_wants_is_not_read(tmp_path: Path) -> None:
     path = write_alpha(tmp_path / "in.mkv", "ffv1", "bgra")
-    frames, notices = read(path, InputConfig(alpha="drop"))
-    assert notices == []
+    frames, notes = read(path, InputConfig(alpha="drop"))
+    assert notes == []
     assert not probe(path, InputConfig(alpha="drop")).layout.has_alpha
     np.testing.assert_array_equal(np.stack(frames[1].planes, axis=-1), rgba(1)[..., :3])
 
 
 def test_alpha_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:
     path = write_alpha(tmp_path / "in.webm", "libvpx-vp9", "yuva420p")
-    frames, notices = read(path)
-    assert notices == ["W_ALPHA_DROPPED"]
+    frames, notes = read(path)
+    assert notes == ["W_ALPHA_DROPPED"]
     assert probe(path).has_alpha
     assert not frames[0].layout.has_alpha
     assert read(path, InputConfig(alpha="drop"))[1] == []
@@ -101,11 +101,11 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
     with (
         open_video(source) as video,
         VideoWriter(
-            target, video.info, SIZE, config, source=video.others, report=events.append
+            target, video.info, SIZE, config, source=video.side_streams, report=events.append
         ) as writer,
     ):
         for frame in video.frames(report=ignore):
-            depth, wanted = frame.layout.depth, writer.layout
+            depth, wanted = frame.layout.depth, writer.plan.layout
             alpha = frame.planes[-1].astype(np.float64) / ((1 << depth) - 1)
             dtype = np.uint8 if wanted.depth == 8 else np.uint16
             planes = [
@@ -114,10 +114,10 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
             ]
             if wanted.has_alpha:
                 planes[-1] = (alpha * ((1 << wanted.depth) - 1)).round().astype(dtype)
-            writer.write(writer.frame_like(frame, tuple(planes)))
+            writer.write(frame.with_planes(tuple(planes), writer.plan.layout, writer.plan.color))
         writer.finish()
-        pix_fmt = writer.pix_fmt
-    return pix_fmt, [event.code for event in events if isinstance(event, Notice)]
+        pix_fmt = writer.plan.pix_fmt
+    return pix_fmt, [event.code for event in events if isinstance(event, Note)]
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_an_opaque_source_can_be_written_with_alpha(tmp_path: Path, make_clip: M
     with VideoWriter(
         tmp_path / "out.mkv", info, SIZE, config, source=source, report=ignore
     ) as writer:
-        assert writer.layout.has_alpha
+        assert writer.plan.layout.has_alpha

@@ -9,7 +9,7 @@ import pytest
 from av.video.stream import VideoStream
 
 from vsr_cli.media.hdr import PQ
-from vsr_cli.media.reader import probe
+from vsr_cli.media.reading.reader import probe
 from vsr_cli.pixels import Matrix
 
 MASTERING = (

@@ -11,8 +11,8 @@ import torch
 from tests.conftest import MakeClip
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import ignore
-from vsr_cli.media.reader import probe, read_frames
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 from vsr_cli.pixels import ColorTags, Matrix, Range
 
@@ -61,10 +61,10 @@ def test_patches_stay_within_one_code(
         with VideoWriter(
             target, info, (2 * SIDE, 4 * SIDE), config, source=source, report=ignore
         ) as writer:
-            planes = to_planes(rgb, writer.layout, writer.color)
+            planes = to_planes(rgb, writer.plan.layout, writer.plan.color)
             arrays = tuple(plane.numpy() for plane in planes)
             for frame in read_frames(source, report=ignore):
-                writer.write(writer.frame_like(frame, arrays))
+                writer.write(frame.with_planes(arrays, writer.plan.layout, writer.plan.color))
             writer.finish()
         found = probe(target)
         assert found.tags == tags
@@ -88,10 +88,12 @@ def test_a_gradient_of_ten_bits_keeps_its_levels(tmp_path: Path, make_clip: Make
     with VideoWriter(
         target, info, (32, 1024), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.codec, writer.layout.depth) == ("libx265", 10)
-        arrays = tuple(plane.numpy() for plane in to_planes(ramp, writer.layout, writer.color))
+        assert (writer.plan.codec, writer.plan.layout.depth) == ("libx265", 10)
+        arrays = tuple(
+            plane.numpy() for plane in to_planes(ramp, writer.plan.layout, writer.plan.color)
+        )
         for frame in read_frames(source, report=ignore):
-            writer.write(writer.frame_like(frame, arrays))
+            writer.write(frame.with_planes(arrays, writer.plan.layout, writer.plan.color))
         writer.finish()
     (frame,) = read_frames(target, report=ignore)
     assert len(np.unique(frame.planes[0])) > 512

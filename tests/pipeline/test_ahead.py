@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vsr_cli.media.source import Pipe
+from vsr_cli.media.open import Pipe
 from vsr_cli.pipeline.ahead import run_ahead
 
 

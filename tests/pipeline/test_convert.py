@@ -10,9 +10,9 @@ from tests.media.test_alpha import SIZE, rgba, write_alpha
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import ignore
 from vsr_cli.media.containers import container_of
-from vsr_cli.media.encoder import EncoderPlan, plan_encoder
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.reader import probe, read_frames
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.writing.encoder_plan import EncoderPlan, plan_encoder
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
 
 

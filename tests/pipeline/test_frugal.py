@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.networks import tiny_model
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError
-from vsr_cli.events import Event, Notice
+from vsr_cli.events import Event, Note
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.frugal import is_out_of_memory
@@ -67,7 +67,7 @@ def upscale(
     events: list[Event] = []
     clips = upscale_frames(frames, model, config, runtime, report=events.append)
     found = torch.cat([clip.frames for clip in clips])
-    return found, [event.code for event in events if isinstance(event, Notice)]
+    return found, [event.code for event in events if isinstance(event, Note)]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

@@ -14,9 +14,10 @@ import pytest
 from torch import Tensor
 
 from tests.conftest import Contents, MakeClip
+from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import ClipConfig, JobConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, InputError, OutputError
-from vsr_cli.events import Event, Notice, Progress
+from vsr_cli.events import Event, Note, Progress
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
@@ -24,7 +25,6 @@ from vsr_cli.pipeline import convert
 from vsr_cli.pipeline import upscale as program
 from vsr_cli.pipeline.job import JobBusyError, job_folder, open_job
 from vsr_cli.pipeline.upscale import Upscaler, upscale_video
-from vsr_cli.stopping import Stop, Stopped
 
 SIZE = (34, 46)
 NUM_FRAMES = 19
@@ -70,7 +70,7 @@ def stop_at(frame: int, error: BaseException) -> Callable[[Event], None]:
 
 
 def codes(events: list[Event]) -> list[str]:
-    return [event.code for event in events if isinstance(event, Notice)]
+    return [event.code for event in events if isinstance(event, Note)]
 
 
 def test_a_job_that_breaks_off_anywhere_goes_on_to_the_same_target(
@@ -151,7 +151,7 @@ def test_a_stop_ends_after_the_clip_and_loses_nothing(
 ) -> None:
     config = replace(config, job=JobConfig(chunk_length=7))  # no checkpoint is due for a minute
     upscale_video(source, tmp_path / "whole.mp4", config)
-    target, stop = tmp_path / "out.mp4", Stop()
+    target, stop = tmp_path / "out.mp4", StopRequest()
 
     def ask(event: Event) -> None:
         if isinstance(event, Progress) and event.frame == 9:
@@ -167,7 +167,7 @@ def test_a_stop_ends_after_the_clip_and_loses_nothing(
 
 
 def test_a_stop_outside_the_computation_is_heeded_at_once() -> None:
-    stop = Stop()
+    stop = StopRequest()
     with pytest.raises(Stopped):
         stop.request()
     with stop.deferred():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsr_cli.cli.scene import render_scene
+from vsr_cli.cli.demo_clip import render_scene
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_weights

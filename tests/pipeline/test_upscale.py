@@ -10,13 +10,13 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.conftest import Contents, MakeClip
 from vsr_cli.config import ClipConfig, InputConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError, WeightsError
 from vsr_cli.events import Event, Plan, Progress
-from vsr_cli.media.codec import decode_rgb
-from vsr_cli.media.png import write_png
+from vsr_cli.media.roundtrip import decode_rgb
 from vsr_cli.pipeline.upscale import upscale_video
 
 Read = Callable[[Path], Contents]
@@ -237,7 +237,7 @@ def test_the_plan_says_once_what_was_chosen(
 def test_images_become_images(tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig) -> None:
     (tmp_path / "frames").mkdir()
     for number, frame in enumerate(decode_rgb(make_clip(tmp_path / "in.mp4", num_frames=3))):
-        write_png(tmp_path / "frames" / f"{number + 1:05}.png", frame)
+        Image.fromarray(frame).save(tmp_path / "frames" / f"{number + 1:05}.png")
     target = tmp_path / "out" / "%05d.png"
     upscale_video(tmp_path / "frames" / "%05d.png", target, config)
     names = sorted(path.name for path in target.parent.iterdir())

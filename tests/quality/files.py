@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
-
-from vsr_cli.media.png import write_png
 
 
 def write_pictures(folder: Path, frames: Tensor) -> None:
@@ -13,4 +12,4 @@ def write_pictures(folder: Path, frames: Tensor) -> None:
     folder.mkdir(parents=True)
     codes = ((frames + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     for index, picture in enumerate(codes.numpy(), start=1):
-        write_png(folder / f"{index}.png", picture)
+        Image.fromarray(picture).save(folder / f"{index}.png")

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.conftest import MakeClip
 from tests.quality.files import write_pictures
 from vsr_cli.errors import InputError, OutputError
-from vsr_cli.events import Event, Notice
+from vsr_cli.events import Event, Note
 from vsr_cli.quality.cases import Case, Results, plan_degraded, plan_given, write_inputs
 from vsr_cli.quality.clips import Pictures, read_footage
 
@@ -108,9 +108,9 @@ def test_given_inputs_name_the_degradation_and_belong_to_the_longest_clip_name(
     assert cases[0].truth(read_footage(cases[0].source, 9)).shape == (3, 3, 44, 68)
     heard: list[Event] = []
     assert len(plan_given(folder, lr, 9, only=["bicubic"], report=heard.append)) == 1
-    (notice,) = heard
-    assert isinstance(notice, Notice)
-    assert "`walk_fast.mkv` is left out" in notice.text
+    (note,) = heard
+    assert isinstance(note, Note)
+    assert "`walk_fast.mkv` is left out" in note.text
     with pytest.raises(InputError, match="holds no input") as caught:
         plan_given(folder, lr, 9, only=["heavy"])
     assert "`heavy`" in str(caught.value.hint)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from tests.conftest import MakeClip
 from vsr_cli.errors import InputError
-from vsr_cli.media.png import write_png
 from vsr_cli.ops.warp import backward_warp
 from vsr_cli.training import scenes
 from vsr_cli.training.dataset import (
@@ -39,7 +39,7 @@ def shards(make_clip: MakeClip, tmp_path: Path) -> Path:
         make_clip(footage / f"{name}.mp4", num_frames=6, size=(64, 80))
     y, x = np.mgrid[:128, :128]
     wave = np.sin(x / 10 + y / 14)[..., None] * [60, 40, 50] + 128
-    write_png(footage / "photo_7.png", wave.astype(np.uint8))
+    Image.fromarray(wave.astype(np.uint8)).save(footage / "photo_7.png")
     write_shards([footage], tmp_path / "shards")
     return tmp_path / "shards"
 
@@ -152,12 +152,12 @@ def test_a_batch_has_one_scale_and_scales_have_their_shares(shards: Path) -> Non
 
 
 def test_crops_are_lively_where_liveliness_is_asked_for() -> None:
-    pixels = np.zeros((1, 64, 4096, 3), np.uint8)
+    pixels = np.zeros((1, 64, 2048, 3), np.uint8)
     pixels[:, :, :48:2] = 200  # stripes at the left, nothing elsewhere
 
     def num_lively(least_detail: float) -> int:
         crops = [_crop(pixels, 32, random.Random(seed), least_detail) for seed in range(100)]
-        return sum(bool(crop.diff(dim=-1).any()) for crop in crops)
+        return sum(crop.diff(dim=-1).abs().max() > 0.5 for crop in crops)
 
     assert num_lively(10.0) > 2 * num_lively(0.0) > 0
 

@@ -6,12 +6,12 @@ import typer
 
 from vsr_cli import __version__
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
+from vsr_cli.cli.bench import bench
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
 from vsr_cli.cli.evaluate import evaluate
 from vsr_cli.cli.jobs import jobs_app
 from vsr_cli.cli.probe import probe
-from vsr_cli.cli.report import bench
 from vsr_cli.cli.upscale import EXAMPLES, upscale
 from vsr_cli.cli.weights import weights_app
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     name="vsr",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,  # `user_errors` says what there is to say
+    pretty_exceptions_enable=False,  # `report_failures` says what there is to say
     rich_markup_mode=None,  # plain text
 )
 app.command(epilog=EXAMPLES)(upscale)

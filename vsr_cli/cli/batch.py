@@ -7,29 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsr_cli.cli.console import (
-    both,
-    duration,
-    json_lines,
-    progress_bar,
-    say,
-    say_json,
-    show_debug_log,
-    user_errors,
-)
+from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.job_options import MakeConfig, with_job_options
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
-from vsr_cli.cli.settings import MakeConfig, with_job_options
+from vsr_cli.cli.progress import duration, progress_bar, tee
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
-from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
+from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
-from vsr_cli.events import Event, Notice, Report
-from vsr_cli.stopping import Stop, Stopped
+from vsr_cli.events import Event, Note, Report
+from vsr_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.upscale import Upscaler
 
-SOME_FAILED = 9  # exit code
 DEFAULT_NAME = "{stem}_{height}p{ext}"
 
 BATCH_EXAMPLES = """\b
@@ -47,7 +41,7 @@ class Outcome:
     source: Path
     target: Path | None = None
     status: str = "failed"  # done, damaged, skipped, busy or failed
-    exit: int = 0
+    exit: ExitCode = ExitCode.DONE
     frames: int = 0
     seconds: float = 0.0
 
@@ -80,8 +74,8 @@ def batch(
     verbose: Verbose = False,
 ) -> None:
     """Upscale many videos into the folder DIR; those that are finished are skipped."""
-    stop = Stop()
-    with user_errors(verbose=verbose, as_json=as_json, stop=stop) as errors:
+    stop = StopRequest()
+    with report_failures(verbose=verbose, as_json=as_json, stop=stop) as errors:
         if verbose:
             show_debug_log()
         config = make_config()
@@ -92,8 +86,8 @@ def batch(
         upscaler = Upscaler(config, stop=stop)
         outcomes: list[Outcome] = []
         taken: dict[Path, Path] = {}  # sources by target: two must not write to one
-        with progress_bar(quiet=quiet) as show:
-            report = both(show, json_lines) if as_json else show
+        with progress_bar(quiet=quiet) as render:
+            report = tee(render, report_as_json) if as_json else render
             for source in found:
                 outcome = Outcome(source=source.path)
                 try:
@@ -104,7 +98,7 @@ def batch(
                     outcome.exit = errors.explain(error)
                 outcomes.append(outcome)
                 if as_json:
-                    say_json("file", asdict(outcome))
+                    write_event("file", asdict(outcome))
                 if fail_fast and outcome.status == "failed":
                     break
         _sum_up(outcomes, quiet=quiet, as_json=as_json)
@@ -144,21 +138,21 @@ def _upscale_one(
         ) from error
     codes: set[str] = set()
     try:
-        done = upscaler.upscale(source.path, target, report=both(report, _note(codes)))
+        done = upscaler.upscale(source.path, target, report=tee(report, _note(codes)))
     except JobBusyError:
         outcome.status = "busy"  # another batch is at it
         return
     report(done)
     outcome.status, outcome.frames, outcome.seconds = "done", done.frames_out, done.seconds
     if codes & DAMAGE:
-        outcome.status, outcome.exit = "damaged", SOURCE_DAMAGED
+        outcome.status, outcome.exit = "damaged", ExitCode.SOURCE_DAMAGED
 
 
 def _name(source: Path, template: str, config: UpscaleConfig) -> str:
     """The target's name; the source is looked into only if the name needs it."""
     size = (0, 0)
     if "{height}" in template or "{width}" in template:
-        from vsr_cli.media.reader import probe
+        from vsr_cli.media.reading.reader import probe
 
         info = probe(source, config.input)
         size = config.target_size(info.height, info.width)
@@ -167,7 +161,7 @@ def _name(source: Path, template: str, config: UpscaleConfig) -> str:
 
 def _note(codes: set[str]) -> Callable[[Event], None]:
     def note(event: Event) -> None:
-        if isinstance(event, Notice):
+        if isinstance(event, Note):
             codes.add(event.code)
 
     return note
@@ -184,16 +178,16 @@ def _sum_up(outcomes: list[Outcome], *, quiet: bool, as_json: bool) -> None:
         for status in ("done", "damaged", "skipped", "busy", "failed")
     }
     if not quiet and outcomes:
-        say(f"{'status':8} {'code':>4} {'frames':>7} {'time':>8}  file")
+        print_line(f"{'status':8} {'code':>4} {'frames':>7} {'time':>8}  file")
         for o in outcomes:
             arrow = f" -> {o.target}" if o.target else ""
             time = duration(o.seconds) if o.frames else "-"
-            say(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
+            print_line(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        say(f"{len(outcomes)} videos: {said}")
+        print_line(f"{len(outcomes)} videos: {said}")
     if as_json:
-        say_json("summary", counts)
+        write_event("summary", counts)
     if counts["failed"]:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(ExitCode.SOME_FAILED)
     if counts["damaged"]:
-        raise typer.Exit(SOURCE_DAMAGED)
+        raise typer.Exit(ExitCode.SOURCE_DAMAGED)

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vsr_cli.cli.console import both, json_lines, progress_bar, say, say_json, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson
-from vsr_cli.cli.upscale import DAMAGE, SOURCE_DAMAGED
+from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.errors import DeviceError, InputError
-from vsr_cli.events import Done, Event, Notice
+from vsr_cli.events import Done, Event, Note
+from vsr_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
@@ -47,8 +51,8 @@ def degrade(
     as_json: AsJson = False,
 ) -> None:
     """Make a quarter-size, degraded clip of SOURCE, without sound, and write it losslessly."""
-    with user_errors(as_json=as_json):
-        from vsr_cli.media.reader import probe
+    with report_failures(as_json=as_json):
+        from vsr_cli.media.reading.reader import probe
         from vsr_cli.ops.resize import crop
         from vsr_cli.quality.clips import open_lossless, read_footage, write_all
         from vsr_cli.quality.degrade import SCALE, Degradation
@@ -56,8 +60,8 @@ def degrade(
         started = time.monotonic()
         damage: list[Event] = []
 
-        def notice_damage(event: Event) -> None:
-            if isinstance(event, Notice) and event.code in DAMAGE:
+        def note_damage(event: Event) -> None:
+            if isinstance(event, Note) and event.code in DAMAGE:
                 damage.append(event)
 
         info = probe(source)
@@ -68,8 +72,8 @@ def degrade(
                 why=f"it is {info.width}x{info.height}",
                 hint=f"give a clip of {SMALLEST_SIDE} pixels a side or more",
             )
-        with progress_bar(quiet=False) as show:
-            report = both(both(show, json_lines) if as_json else show, notice_damage)
+        with progress_bar(quiet=False) as render:
+            report = tee(tee(render, report_as_json) if as_json else render, note_damage)
             with open_lossless(
                 target, source, info, (height, width), overwrite=overwrite
             ) as writer:
@@ -77,14 +81,14 @@ def degrade(
                 footage = read_footage(source, num_frames, report=report)
                 if not footage.is_whole:
                     text = f"the source goes on: only its first {num_frames} frames are taken"
-                    report(Notice(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
-                say(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
+                    report(Note(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
+                print_line(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
                 hr_frames = crop(footage.frames, (height * SCALE, width * SCALE))
                 lr_frames, lines = Degradation(level).explained(hr_frames, seed)
                 for line in (f"seed {seed}, {lines[0]}", *lines[1:]):
-                    say(line)
+                    print_line(line)
                 if as_json:
-                    say_json("degradation", {"level": level, "seed": seed, "steps": lines})
+                    write_event("degradation", {"level": level, "seed": seed, "steps": lines})
                 write_all(writer, footage.headers, lr_frames)
         done = Done(
             target=target,
@@ -96,7 +100,7 @@ def degrade(
         )
         report(done)
         if damage:
-            raise typer.Exit(SOURCE_DAMAGED)
+            raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 
 def _require_memory(info: "VideoInfo", most: int, level: Level) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cli.console import duration, say, show_debug_log, user_errors
+from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import Device, Steps, Verbose
+from vsr_cli.cli.progress import duration
 from vsr_cli.cli.upscale import run
 from vsr_cli.config import OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
@@ -26,10 +28,10 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Make a small clip, upscale it, and put the result beside the original."""
-    with user_errors(verbose=verbose):
+    with report_failures(verbose=verbose):
         if verbose:
             show_debug_log()
-        from vsr_cli.cli.scene import render_scene, write_comparison, write_small_clip
+        from vsr_cli.cli.demo_clip import render_scene, write_comparison, write_small_clip
 
         started = time.monotonic()
         config = UpscaleConfig(
@@ -42,7 +44,7 @@ def demo(
         for path in (lr_path, sr_path, picture_path):
             if path.exists() and not overwrite:
                 raise OutputError(f"`{path}` exists", hint="use `-y`, or another `--out`")
-        say(f"making `{lr_path}`")
+        print_line(f"making `{lr_path}`")
         hr_frames = list(render_scene())
         try:
             write_small_clip(lr_path, hr_frames)
@@ -52,7 +54,7 @@ def demo(
             ) from error
         run(lr_path, sr_path, config, quiet=False)
         write_comparison(picture_path, lr_path, sr_path, hr_frames)
-        say(f"took {duration(time.monotonic() - started)}")
+        print_line(f"took {duration(time.monotonic() - started)}")
         typer.echo(f"small clip:    {lr_path}")
         typer.echo(f"upscaled clip: {sr_path}")
         typer.echo(f"side by side:  {picture_path}  (bicubic, vsr, truth)")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vsr_cli.cli.console import say, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
     Device,
     Dtype,
@@ -21,7 +22,7 @@ from vsr_cli.cli.options import (
 from vsr_cli.cli.variants import parse_variant
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
-from vsr_cli.events import Event, Notice, Progress
+from vsr_cli.events import Event, Note, Progress
 
 if TYPE_CHECKING:
     from vsr_cli.quality.cases import Case
@@ -110,7 +111,7 @@ def evaluate(
     as_json: ResultAsJson = False,
 ) -> None:
     """Degrade the clips of DIR, restore them, and measure against bicubic and Lanczos."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         config = UpscaleConfig(
             model=find_model(model),
             fidelity=fidelity,
@@ -140,10 +141,10 @@ def evaluate(
         lpips = Lpips(lpips_weights) if lpips_weights else None
         if sharpen and lpips is None:
             text = "`sharpen` is left out: give `--lpips-weights`, its amount is chosen by LPIPS"
-            _say_event(Notice(code="W_SHARPEN_LEFT_OUT", text=text))
+            _say_event(Note(code="W_SHARPEN_LEFT_OUT", text=text))
         if write_lr:
             write_inputs(cases, write_lr, seed, overwrite=overwrite)
-            say(f"wrote {len(cases)} inputs to `{write_lr}`")
+            print_line(f"wrote {len(cases)} inputs to `{write_lr}`")
         contest = _enter(configs, sharpen=sharpen and lpips is not None)
         table = measure(
             cases,
@@ -295,6 +296,6 @@ def _write_tables(table: "Table", markdown: Path | None, json_file: Path | None)
 
 def _say_event(event: Event) -> None:
     if isinstance(event, Progress):
-        say(f"{event.stage}: {event.frame} of {event.num_frames}, {event.seconds:.0f} s")
-    elif isinstance(event, Notice):
-        say(f"note: {event.text} ({event.code})")
+        print_line(f"{event.stage}: {event.frame} of {event.num_frames}, {event.seconds:.0f} s")
+    elif isinstance(event, Note):
+        print_line(f"note: {event.text} ({event.code})")

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cli.console import say, say_json, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import AsJson
 
 jobs_app = typer.Typer(help="List or remove unfinished jobs.", no_args_is_help=True)
@@ -26,7 +28,7 @@ def list_jobs(
     """List unfinished jobs: what is done, and what they take on disk."""
     from vsr_cli.pipeline.job import find_jobs
 
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         jobs = find_jobs(folders or [Path()], recursive=recursive)
         for job in jobs:
             if as_json:
@@ -37,13 +39,13 @@ def list_jobs(
                     "bytes": job.num_bytes,
                     "busy": job.is_busy,
                 }
-                say_json("job", values)
+                write_event("job", values)
             else:
                 state = ", at work" if job.is_busy else ""
                 size = f"{job.num_bytes / 1e6:.1f} MB"
-                say(f"`{job.folder}`: {job.num_frames} frames done, {size}{state}")
+                print_line(f"`{job.folder}`: {job.num_frames} frames done, {size}{state}")
         if not jobs and not as_json:
-            say("no unfinished jobs here")
+            print_line("no unfinished jobs here")
 
 
 @jobs_app.command("clean")
@@ -53,11 +55,11 @@ def clean_jobs(
     """Remove unfinished jobs, but none that is at work; what they had done is lost."""
     from vsr_cli.pipeline.job import find_jobs, remove_job
 
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         for job in find_jobs(folders or [Path()], recursive=recursive):
             is_removed = remove_job(job.folder)
             if as_json:
-                say_json("job", {"folder": job.folder, "removed": is_removed})
+                write_event("job", {"folder": job.folder, "removed": is_removed})
             else:
                 what = "removed" if is_removed else "kept, since it is at work:"
-                say(f"{what} `{job.folder}`, {job.num_bytes / 1e6:.1f} MB")
+                print_line(f"{what} `{job.folder}`, {job.num_bytes / 1e6:.1f} MB")

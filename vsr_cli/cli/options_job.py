@@ -31,7 +31,9 @@ def job_config(
     ] = JobConfig.checkpoint,
     chunk_length: Annotated[
         int,
-        typer.Option(metavar="N", help="Frames in each piece, which starts a key frame.", **RARE),
+        typer.Option(
+            metavar="N", help="Frames in each chunk, which starts with a key frame.", **RARE
+        ),
     ] = JobConfig.chunk_length,
 ) -> JobConfig:
     """Options -> how unfinished work is kept.

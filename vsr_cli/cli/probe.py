@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vsr_cli.cli.console import say_json, user_errors
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.job_options import MakeConfig, with_job_options
+from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import ResultAsJson
-from vsr_cli.cli.settings import MakeConfig, with_job_options
 from vsr_cli.config import InputConfig
 from vsr_cli.pixels import (
     MATRIX_NAMES,
@@ -21,10 +22,10 @@ from vsr_cli.pixels import (
 )
 
 if TYPE_CHECKING:
-    from vsr_cli.media.encoder import EncoderPlan
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.hdr import HdrMetadata
-    from vsr_cli.media.inventory import StreamInfo
+    from vsr_cli.media.reading.probe import StreamInfo
+    from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
 PQ, HLG = TRANSFER_NAMES["pq"], TRANSFER_NAMES["hlg"]
 
@@ -41,11 +42,11 @@ def probe(
     as_json: ResultAsJson = False,
 ) -> None:
     """Show what SOURCE holds, how it is understood, and what TARGET would be."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         from vsr_cli.media.containers import container_of
-        from vsr_cli.media.encoder import plan_encoder
-        from vsr_cli.media.inventory import list_streams
-        from vsr_cli.media.reader import open_video
+        from vsr_cli.media.reading.probe import list_streams
+        from vsr_cli.media.reading.reader import open_video
+        from vsr_cli.media.writing.encoder_plan import plan_encoder
 
         config = make_config()
         container = container_of(target or Path("out.mkv"), config.output)
@@ -57,7 +58,7 @@ def probe(
         plan = plan_encoder(container, info, size, config.output)
         if as_json:
             found = describe_source(info, streams, num_chapters)
-            say_json("probe", {"source": source, **found, "output": describe_plan(plan)})
+            write_event("probe", {"source": source, **found, "output": describe_plan(plan)})
             return
         for line in lines_for_people(info, streams, num_chapters, config.input):
             typer.echo(line)

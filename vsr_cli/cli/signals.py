@@ -6,30 +6,30 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
-from vsr_cli.stopping import Stop, Stopped
+from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.cli.console import print_line
+from vsr_cli.exit_codes import ExitCode
 
 Handler = Callable[[int, FrameType | None], object] | int | None
-INTERRUPTED = 128 + signal.SIGINT
 
 
 class Signals(AbstractContextManager[None]):
     """Within, the first signal asks `stop`, and the next one has its usual effect."""
 
-    def __init__(self, stop: Stop | None, say: Callable[[str], None]) -> None:
+    def __init__(self, stop: StopRequest | None) -> None:
         """Nothing is installed yet.
 
         Args:
             stop: what to ask; None: work ends at once, and cleans up.
-            say: prints a line.
         """
-        self._stop, self._say = stop or Stop(), say
+        self._stop = stop or StopRequest()
         self._handlers: dict[int, Handler] = {}
         self._number: int | None = None  # of the signal that came
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """What the shell expects of a program that a signal has ended."""
-        return INTERRUPTED if self._number is None else 128 + self._number
+        return ExitCode.INTERRUPTED if self._number is None else ExitCode(128 + self._number)
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -57,6 +57,6 @@ class Signals(AbstractContextManager[None]):
         try:
             self._stop.request()
         except Stopped:
-            self._say("stopping; press Ctrl-C again to stop at once")
+            print_line("stopping; press Ctrl-C again to stop at once")
             raise
-        self._say("stopping when this clip is done; press Ctrl-C again to stop at once")
+        print_line("stopping when this clip is done; press Ctrl-C again to stop at once")

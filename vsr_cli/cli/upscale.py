@@ -6,25 +6,18 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cli.console import (
-    both,
-    json_lines,
-    plan_lines,
-    progress_bar,
-    say,
-    say_json,
-    show_debug_log,
-    user_errors,
-    write_json_to,
-)
+from vsr_cli.cancellation import StopRequest
+from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.job_options import MakeConfig, with_job_options
+from vsr_cli.cli.json_events import report_as_json, write_event, write_events_to
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
-from vsr_cli.cli.settings import MakeConfig, with_job_options
+from vsr_cli.cli.progress import plan_lines, progress_bar, tee
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Event, Notice
-from vsr_cli.stopping import Stop
+from vsr_cli.events import Event, Note
+from vsr_cli.exit_codes import ExitCode
 
-SOURCE_DAMAGED = 8  # exit code: finished, but the source was damaged or cut off
 STDOUT = Path("-")
 DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"}
 
@@ -57,18 +50,18 @@ def upscale(
     verbose: Verbose = False,
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
-    stop = Stop()
+    stop = StopRequest()
     to_stdout, as_json = as_json, as_json or progress_file is not None
-    with user_errors(verbose=verbose, as_json=as_json, stop=stop):
+    with report_failures(verbose=verbose, as_json=as_json, stop=stop):
         if progress_file is not None:
-            write_json_to(progress_file)
+            write_events_to(progress_file)
         if verbose:
             show_debug_log()
         config = make_config()
         if to_stdout and progress_file is not None:
             raise ConfigError("`--json` and `--progress-file` say the same", hint="give one")
         if to_stdout and target == STDOUT:
-            write_json_to(None)
+            write_events_to(None)
             raise ConfigError(
                 "standard output cannot hold both video and events",
                 why="`-` writes the video there, and `--json` the events",
@@ -91,7 +84,7 @@ def run(
     *,
     quiet: bool,
     as_json: bool = False,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
 ) -> None:
     """Upscale one video and show how it goes.
 
@@ -102,23 +95,23 @@ def run(
 
     damage: list[Event] = []
 
-    def notice_damage(event: Event) -> None:
-        if isinstance(event, Notice) and event.code in DAMAGE:
+    def note_damage(event: Event) -> None:
+        if isinstance(event, Note) and event.code in DAMAGE:
             damage.append(event)
 
-    with progress_bar(quiet=quiet) as show:
-        report = both(both(show, json_lines) if as_json else show, notice_damage)
+    with progress_bar(quiet=quiet) as render:
+        report = tee(tee(render, report_as_json) if as_json else render, note_damage)
         done = upscale_video(source, target, config, report=report, stop=stop)
     report(done)
     if damage:
-        raise typer.Exit(SOURCE_DAMAGED)
+        raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 
 def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:
     if not quiet:
-        say(f"kept `{target}`: it exists")
+        print_line(f"kept `{target}`: it exists")
     if as_json:
-        say_json("skipped", {"out": target})
+        write_event("skipped", {"out": target})
 
 
 def _show_plan(
@@ -131,12 +124,12 @@ def _show_plan(
     """
     from vsr_cli.pipeline.upscale import Upscaler
 
-    with progress_bar(quiet=quiet) as show:
-        report = both(show, json_lines) if as_json else show
+    with progress_bar(quiet=quiet) as render:
+        report = tee(render, report_as_json) if as_json else render
         plan = Upscaler(config).plan(source, target, report=report)
     if not quiet:
         for line in plan_lines(plan):
-            say(line)
-        say("nothing is written: this is a dry run")
+            print_line(line)
+        print_line("nothing is written: this is a dry run")
     if as_json:
-        say_json("plan", {**asdict(plan), "dry_run": True})
+        write_event("plan", {**asdict(plan), "dry_run": True})

@@ -6,8 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from vsr_cli.cli.console import json_lines, progress_bar, say, say_json, user_errors
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.errors import ConfigError, WeightsError
 
 weights_app = typer.Typer(
@@ -20,14 +23,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `list`, or 
 @weights_app.command("list")
 def list_weights(*, as_json: AsJson = False) -> None:
     """List shipped and imported weights with size and sha256."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         from vsr_cli.models.files import noted_digest, sha256
 
         for path in _installed():
             digest, size = noted_digest(path) or sha256(path), path.stat().st_size
             if as_json:
                 values = {"name": path.stem, "file": path, "bytes": size, "sha256": digest}
-                say_json("weights", values)
+                write_event("weights", values)
             else:
                 typer.echo(f"{path.name}  {size / 1e6:.1f} MB  {digest}")
 
@@ -35,7 +38,7 @@ def list_weights(*, as_json: AsJson = False) -> None:
 @weights_app.command("info")
 def show_weights(name: Name, *, as_json: AsJson = False) -> None:
     """Say what a weights file holds, under which licence, and what memory it needs."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         from vsr_cli.models.files import find_weights, read_header
 
         path = find_weights(name)
@@ -57,7 +60,7 @@ def show_weights(name: Name, *, as_json: AsJson = False) -> None:
 
             values["memory"] = describe_needs(header, read_config(path, header.metadata))
         if as_json:
-            say_json("weights", values)
+            write_event("weights", values)
             return
         for key, value in values.items():
             lines = value if isinstance(value, list) else [value]
@@ -72,7 +75,7 @@ def show_path(
     ] = None,
 ) -> None:
     """Print the file of a name, or the folder that imported weights go to."""
-    with user_errors():
+    with report_failures():
         from vsr_cli.models.files import find_weights, user_weights_dir
 
         typer.echo(user_weights_dir() if name is None else find_weights(name))
@@ -88,15 +91,15 @@ def verify_weights(
     as_json: AsJson = False,
 ) -> None:
     """Load weights as `upscale` would: digest, names, shapes and values."""
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         from vsr_cli.models.files import find_weights, sha256
         from vsr_cli.models.weights import load_model  # loads torch; keeps --help instant
 
         for path in [find_weights(name) for name in names or ()] or _installed():
             load_model(path)
-            say(f"`{path}` is whole")
+            print_line(f"`{path}` is whole")
             if as_json:
-                say_json("verified", {"file": path, "sha256": sha256(path)})
+                write_event("verified", {"file": path, "sha256": sha256(path)})
 
 
 @weights_app.command("import")
@@ -134,14 +137,13 @@ def import_weights(
 
     Nothing is downloaded, and nothing that the files contain is run. Mind their licences.
     """
-    with user_errors(as_json=as_json):
+    with report_failures(as_json=as_json):
         if not name or Path(name).name != name:
             raise ConfigError(f"`--name {name}` is no name", hint="use letters and digits")
-        from vsr_cli.cli.console import both
         from vsr_cli.models.files import SUFFIX, user_weights_dir
         from vsr_cli.models.mgld.convert import LICENCE, import_published
 
-        with progress_bar(quiet=quiet) as show:
+        with progress_bar(quiet=quiet) as render:
             done = import_published(
                 checkpoints,
                 user_weights_dir() / f"{name}{SUFFIX}",
@@ -149,13 +151,13 @@ def import_weights(
                 flow=flow,
                 half=dtype == "float16",
                 overwrite=overwrite,
-                report=both(show, json_lines) if as_json else show,
+                report=tee(render, report_as_json) if as_json else render,
             )
         if not quiet:
             for line in (*done.findings, LICENCE):
-                say(line)
+                print_line(line)
             size = done.num_bytes / 1e9
-            say(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
+            print_line(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
         if as_json:
             values = {
                 "name": name,
@@ -165,7 +167,7 @@ def import_weights(
                 "findings": done.findings,
                 "license": LICENCE,
             }
-            say_json("imported", values)
+            write_event("imported", values)
 
 
 def _installed() -> list[Path]:

@@ -33,7 +33,7 @@ TRANSPORT = frozenset(
 )
 
 _MIN_CLOCK, _MAX_CLOCK = 10_000, 2**24  # ticks per second
-_FOR_PEOPLE = {
+_DISPLAY_NAMES = {
     **{"mp4": "MP4", "mov": "QuickTime", "matroska": "Matroska", "webm": "WebM", "avi": "AVI"},
     **{"mpegts": "MPEG-TS", "nut": "NUT", "yuv4mpegpipe": "y4m", "rawvideo": "raw video"},
     IMAGES: "a folder of images",
@@ -42,7 +42,7 @@ _FOR_PEOPLE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """What a target is."""
+    """The container format that a target is written in, and whether it is a pipe."""
 
     name: str  # FFmpeg's
     is_pipe: bool = False  # written from its start to its end
@@ -52,12 +52,12 @@ class Container:
         return self.name in ("mp4", "mov")
 
     @property
-    def for_people(self) -> str:
-        return _FOR_PEOPLE[self.name]
+    def display_name(self) -> str:
+        return _DISPLAY_NAMES[self.name]
 
 
 def container_of(target: Path, config: OutputConfig) -> Container:
-    """What a target is.
+    """Find the container of a target, by the format asked for or by its name.
 
     Raises:
         OutputError: its extension stands for no container.

@@ -1,6 +1,6 @@
 """What a video is made of: frames with exact times, and what the container says about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, cast
@@ -47,6 +47,12 @@ class Frame:
         """(height, width) in pixels."""
         height, width = self.planes[0].shape
         return height, width
+
+    def with_planes(
+        self, planes: tuple[Plane, ...], layout: PixelLayout, color: ColorTags
+    ) -> "Frame":
+        """Replace the samples, with their layout and colour; the times stay."""
+        return replace(self, planes=planes, layout=layout, color=color)
 
 
 @dataclass(frozen=True, kw_only=True)

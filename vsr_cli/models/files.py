@@ -9,6 +9,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 
+from vsr_cli.atomic import replace_when_complete
 from vsr_cli.errors import WeightsError
 
 SHIPPED = "small.safetensors"
@@ -65,9 +66,8 @@ def note_digest(path: Path) -> None:
     sums = path.parent / SUMS
     lines = sums.read_text().splitlines() if sums.is_file() else []
     kept = [line for line in lines if line.partition("  ")[2] != path.name]
-    part = sums.with_name(f"{SUMS}.part")
-    part.write_text("\n".join([*kept, f"{sha256(path)}  {path.name}"]) + "\n")
-    part.replace(sums)
+    with replace_when_complete(sums) as part:
+        part.write_text("\n".join([*kept, f"{sha256(path)}  {path.name}"]) + "\n")
 
 
 def noted_digest(path: Path) -> str | None:

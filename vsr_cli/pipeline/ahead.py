@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vsr_cli.stopping import leave_when
+from vsr_cli.cancellation import abandon_when
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def run_ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
     stopped = threading.Event()
 
     def work() -> None:
-        leave_when(stopped)
+        abandon_when(stopped)
         end = _End()
         try:
             for item in items:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
-from vsr_cli.events import Cost, Report
+from vsr_cli.events import BenchResult, Report
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
@@ -27,8 +27,8 @@ def measure(
 ) -> Runtime:
     """Measure every size with every number of steps on synthetic frames.
 
-    Every row is reported as a `Cost` when it is known. The network's FLOPs are torch's own count of
-    one further clip; the seconds are those of a whole clip, after a first one to warm up.
+    Every row is reported as a `BenchResult` when it is known. The network's FLOPs are torch's own
+    count of one further clip; the seconds are those of a whole clip, after a first one to warm up.
     """
     device, _ = choose_device(config.device)
     dtype, _ = choose_dtype(config.dtype, device)
@@ -56,7 +56,11 @@ def measure(
             with FlopCounterMode(display=False) as counter:
                 _run(counted, model, job, runtime)
             tflop = counter.get_total_flops() / len(counted) / 1e12
-            report(Cost(lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak))
+            report(
+                BenchResult(
+                    lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak
+                )
+            )
     return runtime
 
 

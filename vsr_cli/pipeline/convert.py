@@ -7,9 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.picture import frame_like
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.yuv import to_alpha, to_planes, to_rgb
 
@@ -42,4 +41,6 @@ def coded_frame(sr_frame: Tensor, header: Frame, coding: EncoderPlan) -> Frame:
         alpha = resize(alpha.to(sr_frame.device), coding.size)
     rgb = resize(sr_frame, coding.size)
     planes = to_planes(rgb, coding.layout, coding.color, alpha=alpha)
-    return frame_like(coding, header, tuple(plane.cpu().numpy() for plane in planes))
+    return header.with_planes(
+        tuple(plane.cpu().numpy() for plane in planes), coding.layout, coding.color
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.errors import DeviceError
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.denoiser import Past
 from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
@@ -203,7 +203,7 @@ class Frugal:
             else:
                 has_retried = True
                 text = "memory has run out; what was only cached was given back, and it goes on"
-                self._report(Notice(code="W_MEMORY_RETRIED", text=text))
+                self._report(Note(code="W_MEMORY_RETRIED", text=text))
 
     def _take_less(self, num_frames: int, size: tuple[int, int]) -> None:
         frames = min(num_frames, self._most_frames or num_frames)
@@ -211,7 +211,7 @@ class Frugal:
         if frames > 1:
             self._most_frames = -(-frames // 2)
             text = f"memory has run out; networks now see {self._most_frames} frames at a time"
-            self._report(Notice(code="W_MEMORY_FRAMES", text=text))
+            self._report(Note(code="W_MEMORY_FRAMES", text=text))
         elif self._may_tile and side // 2 >= SMALLEST_TILE:
             self._tile_size = side // 2
             side = LATENT_STRIDE * self._tile_size
@@ -219,7 +219,7 @@ class Frugal:
                 f"memory has run out; networks now see tiles of {side} pixels, "
                 "which differ a little from whole frames near their edges"
             )
-            self._report(Notice(code="W_MEMORY_TILES", text=text))
+            self._report(Note(code="W_MEMORY_TILES", text=text))
         else:
             raise MemoryExhaustedError(
                 "memory has run out",

@@ -1,22 +1,26 @@
 """The folder of an unfinished job: one run at a time, and what the next one may go on from."""
 
-import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from vsr_cli.config import JobConfig, OutputConfig
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.containers import container_of
-from vsr_cli.media.target import output_errors
+from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.pipeline.manifest import Manifest
 
 SUFFIX = ".vsr-job"
 LOCK = "lock"  # held by the run that is at work
+MANIFEST = "manifest.json"
+PATIENCE = 0.1  # seconds to try for the lock, as a run that has just finished may yet remove it
 RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm"})  # FFmpeg's names of containers
 LONGEST_NAME = 255  # bytes, on every usual file system
 
@@ -37,7 +41,7 @@ class Job:
     @property
     def manifest_path(self) -> Path:
         """Where it is written how far the job has come."""
-        return self.folder / "manifest.json"
+        return self.folder / MANIFEST
 
     @property
     def temp(self) -> Path:
@@ -155,7 +159,8 @@ def find_jobs(folders: Sequence[Path], *, recursive: bool) -> list[FoundJob]:
             raise InputError(f"`{folder}` is not a folder that exists", hint="check the path")
         pattern = f"*{SUFFIX}"
         for path in sorted(folder.rglob(pattern) if recursive else folder.glob(pattern)):
-            if path.is_dir() and (path / LOCK).exists():  # nothing else is called a job
+            names = (path / LOCK, path / MANIFEST)  # nothing without one of them is a job
+            if path.is_dir() and any(name.exists() for name in names):
                 found.append(_describe(path))
     return found
 
@@ -188,27 +193,38 @@ def _describe(folder: Path) -> FoundJob:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    path = folder / LOCK
-    busy = JobBusyError(
-        f"another run is at work on `{folder.name.removesuffix(SUFFIX)}`",
-        why=f"it holds `{folder}`",
-        hint="wait until it is done, or stop it",
-    )
-    while True:
-        with output_errors(f"`{folder}` cannot be made"):
-            folder.mkdir(parents=True, exist_ok=True)
+    """Hold the lock of a job, whose folder is made if there is none.
+
+    Raises:
+        JobBusyError: another run holds it.
+        OutputError: the folder cannot be made.
+    """
+    lock = FileLock(folder / LOCK, timeout=PATIENCE)
+    with output_errors(f"`{folder}` cannot be made"):
+        while not lock.is_locked:
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+                folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
             except FileNotFoundError:  # removed in between by the run that has just finished
                 continue
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise busy from error
-            if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
-                yield
-                return
-            # That run has removed the folder with the lock in it; this is no one's any more.
-        finally:
-            os.close(descriptor)
+            except FileExistsError:  # or while `mkdir` was looking at what is there
+                if _is_no_folder(folder):
+                    raise
+            except Timeout as error:
+                raise JobBusyError(
+                    f"another run is at work on `{folder.name.removesuffix(SUFFIX)}`",
+                    why=f"it holds `{folder}`",
+                    hint="wait until it is done, or stop it",
+                ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something else than a folder has this name."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from vsr_cli import __version__
+from vsr_cli.atomic import replace_when_complete
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, InputError
-from vsr_cli.media.target import output_errors
+from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.spool import FrameTime
 
@@ -93,14 +93,9 @@ class Manifest:
             OutputError: the disk is full.
         """
         values = {"v": VERSION, "vsr": __version__, **asdict(self)}
-        part = path.with_name(path.name + ".part")
-        with output_errors(f"`{path}` cannot be written"):
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(values, file, indent=1, default=str)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            sync_folder(path.parent)
+        text = json.dumps(values, indent=1, default=str)
+        with output_errors(f"`{path}` cannot be written"), replace_when_complete(path) as part:
+            part.write_text(text, encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -207,16 +202,6 @@ def identify_options(config: UpscaleConfig, device: str, dtype: str) -> Values:
     if config.flow_weights is not None:
         found["flow_weights"] = verify(config.flow_weights)
     return found
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _flatten(config: object, prefix: str = "") -> list[tuple[str, object]]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import InputError
-from vsr_cli.media.chunks import ChunkWriter
-from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.held import Held
+from vsr_cli.media.resources import ResourceOwner
+from vsr_cli.media.writing.chunks import ChunkWriter
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.pipeline.job import Job
 from vsr_cli.pipeline.manifest import Checkpoint, Manifest, Piece
 from vsr_cli.pipeline.spool import FrameTime, Spool, frame_bytes, read_spool
@@ -20,7 +20,7 @@ MOST_SPOOLED = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24
 
 
-class SecuredOutput(Held):
+class SecuredOutput(ResourceOwner):
     """Encodes the frames of a job so that little is ever lost.
 
     Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were.

@@ -16,10 +16,10 @@ from typing import cast
 import numpy as np
 
 from vsr_cli.errors import InputError
-from vsr_cli.media.encoder import EncoderPlan
 from vsr_cli.media.frame import Frame, Plane
-from vsr_cli.media.held import Held
-from vsr_cli.media.target import output_errors
+from vsr_cli.media.resources import ResourceOwner
+from vsr_cli.media.writing.destination import output_errors
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FrameTime:
         return cls(frame.pts, frame.duration, frame.time_base, frame.interlaced)
 
 
-class Spool(Held):
+class Spool(ResourceOwner):
     """Appends the samples of frames to a file that may hold some already."""
 
     def __init__(self, path: Path, plan: EncoderPlan, num_kept: int) -> None:

@@ -1,6 +1,5 @@
 """What a clip hands on to the next one, on disk: tensors only, in a safetensors file."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -8,10 +7,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vsr_cli.atomic import replace_when_complete
 from vsr_cli.config import Guidance
 from vsr_cli.diffusion.sampler import Trajectory
 from vsr_cli.errors import InputError
-from vsr_cli.media.target import output_errors
+from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.pipeline.stages import Carried
 
 _CHANNELS_LAST = "channels_last"  # key in the header: convolutions round differently in each order
@@ -33,16 +33,12 @@ def save_carried(path: Path, carried: Carried) -> None:
     if remembered is not None:
         is_last = not remembered.is_contiguous()
         tensors["remembered"] = remembered
-    part = path.with_name(path.name + ".part")
-    with output_errors(f"`{path}` cannot be written"):
+    with output_errors(f"`{path}` cannot be written"), replace_when_complete(path) as part:
         try:
             whole = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
             save_file(whole, part, metadata={_CHANNELS_LAST: "yes" if is_last else "no"})
         except SafetensorError as error:  # how it says that the disk is full
             raise OSError(str(error)) from error
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
 
 
 def load_carried(path: Path, guidance: Guidance, device: torch.device) -> Carried:

@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.events import Done, Notice, Plan, Progress, Report, ignore
-from vsr_cli.media.encoder import EncoderPlan
+from vsr_cli.events import Done, Note, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.grid import regular_frames
-from vsr_cli.media.others import open_others
-from vsr_cli.media.reader import VideoSource, open_video
-from vsr_cli.media.target import check_target
-from vsr_cli.media.writer import VideoWriter, join_chunks
+from vsr_cli.media.reading.reader import VideoSource, open_video
+from vsr_cli.media.side_streams import open_side_streams
+from vsr_cli.media.writing.cfr import to_constant_rate
+from vsr_cli.media.writing.destination import check_target
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
+from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_model
@@ -41,7 +42,6 @@ from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
 from vsr_cli.pipeline.secured import SecuredOutput
 from vsr_cli.pipeline.stages import Carried
 from vsr_cli.pipeline.state import load_carried
-from vsr_cli.stopping import Stop, Stopped
 
 SHORTEST_CLIP = 2  # frames
 
@@ -67,7 +67,7 @@ def upscale_video(
     config: UpscaleConfig,
     *,
     report: Report = ignore,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
 ) -> Done:
     """Upscale `source` and write it to `target`; see `Upscaler.upscale`."""
     return Upscaler(config, stop=stop).upscale(source, target, report=report)
@@ -76,7 +76,7 @@ def upscale_video(
 class Upscaler:
     """Upscales videos one after the other, with one model that is loaded when first needed."""
 
-    def __init__(self, config: UpscaleConfig, *, stop: Stop | None = None) -> None:
+    def __init__(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> None:
         """Nothing is loaded yet.
 
         Args:
@@ -84,7 +84,7 @@ class Upscaler:
             stop: a way to end a video early, so that it can go on later.
         """
         self.config = config
-        self._stop = stop or Stop()
+        self._stop = stop or StopRequest()
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video, everything beside the picture copied.
@@ -107,7 +107,7 @@ class Upscaler:
             info = video.info
         with (
             open_job(target, self.config.job) as job,
-            open_others(source, info, self.config.input) as others,
+            open_side_streams(source, info, self.config.input) as others,
         ):
             check_target(target, source, self.config.output)  # it may have appeared meanwhile
             manifest = self._take_up(job, source)
@@ -153,7 +153,7 @@ class Upscaler:
             check_target(target, source, self.config.output)
             size = self.config.target_size(info.height, info.width)
             with VideoWriter(
-                target, info, size, self.config.output, source=video.others, report=report
+                target, info, size, self.config.output, source=video.side_streams, report=report
             ) as writer:
                 return self._plan(
                     Task(
@@ -173,7 +173,7 @@ class Upscaler:
         info = video.info
         size = self.config.target_size(info.height, info.width)
         with VideoWriter(
-            target, info, size, self.config.output, source=video.others, report=report
+            target, info, size, self.config.output, source=video.side_streams, report=report
         ) as writer:
             task = Task(
                 source=source,
@@ -213,7 +213,7 @@ class Upscaler:
             # Out here the failed run's tensors are no longer held by its traceback.
             release_memory()
             text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
-            task.report(Notice(code="W_MEMORY_CLIPS", text=f"{text} frames"))
+            task.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
             task = replace(task, runtime=replace(task.runtime, clip_length=length))
             manifest = job.read() or manifest
 
@@ -223,7 +223,7 @@ class Upscaler:
         first, carried = checkpoint.num_frames, Carried()
         if first:
             text = f"going on after {first} frames that are done"
-            task.report(Notice(code="W_RESUMED", text=text))
+            task.report(Note(code="W_RESUMED", text=text))
         if checkpoint.state is not None:
             state = job.folder / checkpoint.state
             carried = load_carried(state, config.sampler.guidance, runtime.device)
@@ -366,7 +366,7 @@ def _read(video: VideoSource, task: Task, *, skip: int) -> Iterator[Frame]:
     """The frames to enlarge, but for some at the front."""
     if not task.coding.is_regular:
         return video.frames(report=task.report, skip=skip)
-    every = regular_frames(video.frames(report=task.report), task.coding, task.info, task.report)
+    every = to_constant_rate(video.frames(report=task.report), task.coding, task.info, task.report)
     return islice(every, skip, None)
 
 

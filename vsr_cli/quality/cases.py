@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError
-from vsr_cli.events import Notice, Report, ignore
-from vsr_cli.media.reader import probe
-from vsr_cli.media.target import check_target
+from vsr_cli.events import Note, Report, ignore
+from vsr_cli.media.reading.reader import probe
+from vsr_cli.media.writing.destination import check_target
 from vsr_cli.ops.resize import crop
 from vsr_cli.quality.clips import (
     LOSSLESS_SUFFIX,
@@ -119,7 +119,7 @@ def plan_given(
         found = {kind: path for kind, path in inputs[source].items() if not only or kind in only}
         if not found:
             text = f"`{source.name}` is left out: there is no input for it in `{lr_folder}`"
-            report(Notice(code="W_CLIP_LEFT_OUT", text=text))
+            report(Note(code="W_CLIP_LEFT_OUT", text=text))
             continue
         num_true = count_frames(source, num_frames)
         for kind, path in found.items():

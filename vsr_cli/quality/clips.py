@@ -12,10 +12,10 @@ from torch import Tensor
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import Report, ignore
-from vsr_cli.media.codec import decode_rgb
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.reader import probe, read_frames
-from vsr_cli.media.writer import VideoWriter
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.roundtrip import decode_rgb
+from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".webm", ".avi", ".m4v", ".ts")
@@ -91,8 +91,12 @@ def open_lossless(
 def write_all(writer: VideoWriter, headers: Sequence[Frame], frames: Tensor) -> None:
     """Write frames (T, 3, H, W) at the times of `headers`, and give the file its name."""
     for header, frame in zip(headers, frames, strict=True):
-        planes = to_planes(frame, writer.layout, writer.color)
-        writer.write(writer.frame_like(header, tuple(plane.numpy() for plane in planes)))
+        planes = to_planes(frame, writer.plan.layout, writer.plan.color)
+        writer.write(
+            header.with_planes(
+                tuple(plane.numpy() for plane in planes), writer.plan.layout, writer.plan.color
+            )
+        )
     writer.finish()
 
 

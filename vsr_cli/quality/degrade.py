@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsr_cli.errors import ConfigError
-from vsr_cli.media.codec import Codec, code_clip
+from vsr_cli.media.roundtrip import Codec, encode_decode
 from vsr_cli.quality.distortions import (
     KernelShape,
     Noise,
@@ -311,5 +311,5 @@ def _send_through_codec(
     draw.lines.append(f"{codec} at {bits:.2f} bits per pixel")
     bit_rate = max(round(bits * frames.shape[-2] * frames.shape[-1] * 25), 1000)
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    coded = code_clip(pictures.contiguous().cpu().numpy(), codec, bit_rate)
+    coded = encode_decode(pictures.contiguous().cpu().numpy(), codec, bit_rate)
     return torch.from_numpy(coded).to(frames.device).permute(0, 3, 1, 2).float() / 255

@@ -4,12 +4,13 @@ Frames are (T, 3, H, W), RGB in [-1, 1]. Every figure is a mean over the frames 
 neighbours) of one clip, computed in float32.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vsr_cli.errors import WeightsError
@@ -93,7 +94,7 @@ class Lpips:
     """
 
     def __init__(self, path: Path, *, device: torch.device | str = "cpu") -> None:
-        self.tensors = {name: t.to(device) for name, t in _read_safetensors(path).items()}
+        self.tensors = {name: t.to(device) for name, t in _read_tensors(path).items()}
         names = {f"lin{number}" for number in range(7)}
         names |= {f"features.0.{part}" for part in ("weight", "bias")}
         for fire in _FIRES:
@@ -208,26 +209,18 @@ def motion_of(frames: Tensor, flow: FlowEstimator) -> tuple[Tensor, Tensor]:
     return forward[0], visible[0]
 
 
-def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
-    """Float32 tensors of a file: 8 bytes of length, a JSON header, the numbers."""
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, in float32.
+
+    Raises:
+        WeightsError: the file is missing, or no such file.
+    """
     try:
-        data = path.read_bytes()
-        start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start])
-        tensors = {}
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            if entry["dtype"] != "F32":
-                raise ValueError(f"`{name}` is {entry['dtype']}, not float32")
-            first, last = entry["data_offsets"]
-            numbers = bytearray(data[start + first : start + last])
-            tensors[name] = torch.frombuffer(numbers, dtype=torch.float32).view(entry["shape"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"`{path.name}` cannot be read as safetensors", why=str(error), hint="check the path"
         ) from error
-    return tensors
 
 
 def _require_match(first: Tensor, second: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from vsr_cli.media.png import write_png
+from vsr_cli.errors import OutputError
 
 _GAP = 4  # pixels between pictures
 _PROFILE_HEIGHT = 8  # pixels each frame of a temporal profile is drawn high
@@ -74,7 +74,12 @@ def save_picture(path: Path, picture: Tensor) -> None:
         OutputError: if the file cannot be written.
     """
     codes = ((picture.float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    write_png(path, codes.permute(1, 2, 0).contiguous().numpy())
+    try:
+        Image.fromarray(codes.permute(1, 2, 0).contiguous().numpy()).save(path, "PNG")
+    except OSError as error:
+        raise OutputError(
+            f"`{path}` cannot be written", why=str(error), hint="choose another folder"
+        ) from error
 
 
 def _liveliest(frame: Tensor, side: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vsr_cli.errors import InputError
-from vsr_cli.media.codec import decode_rgb
+from vsr_cli.media.roundtrip import decode_rgb
 from vsr_cli.models.small.model import BODY_STRIDE
 from vsr_cli.quality.degrade import Degradation, Level
 from vsr_cli.training.camera import camera_flow, look, random_camera, shrink_flow, stays_inside

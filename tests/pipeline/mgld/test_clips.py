@@ -15,7 +15,7 @@ from tests.models.mgld.published import NARROW, write_published
 from tests.networks import write_tiny_weights
 from vsr_cli.config import MgldMode, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError, WeightsError
-from vsr_cli.events import Event, Notice, Report, ignore
+from vsr_cli.events import Event, Note, Report, ignore
 from vsr_cli.models.mgld.convert import import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.mgld.model import MgldModel
@@ -167,7 +167,7 @@ def test_when_memory_runs_out_fewer_tiles_are_taken_and_none_is_lost(
     events: list[Event] = []
     found = torch.cat(list(upscale(model, frames, config, batch=4, report=events.append)))
     assert torch.equal(found, expected)
-    assert [event.code for event in events if isinstance(event, Notice)] == ["W_MEMORY_BATCH"] * 2
+    assert [event.code for event in events if isinstance(event, Note)] == ["W_MEMORY_BATCH"] * 2
 
 
 def test_when_not_even_one_tile_fits_the_user_is_told(

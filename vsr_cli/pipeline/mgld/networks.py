@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.errors import DeviceError
-from vsr_cli.events import Notice, Report
+from vsr_cli.events import Note, Report
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.ops.windows import Grid, gaussian_weights
 from vsr_cli.pipeline.frugal import is_out_of_memory, release_memory
@@ -89,7 +89,7 @@ class Networks:
         release_memory()
         self._batch = max(1, noisy.shape[0] // 2)
         text = f"memory has run out; the denoiser goes on with {self._batch} tiles at a time"
-        self._report(Notice(code="W_MEMORY_BATCH", text=text))
+        self._report(Note(code="W_MEMORY_BATCH", text=text))
         return None
 
     @contextmanager

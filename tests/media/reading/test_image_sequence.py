@@ -1,0 +1,199 @@
+"""Numbered images and folders of them."""
+
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vsr_cli.config import InputConfig
+from vsr_cli.errors import InputError
+from vsr_cli.events import Event, Note, ignore
+from vsr_cli.media.frame import Frame
+from vsr_cli.media.reading.image_sequence import find_images
+from vsr_cli.media.reading.reader import open_video, probe, read_frames
+from vsr_cli.pixels import Matrix, Range
+
+RATE = InputConfig(raw_rate=Fraction(24000, 1001))
+NAMES = ["2.png", "10.png", "1.png", "11.png"]
+SIZE = (10, 14)
+
+
+def pixels(seed: int, dtype: type[np.uint8 | np.uint16] = np.uint8) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, np.iinfo(dtype).max, (*SIZE, 3), dtype=dtype, endpoint=True)
+
+
+def write_image(path: Path, rgb: NDArray[np.uint8], fmt: str, codec: str, pix_fmt: str) -> Path:
+    with av.open(f"file:{path}", "w", format="image2", options={"update": "1"}) as output:
+        stream = output.add_stream(codec, rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = rgb.shape[:2]
+        stream.pix_fmt = pix_fmt
+        frame = VideoFrame.from_ndarray(rgb, format=fmt).reformat(format=pix_fmt)
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def write_png(path: Path, seed: int) -> Path:
+    return write_image(path, pixels(seed), "rgb24", "png", "rgb24")
+
+
+def rgb_of(frame: Frame) -> NDArray[np.uint8]:
+    return np.stack(frame.planes, axis=-1)
+
+
+def test_a_pattern_gives_its_images_in_order(tmp_path: Path) -> None:
+    for seed in range(97, 103):
+        write_png(tmp_path / f"x{seed:03}.png", seed)
+    write_png(tmp_path / "x0099.png", 0)  # of another pattern
+    frames = list(read_frames(tmp_path / "x%03d.png", RATE, report=ignore))
+    for seed, frame in zip(range(97, 103), frames, strict=True):
+        np.testing.assert_array_equal(rgb_of(frame), pixels(seed))
+    assert [frame.pts * frame.time_base for frame in frames] == [
+        Fraction(1001 * n, 24000) for n in range(6)
+    ]
+    info = probe(tmp_path / "x%03d.png", RATE)
+    assert (info.num_frames, info.rate, info.is_vfr) == (6, Fraction(24000, 1001), False)
+    assert info.duration == Fraction(6 * 1001, 24000)
+    assert (info.color.matrix, info.color.range) == (Matrix.RGB, Range.FULL)
+
+
+def test_a_folder_is_read_as_people_count(tmp_path: Path) -> None:
+    for name in NAMES:
+        write_png(tmp_path / name, int(Path(name).stem))
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden.png").write_text("nor this")
+    frames = list(read_frames(tmp_path, report=ignore))
+    for seed, frame in zip([1, 2, 10, 11], frames, strict=True):
+        np.testing.assert_array_equal(rgb_of(frame), pixels(seed))
+
+
+def test_the_rate_is_said_where_it_is_taken_for_granted(tmp_path: Path) -> None:
+    for name in NAMES:
+        write_png(tmp_path / name, 0)
+    events: list[Event] = []
+    frames = list(read_frames(tmp_path, report=events.append))
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(n, 25) for n in range(4)]
+    assert [event.code for event in events if isinstance(event, Note)] == ["W_IMAGE_RATE"]
+    events.clear()
+    list(read_frames(tmp_path, RATE, report=events.append))
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt", "depth"),
+    [
+        (".png", "png", "rgb48be", 16),
+        (".tif", "tiff", "rgb48le", 16),
+        (".tiff", "tiff", "rgb24", 8),
+        (".bmp", "bmp", "bgr24", 8),
+    ],
+)
+def test_every_bit_of_an_image_is_kept(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str, depth: int
+) -> None:
+    rgb = pixels(1, np.uint16 if depth == 16 else np.uint8)
+    fmt = "rgb48le" if depth == 16 else "rgb24"
+    path = write_image(tmp_path / f"in{suffix}", rgb, fmt, codec, pix_fmt)
+    [frame] = read_frames(path, report=ignore)
+    assert frame.layout.depth == depth
+    np.testing.assert_array_equal(rgb_of(frame), rgb)
+
+
+def test_jpeg_has_its_own_range_and_siting(tmp_path: Path) -> None:
+    write_image(tmp_path / "a1.jpg", pixels(1), "rgb24", "mjpeg", "yuvj420p")
+    info = probe(tmp_path / "a%d.jpg")
+    assert (info.color.range, info.layout.siting) == (Range.FULL, "center")
+
+
+@pytest.mark.parametrize(("orientation", "rotation"), [(1, 0), (6, -90), (3, 180), (8, 90)])
+def test_a_photo_knows_which_way_it_was_held(
+    tmp_path: Path, orientation: int, rotation: int
+) -> None:
+    path = write_image(tmp_path / "in.jpg", pixels(1), "rgb24", "mjpeg", "yuvj420p")
+    # EXIF 2.3: one tag, 0x112, of one 16-bit number.
+    body = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0" + body
+    data = path.read_bytes()
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    path.write_bytes(data[:2] + segment + data[2:])
+    info = probe(path)
+    assert abs(info.rotation) == abs(rotation)
+    assert info.rotation % 360 == rotation % 360
+    matrix = info.display_matrix
+    angle = 0 if matrix is None else round(np.rad2deg(np.arctan2(-matrix[1], matrix[0])))
+    assert angle % 360 == rotation % 360
+
+
+@pytest.mark.parametrize("name", ["one.png", "a%d.png", "a%03d:b.png"])
+def test_a_single_image_is_one_frame_whatever_its_name(tmp_path: Path, name: str) -> None:
+    events: list[Event] = []
+    [frame] = read_frames(write_png(tmp_path / name, 5), report=events.append)
+    np.testing.assert_array_equal(rgb_of(frame), pixels(5))
+    assert events == []
+
+
+def test_a_part_of_a_sequence_can_be_read(tmp_path: Path) -> None:
+    for seed in range(100):
+        write_png(tmp_path / f"{seed:03}.png", seed)
+    config = InputConfig(start=Fraction(3), stop=Fraction(78, 25))
+    with open_video(tmp_path, config) as video:
+        frames = list(video.frames(report=ignore))
+    assert (video.info.num_frames, video.info.origin) == (3, Fraction(3))
+    for seed, frame in zip((75, 76, 77), frames, strict=True):
+        np.testing.assert_array_equal(rgb_of(frame), pixels(seed))
+    with open_video(tmp_path, InputConfig(frames=(98, None))) as video:
+        assert len(list(video.frames(report=ignore))) == video.info.num_frames == 2
+
+
+def test_an_image_that_does_not_decode_is_said_and_leaves_its_time(tmp_path: Path) -> None:
+    for seed in range(4):
+        write_png(tmp_path / f"{seed}.png", seed)
+    (tmp_path / "2.png").write_bytes(b"no image")
+    events: list[Event] = []
+    frames = list(read_frames(tmp_path / "%d.png", RATE, report=events.append))
+    assert [frame.pts for frame in frames] == [0, 1, 3]
+    assert [event.code for event in events if isinstance(event, Note)] == ["W_INPUT_DAMAGED"]
+
+
+def with_a_gap(folder: Path) -> Path:
+    for seed in (1, 2, 4):
+        write_png(folder / f"{seed}.png", seed)
+    return folder / "%d.png"
+
+
+def of_two_sizes(folder: Path) -> Path:
+    write_png(folder / "1.png", 1)
+    write_image(folder / "2.png", pixels(2)[:8], "rgb24", "png", "rgb24")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (with_a_gap, "has no number 3"),
+        (of_two_sizes, "changes size"),
+        (lambda folder: folder, "without images"),
+        (lambda folder: folder / "%05d.png", "no file is called"),
+        (lambda folder: folder / "missing" / "%05d.png", "no file is called"),
+    ],
+)
+def test_what_is_no_sequence_is_refused_with_advice(
+    tmp_path: Path, build: Callable[[Path], Path], says: str
+) -> None:
+    source = build(tmp_path)
+    with pytest.raises(InputError, match=says) as caught:
+        list(read_frames(source, report=ignore))
+    assert caught.value.hint
+
+
+def test_a_video_is_no_sequence(tmp_path: Path) -> None:
+    assert find_images(tmp_path / "in.mp4") is None

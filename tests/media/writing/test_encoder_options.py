@@ -1,0 +1,57 @@
+"""x264's output must not depend on what memory held before."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import MakeClip
+
+ROOT = Path(__file__).resolve().parents[3]
+
+WRITE_A_FILE = """
+import hashlib
+from pathlib import Path
+import numpy as np
+from vsr_cli.config import OutputConfig
+from vsr_cli.events import ignore
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.writing.writer import VideoWriter
+source, target = Path({source!r}), Path({target!r})
+size = {size}
+config = OutputConfig(overwrite=True, audio="none")
+with VideoWriter(target, probe(source), size, config, source=source, report=ignore) as writer:
+    for t, frame in enumerate(read_frames(source, report=ignore)):
+        shapes = writer.plan.layout.plane_shapes(*size)
+        grids = [np.mgrid[:height, :width] for height, width in shapes]
+        planes = tuple(((x * 3 + y * 5 + x * y * t) % 219 + 16).astype(np.uint8) for y, x in grids)
+        writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+    writer.finish()
+digest = hashlib.sha256()
+for frame in read_frames(target, report=ignore):
+    for plane in frame.planes:
+        digest.update(plane.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def run(code: str, perturb: int) -> str:
+    """Standard output of a program whose fresh and freed memory is filled with a pattern."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "MALLOC_PERTURB_": str(perturb)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+def test_what_memory_held_before_does_not_change_a_target(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=12, size=(32, 48))
+    target = tmp_path / "out.mp4"
+    code = WRITE_A_FILE.format(source=str(source), target=str(target), size=(128, 192))
+    assert len({run(code, perturb) for perturb in (1, 85, 255)}) == 1

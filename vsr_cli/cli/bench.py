@@ -1,0 +1,69 @@
+"""`vsr bench`: what a frame costs, in a table."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import write_event
+from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps, find_model
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import BenchResult, Event
+
+
+def bench(
+    *,
+    steps: SeveralSteps = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WxH", help="Source size; may be repeated.", show_default="320x180"),
+    ] = None,
+    num_frames: Annotated[int, typer.Option("--frames", min=2, metavar="N")] = 8,
+    model: Model = None,
+    device: Device = UpscaleConfig.device,
+    dtype: Dtype = UpscaleConfig.dtype,
+    as_json: ResultAsJson = False,
+) -> None:
+    """Measure TFLOP and seconds for each frame on this machine; video files not included."""
+    with report_failures(as_json=as_json):
+        from vsr_cli.pipeline.bench import measure
+
+        config = UpscaleConfig(model=find_model(model), device=device, dtype=dtype)
+        if not as_json:
+            typer.echo("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
+            typer.echo("|---|---|---|---|---|---|")
+        runtime = measure(
+            config,
+            [_parse_size(text) for text in size or ["320x180"]],
+            steps or [1, 4, 15, 50],
+            num_frames,
+            _print_result_as_json if as_json else _print_result,
+        )
+        print_line(f"on {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """`WxH` -> (height, width)."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) >= 8 and int(height) >= 8):
+        raise ConfigError(f"`--size {text}` is not a size", hint="use WxH, such as 320x180")
+    return int(height), int(width)
+
+
+def _print_result(result: Event) -> None:
+    if not isinstance(result, BenchResult):
+        return
+    height, width = result.lr_size
+    peak = "-" if result.peak_gb is None else f"{result.peak_gb:.2f}"
+    typer.echo(
+        f"| {width}x{height} | {result.steps} | {result.tflop:.3f} | {result.seconds:.3f} "
+        f"| {1 / result.seconds:.2f} | {peak} |"
+    )
+
+
+def _print_result_as_json(result: Event) -> None:
+    if isinstance(result, BenchResult):
+        write_event("cost", asdict(result))

@@ -1,0 +1,99 @@
+"""Events for programs: one JSON object a line, on standard output or in a file."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TextIO
+
+from vsr_cli.cli.progress import frames_per_second, seconds_left
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import Done, Event, Note, Plan, Progress
+
+JSON_VERSION = 1
+
+
+class _EventFile:
+    """Where events go: standard output, a file, or nowhere."""
+
+    def __init__(self) -> None:
+        self.file: TextIO | None = None  # None: standard output
+        self.is_lost = False  # whoever read the file has left, which is no reason to stop
+
+    def write(self, line: str) -> None:
+        if self.file is None:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        elif not self.is_lost:
+            try:
+                self.file.write(line)
+                self.file.flush()
+            except OSError:
+                self.is_lost = True
+
+    def reset(self) -> None:
+        if self.file is not None:
+            with suppress(OSError):
+                self.file.close()
+        self.file, self.is_lost = None, False
+
+
+_event_file = _EventFile()
+
+
+def write_events_to(place: str | None) -> None:
+    """Write the events of this command to a file instead of standard output.
+
+    Args:
+        place: a path, or `fd:N` for a file that is open already; None: nowhere.
+
+    Raises:
+        ConfigError: it cannot be written to.
+    """
+    try:
+        if place is not None and place.startswith("fd:"):
+            number = os.dup(int(place[3:]))
+        else:
+            number = os.open(place or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        _event_file.file = os.fdopen(number, "w", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"`--progress-file {place}` cannot be written to",
+            why=reason,
+            hint="give a path, or `fd:3` with `3>events.ndjson`",
+        ) from error
+
+
+def close_events() -> None:
+    """Close the file of `write_events_to`, if there is one; later events go to standard output."""
+    _event_file.reset()
+
+
+def write_event(kind: str, values: Mapping[str, object]) -> None:
+    """Write one NDJSON event for programs; consumers ignore types and keys they do not know."""
+    line = json.dumps({"type": kind, "v": JSON_VERSION, **values}, default=str)
+    _event_file.write(f"{line}\n")
+
+
+def report_as_json(event: Event) -> None:
+    """A `Report` that writes NDJSON to stdout."""
+    match event:
+        case Plan():
+            write_event("plan", asdict(event))
+        case Progress():
+            values = {
+                "stage": event.stage,
+                "frame": event.frame,
+                "frames": event.num_frames,
+                "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
+                "eta_s": seconds_left(event),
+            }
+            write_event("progress", values)
+        case Note():
+            write_event("warning", {"code": event.code, "text": event.text})
+        case Done():
+            values = asdict(event)
+            write_event("done", {"out": values.pop("target"), **values})

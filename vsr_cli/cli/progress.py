@@ -1,0 +1,192 @@
+"""Events for people: a progress bar on a terminal, else plain lines, on standard error."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from vsr_cli.cli.console import print_line
+from vsr_cli.events import Done, Event, Note, Plan, Progress, Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+SECONDS_BETWEEN_LINES = 10.0  # where no bar can be drawn
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[Report]:
+    """Make a `Report` that prints events on stderr, with a bar on a terminal, else now and then.
+
+    Args:
+        quiet: only notes are shown.
+    """
+    if quiet:
+        yield _print_note
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        with ProgressBar() as draw:
+            yield _render(draw)
+    else:
+        yield _render(ProgressLines())
+
+
+def tee(first: Report, second: Report) -> Report:
+    """Make a `Report` that passes each event on to two others."""
+
+    def report(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return report
+
+
+class ProgressBar:
+    """One line at the bottom of the terminal; lines written to stderr meanwhile appear above it."""
+
+    def __init__(self, console: "Console | None" = None) -> None:
+        from rich import progress  # half of rich, which most commands do without
+        from rich.console import Console
+
+        self.progress = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[text]}", markup=False),
+            console=console or Console(stderr=True, highlight=False, markup=False, emoji=False),
+            transient=True,  # the summary takes its place
+            redirect_stdout=False,  # stdout is for programs
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def __call__(self, event: Progress) -> None:
+        text = "  ".join(part for part in (count(event), rate(event), time_left(event)) if part)
+        if self.task is None:
+            self.task = self.progress.add_task(event.stage, total=event.num_frames, text=text)
+        self.progress.update(
+            self.task,
+            description=event.stage,
+            completed=event.frame,
+            total=event.num_frames,
+            text=text,
+        )
+
+
+class ProgressLines:
+    """One plain line per ten seconds, for logs and pipes."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.last = clock()
+
+    def __call__(self, event: Progress) -> None:
+        if self.clock() - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last = self.clock()
+        parts = [f"{event.stage}: {count(event)} {event.unit}", rate(event), time_left(event)]
+        print_line(", ".join(part for part in parts if part))
+
+
+def count(event: Progress) -> str:
+    """Frames done, and of how many."""
+    return f"{event.frame}/{event.num_frames}" if event.num_frames else f"{event.frame}"
+
+
+def frames_per_second(event: Progress) -> float | None:
+    """The pace of this run; None before its first frame."""
+    num_frames = event.frame - event.first
+    return num_frames / event.seconds if num_frames > 0 and event.seconds > 0 else None
+
+
+def rate(event: Progress) -> str:
+    """Frames per second, or seconds per frame where that is the larger number."""
+    fps = frames_per_second(event)
+    if not fps:
+        return ""
+    one = event.unit.removesuffix("s")
+    return f"{fps:.1f} {event.unit}/s" if fps >= 1 else f"{1 / fps:.1f} s/{one}"
+
+
+def seconds_left(event: Progress) -> float | None:
+    """Seconds to the end at the pace so far; None before the first frame or without a count."""
+    fps = frames_per_second(event)
+    if not event.num_frames or not fps:
+        return None
+    return round(max(event.num_frames - event.frame, 0) / fps, 1)
+
+
+def time_left(event: Progress) -> str:
+    """The time to the end at the pace so far, for people; empty where it is not known."""
+    seconds = seconds_left(event)
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time as people write it: `8 s`, `3:05`, `1:03:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def _render(draw: Callable[[Progress], None]) -> Report:
+    """Make a `Report` that prints every event in words, but progress with `draw`."""
+
+    def report(event: Event) -> None:
+        match event:
+            case Plan():
+                for line in plan_lines(event):
+                    print_line(line)
+            case Progress():
+                draw(event)
+            case Note():
+                _print_note(event)
+            case Done():
+                print_line(
+                    f"wrote `{event.target}`: {event.frames_out} frames, "
+                    f"{event.width}x{event.height}, in {duration(event.seconds)}"
+                )
+
+    return report
+
+
+def _print_note(event: Event) -> None:
+    if isinstance(event, Note):
+        print_line(f"note: {event.text} ({event.code})")
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What was chosen, for people: the files, the model, and the reasons."""
+    (source_height, source_width), (height, width) = plan.source_size, plan.target_size
+    frames = "number of frames unknown" if plan.num_frames is None else f"{plan.num_frames} frames"
+    return [
+        f"`{plan.source}` {source_width}x{source_height}, {frames}"
+        f" -> `{plan.target}` {width}x{height}, {plan.codec} {plan.pix_fmt}",
+        f"model {plan.model}, steps {plan.steps}, seed {plan.seed}, on {plan.device}"
+        f" in {plan.dtype}",
+        f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
+        f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
+        *_memory_line(plan),
+        *(f"  {reason}" for reason in plan.reasons),
+    ]
+
+
+def _memory_line(plan: Plan) -> list[str]:
+    if plan.memory_gb is None or plan.free_memory_gb is None:
+        return []
+    return [f"about {plan.memory_gb:.1f} GB of memory, {plan.free_memory_gb:.1f} GB are free"]

@@ -1,0 +1,160 @@
+"""Numbered images and folders of them, read as a video."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+
+from vsr_cli.config import InputConfig
+from vsr_cli.errors import InputError
+from vsr_cli.events import Report
+from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.reading.probe import describe
+from vsr_cli.media.reading.statistics import ReadStatistics
+from vsr_cli.media.timestamps import Timing
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx", ".jp2", ".tga"}
+)
+RATE = Fraction(25)  # frames per second, where nobody says
+
+_PATTERN = re.compile(r"%(?:0(\d+))?d")
+
+
+def find_images(source: Path) -> list[Path] | None:
+    """The images that `source` stands for, in their order; None if it is a file of its own.
+
+    Args:
+        source: a folder, all images of which are taken in the order people count in, or a name
+            such as `%05d.png`.
+
+    Raises:
+        InputError: there are none, or their numbers have a gap.
+    """
+    try:
+        if source.is_dir():
+            return _images_in(source)
+        pattern = _PATTERN.search(source.name)
+        if pattern is None or source.exists():
+            return None
+        return _numbered(source, pattern)
+    except OSError as error:
+        raise InputError(
+            f"`{source}` cannot be read", why=error.strerror, hint="check the path"
+        ) from error
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        raise InputError(
+            f"`{folder}` is a folder without images",
+            hint="give a video file, or a folder of `.png`, `.jpg` or `.tif` files",
+        )
+    return sorted(found, key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Sorts `9` before `10`; names that differ in zeros or case alone keep an order."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], path.name
+
+
+def _numbered(source: Path, pattern: "re.Match[str]") -> list[Path]:
+    head, tail = source.name[: pattern.start()], source.name[pattern.end() :]
+    width = int(pattern[1] or 1)
+    name = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
+    found: dict[int, Path] = {}
+    if source.parent.is_dir():
+        for path in source.parent.iterdir():
+            match = name.fullmatch(path.name)
+            if match and match[1] == f"{int(match[1]):0{width}}":
+                found[int(match[1])] = path
+    if not found:
+        raise InputError(
+            f"no file is called `{source}`, with any number", hint="check the path and the digits"
+        )
+    numbers = sorted(found)
+    if gap := next((n for n in range(numbers[0], numbers[-1]) if n not in found), None):
+        raise InputError(
+            f"`{source}` has no number {gap}",
+            why=f"its numbers go from {numbers[0]} to {numbers[-1]}",
+            hint="add the image, or give the folder to take what is there",
+        )
+    return [found[number] for number in numbers]
+
+
+class ImageReader:
+    """Decodes images one by one; each is a file of its own, and lasts as long as every other."""
+
+    def __init__(self, images: list[Path], container: InputContainer, config: InputConfig) -> None:
+        """Take files that need not exist any longer than until they are read.
+
+        Args:
+            images: in their order.
+            container: the first of them, opened; it stays the caller's to close.
+            config: gives the rate.
+        """
+        self._rate = config.raw_rate or RATE
+        self.statistics = ReadStatistics(1 / self._rate)
+        self._images, self._container = images, container
+        self._first = 0
+
+    def describe(
+        self, first: VideoFrame, config: InputConfig, name: str
+    ) -> tuple[VideoInfo, Timing]:
+        """What is known of the images by the first of them; see `describe`."""
+        stream = self._container.streams.video[0]
+        info, timing = describe(self._container, stream, first, [], config, name)
+        step, count = 1 / self._rate, len(self._images)
+        timing = replace(timing, tick=step, time_base=step, rate=self._rate, is_vfr=False)
+        return replace(
+            info,
+            container="image2",
+            rate=self._rate,
+            time_base=step,
+            num_frames=count,
+            duration=count * step,
+            origin=Fraction(0),
+            is_vfr=False,
+        ), timing
+
+    def seek(self, time: Fraction) -> None:
+        """Go on with the image that is shown at `time`, in seconds."""
+        self._first = max(0, int(time * self._rate))
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Decode every image; what does not decode is counted and left out."""
+        for index, path in enumerate(self._images[self._first :], self._first):
+            self.statistics.num_packets += 1
+            picture = self._decode(path)
+            if picture is None:
+                self.statistics.num_damaged += 1
+                continue
+            self.statistics.num_frames += 1
+            self.statistics.num_damaged += picture.is_corrupt
+            picture.pts, picture.duration, picture.time_base = index, 1, 1 / self._rate
+            yield picture
+
+    def finish(self, stop: Fraction | None) -> None:
+        """Nothing comes with images that could be read on to `stop`."""
+
+    def report_truncation(self, report: Report) -> None:
+        """Images have no end that could have been promised."""
+
+    def _decode(self, path: Path) -> VideoFrame | None:
+        options = {"protocol_whitelist": "file", "pattern_type": "none"}
+        try:
+            with av.open(f"file:{path}", options=options) as container:
+                return next(container.decode(video=0), None)
+        except (av.FFmpegError, IndexError, OSError):
+            return None

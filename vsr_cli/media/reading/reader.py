@@ -1,0 +1,293 @@
+"""Videos in: what a source holds, and its frames one by one, with the times they have."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain, dropwhile, islice
+from pathlib import Path
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from vsr_cli.config import InputConfig
+from vsr_cli.errors import InputError
+from vsr_cli.events import Note, Report
+from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_container
+from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
+from vsr_cli.media.reading.demuxer import Demuxer
+from vsr_cli.media.reading.image_sequence import RATE, ImageReader, find_images
+from vsr_cli.media.reading.probe import select_video_stream
+from vsr_cli.media.reading.trim import nth_time, resolve_trim, trimmed_info
+from vsr_cli.media.reading.unpack import FrameConverter
+from vsr_cli.media.side_streams import SideStreams, reopen_side_streams
+from vsr_cli.media.timestamps import TimestampFixer
+
+# Seconds before the start to look for a key frame; decoding from the start of the file comes last.
+SEEK_MARGINS = (Fraction(0), Fraction(10), Fraction(60))
+MIN_SEEK = Fraction(2)  # seconds that are sooner decoded than sought
+
+
+@contextmanager
+def open_video(source: Path, config: InputConfig = EVERYTHING) -> Iterator["VideoSource"]:
+    """Open a source once, for what it holds and for its frames.
+
+    Args:
+        source: a local file, a named pipe, or `-` for standard input.
+        config: what of it is read, and how it is understood.
+
+    Raises:
+        ConfigError: the config names a format that does not exist.
+        InputError: it is missing, unreadable, has no picture, one of an unknown kind, or nothing
+            in the part that is asked for.
+    """
+    images = find_images(source)
+    with open_container(images[0] if images else source, config) as container:
+        yield VideoSource(container, source, images, config)
+
+
+def probe(source: Path, config: InputConfig = EVERYTHING) -> VideoInfo:
+    """Find out what `source` holds, from its header and its first frame.
+
+    Raises:
+        VsrError: as `open_video`.
+    """
+    with open_video(source, config) as video:
+        return video.info
+
+
+def read_frames(
+    source: Path, config: InputConfig = EVERYTHING, *, report: Report
+) -> Iterator[Frame]:
+    """Decode `source` frame by frame; see `VideoSource.frames`.
+
+    Raises:
+        VsrError: as `open_video`, or the picture changes size.
+    """
+    with open_video(source, config) as video:
+        yield from video.frames(report=report)
+
+
+class VideoSource:
+    """One source, read once from its start to its end.
+
+    `info` and the first frame come from the same pass as all others, so that a pipe will do.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        source: Path,
+        images: list[Path] | None,
+        config: InputConfig,
+    ) -> None:
+        """Read up to the first frame that is wanted.
+
+        Args:
+            container: nothing read from it yet; it stays the caller's to close.
+            source: where it comes from.
+            images: what `source` stands for, the first of them in `container`.
+            config: what of it is read, and how it is understood.
+
+        Raises:
+            InputError: there is no such frame.
+        """
+        self.container = container
+        self._source, self._images, self._config = source, images, config
+        self._is_once = is_pipe(source)  # whether it cannot be opened a second time
+        self._name = "standard input" if source == STDIN else f"`{source}`"
+        stream = select_video_stream(container, self._name, config.video_stream)
+        self._reader: Demuxer | ImageReader = (
+            ImageReader(images, container, config)
+            if images
+            else Demuxer(
+                container,
+                stream,
+                buffers_side_streams=self._is_once,
+                on_error=config.on_decode_error,
+            )
+        )
+        pictures = self._reader.pictures()
+        first = next(pictures, None)
+        if first is None and self._is_once and "mov" in container.format.name:
+            raise late_index()
+        if first is None:
+            raise InputError(
+                f"{self._name} has no picture that can be decoded",
+                why=f"its `{stream.codec_context.name}` stream gave no frame",
+                hint="it may be cut off or encrypted; try another copy",
+            )
+        self.info, self._timing = self._reader.describe(first, config, self._name)
+        if config.deinterlace == "field":
+            self._timing = replace(self._timing, time_base=self._timing.time_base / 2)
+        has_times = first.pts is not None
+        self._trim = resolve_trim(
+            config, self._clock_start(), None if has_times else self._timing.rate
+        )
+        self._has_reached_stop = False  # whether the end that was asked for has come
+        self._pictures = self._find_start(first, pictures)
+        if config.deinterlace == "field":
+            num_frames = self.info.num_frames
+            self.info = replace(
+                self.info,
+                rate=self.info.rate * 2,
+                time_base=self._timing.time_base,
+                num_frames=None if num_frames is None else num_frames * 2,
+            )
+
+    def frames(self, *, report: Report, skip: int = 0) -> Iterator[Frame]:
+        """Decode frame by frame, in order of presentation; once.
+
+        Holds one frame at a time, two where it is interlaced. Times strictly increase; a time
+        that is missing, or not later than the one before, is moved and said. What is damaged or
+        missing is said after the last frame.
+
+        Args:
+            report: receives `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMESTAMPS_FIXED`,
+                `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
+            skip: how many at the front are decoded and counted, but not given.
+
+        Raises:
+            InputError: the picture changes size.
+        """
+        is_alpha_wanted = self._config.alpha == "auto"
+        if self.info.has_alpha and not self.info.layout.has_alpha and is_alpha_wanted:
+            text = f"the transparency of the source is dropped: {self.info.codec} decodes without"
+            report(Note(code="W_ALPHA_DROPPED", text=text))
+        if self._images and self._config.raw_rate is None:
+            text = (
+                f"images tell no rate: {RATE} frames per second, unless `--raw-rate` says another"
+            )
+            report(Note(code="W_IMAGE_RATE", text=text))
+        unpack = FrameConverter(self.info, self._config, self._name)
+        pictures = deinterlace(self._timed(), self._config.deinterlace, report)
+        for timed in islice(pictures, skip, None):
+            yield unpack(timed, self.info.time_base)
+        self._reader.finish(self.info.stop)
+        statistics = self._reader.statistics
+        statistics.report_damage(report)
+        if not self._has_reached_stop:
+            self._reader.report_truncation(report)
+
+    @property
+    def side_streams(self) -> SideStreams:
+        """Where everything beside the picture can be copied from."""
+        reader = self._reader
+        if isinstance(reader, ImageReader):
+            return SideStreams(self.container, lambda streams: iter(()))
+        if not self._is_once:
+            return reopen_side_streams(self.container, self._source, self.info, self._config)
+
+        def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
+            reader.keep({stream.index for stream in streams})
+            return reader.side_packets()
+
+        return SideStreams(
+            self.container, packets, lambda stream: reader.first_side_packet(stream.index)
+        )
+
+    def _timed(self) -> Iterator[TimedFrame]:
+        """Pictures at their places in time, up to the end that was asked for."""
+        fixer = TimestampFixer(self._timing)
+        size = (self.info.height, self.info.width)
+        for index, picture in enumerate(self._pictures):
+            if (picture.height, picture.width) != size:
+                raise InputError(
+                    f"the picture of {self._name} changes size",
+                    why=f"{size[1]}x{size[0]} until frame {index}, then "
+                    f"{picture.width}x{picture.height}",
+                    hint="cut the source there and upscale the parts",
+                )
+            if self._is_over(picture, index):
+                self._has_reached_stop = True
+                return
+            pts, duration = fixer.next(picture.pts, picture.duration or 0)
+            self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
+            yield TimedFrame(picture, pts, duration)
+
+    def _clock_start(self) -> Fraction:
+        """Where times that a user gives are counted from, in seconds."""
+        if self.info.origin:
+            return self.info.origin
+        starts = [
+            stream.start_time * stream.time_base
+            for stream in self.container.streams
+            if stream.start_time is not None and stream.time_base
+        ]
+        return max(Fraction(0), min(starts, default=Fraction(0)))
+
+    def _is_over(self, picture: VideoFrame, index: int) -> bool:
+        if self._trim.num_frames is not None:
+            return index >= self._trim.num_frames
+        time = self._time(picture)
+        return self._trim.stop is not None and time is not None and time >= self._trim.stop
+
+    def _time(self, picture: VideoFrame) -> Fraction | None:
+        return None if picture.pts is None else picture.pts * self._timing.tick
+
+    def _find_start(
+        self, first: VideoFrame, pictures: Iterator[VideoFrame]
+    ) -> Iterator[VideoFrame]:
+        """The pictures from the first that is wanted; `info` becomes that of the part."""
+        begin, trim = self._time(first) or Fraction(0), self._trim
+        found: Iterator[VideoFrame] = chain([first], pictures)
+        if trim.start is not None and begin < trim.start:
+            found = self._seek_to(found, begin, trim.start)
+        kept = next(islice(found, trim.first, None), None)
+        if kept is None or self._is_over(kept, 0):
+            duration = self.info.duration
+            lasts = "" if duration is None else f" and lasts {float(duration):.3f} s"
+            raise InputError(
+                f"{self._name} has no frame in the part that is asked for",
+                why=f"its picture starts at {float(begin):.3f} s{lasts}",
+                hint="choose another `--start`, `--to` or `--frames`",
+            )
+        # What is damaged before the part that is wanted does no harm.
+        self._reader.statistics.num_frames = 1
+        self._reader.statistics.num_damaged = int(kept.is_corrupt)
+        pts, _ = TimestampFixer(self._timing).next(kept.pts)
+        start = pts * self._timing.time_base
+        stop = trim.stop if trim.num_frames is None else self._stop_after(kept)
+        self.info = trimmed_info(self.info, trim, begin=begin, start=start, stop=stop)
+        return chain([kept], found)
+
+    def _seek_to(
+        self, pictures: Iterator[VideoFrame], begin: Fraction, start: Fraction
+    ) -> Iterator[VideoFrame]:
+        """The pictures from `start` on, all of them whole."""
+        if self._is_once or start - begin < MIN_SEEK:
+            return dropwhile(lambda picture: self._is_before(picture, start), pictures)
+        for margin in SEEK_MARGINS:
+            if start - margin < begin:
+                break
+            self._reader.seek(start - margin)
+            pictures = self._reader.pictures()
+            is_whole = False
+            for index, picture in enumerate(pictures):
+                is_late = not self._is_before(picture, start)
+                time = self._time(picture)
+                is_whole |= picture.key_frame and time is not None and time <= start
+                if is_late and is_whole and (index or time == start):
+                    return chain([picture], pictures)
+                if is_late:
+                    break
+        self._reader.seek(begin)
+        return dropwhile(lambda picture: self._is_before(picture, start), self._reader.pictures())
+
+    def _is_before(self, picture: VideoFrame, start: Fraction) -> bool:
+        time = self._time(picture)
+        return time is None or time < start
+
+    def _stop_after(self, kept: VideoFrame) -> Fraction | None:
+        """The time of the first frame after those that are counted, as far as can be known."""
+        count = self._trim.num_frames or 0
+        if kept.pts is None:
+            return None
+        if isinstance(self._reader, Demuxer) and not self._is_once:
+            with open_container(self._source, self._config) as container:
+                time = nth_time(self._reader.times(container), kept.pts, count)
+                return None if time is None else time * self._timing.tick
+        return kept.pts * self._timing.tick + count / self._timing.rate

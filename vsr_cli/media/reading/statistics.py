@@ -1,0 +1,94 @@
+"""What came out of a file, and what its header had promised."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from vsr_cli.events import Note, Report
+
+LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
+
+
+@dataclass
+class ReadStatistics:
+    """Counts kept while a file is read, and times in seconds."""
+
+    time_base: Fraction  # seconds per tick of the picture
+    num_packets: int = 0  # of the picture
+    num_damaged: int = 0  # packets that do not decode, or decode with holes
+    num_frames: int = 0
+    num_repeated: int = 0  # of those, in the place of frames that are lost
+    num_fixed_timestamps: int = 0  # times that had to be moved
+    picture_end: Fraction | None = None  # latest end of a packet of the picture
+    end: Fraction | None = None  # latest end of any packet
+    is_broken: bool = False  # reading stopped at an error
+
+    def count(self, packet: "Packet[Stream]", *, is_picture: bool) -> None:
+        """Count a packet; the empty one that ends a stream does not count."""
+        if packet.size == 0:
+            return
+        self.num_packets += is_picture
+        if packet.pts is None:
+            return
+        end = (packet.pts + (packet.duration or 0)) * packet.time_base
+        self.end = end if self.end is None else max(self.end, end)
+        if is_picture:
+            self.picture_end = end if self.picture_end is None else max(self.picture_end, end)
+
+    def report_damage(self, report: Report) -> None:
+        """Say, after the last frame, what was mended or damaged."""
+        if self.num_fixed_timestamps:
+            text = f"{self.num_fixed_timestamps} frames had no time of their own and were given one"
+            report(Note(code="W_TIMESTAMPS_FIXED", text=text))
+        if self.num_damaged:
+            text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
+            if self.num_repeated:
+                text += f"; {self.num_repeated} frames repeat the one before"
+            report(Note(code="W_INPUT_DAMAGED", text=text))
+
+    def report_truncation(
+        self, container: InputContainer, stream: VideoStream, report: Report
+    ) -> None:
+        """Say, at the end of the source, whether it came too early."""
+        missing = self._missing_seconds(container, stream)
+        if missing is not None or self.is_broken:
+            text = f"the source ends after {self.num_frames} frames"
+            if missing:
+                text += f", {float(missing):.2f} s before its header says"
+            report(Note(code="W_INPUT_TRUNCATED", text=text))
+
+    def _missing_seconds(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
+        """How much earlier the file ended than its header says; None if it did not."""
+        if self.end is None or self.picture_end is None:
+            return None
+        if stream.frames and "mov" in container.format.name:
+            # An edit list may show less than the header counts, so only missing bytes tell.
+            if all(entry.pos + entry.size <= container.size for entry in stream.index_entries):
+                return None
+            promised = ((stream.duration or 0) + (stream.start_time or 0)) * self.time_base
+            return max(Fraction(0), promised - self.picture_end)
+        own = _tagged_duration(stream)
+        if own is not None and own - self.picture_end > LOST_SECONDS:
+            return own - self.picture_end
+        if container.duration:
+            # Matroska counts from 0 instead of from where the file starts.
+            is_absolute = "matroska" in container.format.name
+            start = 0 if is_absolute else container.start_time or 0
+            missing = Fraction(start + container.duration, av.time_base) - self.end
+            return missing if missing > LOST_SECONDS else None
+        return None
+
+
+def _tagged_duration(stream: VideoStream) -> Fraction | None:
+    """Seconds at which the picture of a Matroska file ends, if written there."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)

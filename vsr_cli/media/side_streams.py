@@ -1,0 +1,78 @@
+"""Where everything beside the picture comes from: a file read a second time, or a pipe."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from vsr_cli.config import InputConfig
+from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.open import EVERYTHING, open_container
+
+_EARLIER = Fraction(30)  # seconds; a subtitle may have begun that long before it is still seen
+
+
+def _no_cover(stream: Stream) -> bytes | None:
+    return None
+
+
+@dataclass(frozen=True)
+class SideStreams:
+    """Streams of a source, without the reading of its picture.
+
+    container: tells of them; nothing is read from it.
+    packets: gives those of the streams it is asked for, as they come; None where none is at hand
+        yet but more may follow. It ends with the source.
+    cover: gives the only packet of a cover; None if it cannot be had.
+    """
+
+    container: InputContainer
+    packets: "Callable[[Sequence[Stream]], Iterator[Packet[Stream] | None]]"
+    cover: Callable[[Stream], bytes | None] = _no_cover
+
+
+def reopen_side_streams(
+    container: InputContainer, source: Path, info: VideoInfo, config: InputConfig = EVERYTHING
+) -> SideStreams:
+    """The streams of a file that is opened a second time, and read as far as they are asked for.
+
+    Args:
+        container: the file, as it was opened first; it stays the caller's.
+        source: its path.
+        info: of it; `start` is where packets are wanted from.
+        config: what it was opened with.
+    """
+
+    def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
+        if not streams:
+            return  # `demux` would give all
+        with open_container(source, config) as again:
+            if info.start is not None and info.start > _EARLIER:
+                again.seek(int((info.start - _EARLIER) * av.time_base))
+            yield from again.demux([again.streams[stream.index] for stream in streams])
+
+    def cover(stream: Stream) -> bytes | None:
+        with open_container(source, config) as again:
+            packet = next(again.demux(again.streams[stream.index]), None)
+            return bytes(packet) if packet is not None and packet.size else None
+
+    return SideStreams(container, packets, cover)
+
+
+@contextmanager
+def open_side_streams(
+    source: Path, info: VideoInfo, config: InputConfig = EVERYTHING
+) -> Iterator[SideStreams]:
+    """The same for a file that is not open yet.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with open_container(source, config) as container:
+        yield reopen_side_streams(container, source, info, config)

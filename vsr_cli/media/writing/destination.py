@@ -1,0 +1,275 @@
+"""Where a video goes: a name that is checked first, and given when the file is complete."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import av
+from av.container import OutputContainer
+
+from vsr_cli.atomic import move_into_place
+from vsr_cli.config import OutputConfig
+from vsr_cli.errors import OutputError
+from vsr_cli.media.containers import IMAGES, container_of
+from vsr_cli.media.writing.encoder_plan import find_encoder
+
+_DEFAULT_NAME = "%05d.png"
+
+
+def check_target(target: Path, source: Path, config: OutputConfig) -> None:
+    """Refuse, before any work, a target that could not be written at the end.
+
+    Raises:
+        OutputError: the name is taken, the folder cannot be written to, the container is unknown,
+            or standard output is a terminal.
+        ConfigError: the encoder or the format asked for does not exist.
+    """
+    container = container_of(target, config)
+    try:
+        if container.is_pipe:
+            _check_stdout()
+        elif container.name == IMAGES:
+            _check_images(target, source, overwrite=config.overwrite)
+        else:
+            _check_path(target, source, config)
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise OutputError(
+            f"`{target}` cannot be written", why=error.strerror, hint="choose another name"
+        ) from error
+    if config.video_codec is not None:
+        find_encoder(config.video_codec)
+
+
+def _check_path(target: Path, source: Path, config: OutputConfig) -> None:
+    """The part of `check_target` that asks the file system."""
+    if target.is_dir():
+        raise OutputError(f"`{target}` is a folder", hint="name a file in it")
+    if target.exists():
+        if source.exists() and target.samefile(source):
+            raise OutputError(
+                f"`{target}` is the source itself", hint="choose another name; it is never replaced"
+            )
+        if not target.is_file():
+            raise OutputError(f"`{target}` is not a regular file", hint="choose another name")
+        if not config.overwrite:
+            raise OutputError(
+                f"`{target}` exists", hint="use `--overwrite`, or choose another name"
+            )
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"`{target.parent}` is not a folder that exists", hint="create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"`{target.parent}` cannot be written to", hint="choose a folder of your own"
+        )
+
+
+def _check_stdout() -> None:
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise OutputError(
+            "video does not go to a terminal",
+            why="`-` writes to standard output",
+            hint="pipe it on, as in `| mpv -`, or give a file name",
+        )
+
+
+def split_pattern(target: Path) -> tuple[Path, str]:
+    """The folder of the images, and their name with a place for the number.
+
+    Raises:
+        OutputError: the name has no such place, or more than one.
+    """
+    if target.is_dir():
+        return target, _DEFAULT_NAME
+    try:
+        first, second = target.name % 1, target.name % 2
+    except (TypeError, ValueError) as error:
+        raise OutputError(
+            f"`{target.name}` has no place for a number",
+            why=f"{error}",
+            hint="name images as in `frame%05d.png`",
+        ) from error
+    if first == second:
+        raise OutputError(
+            f"`{target.name}` has no place for a number", hint="name images as in `frame%05d.png`"
+        )
+    return target.parent, target.name
+
+
+def _check_images(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work, images that could not be written.
+
+    Raises:
+        OutputError: some exist, or there is no place for them.
+    """
+    folder, name = split_pattern(target)
+    if not folder.exists() and not folder.absolute().parent.is_dir():
+        raise OutputError(f"`{folder.parent}` is not a folder that exists", hint="create it first")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"`{folder}` is not a folder", hint="choose another name")
+    if not folder.exists():
+        return
+    images = source if source.is_dir() else source.parent
+    if "%" in source.name or source.is_dir():
+        is_same = images.exists() and images.samefile(folder)
+        if is_same and (source.is_dir() or source.name == name):
+            raise OutputError(
+                f"`{folder}` holds the source itself",
+                hint="choose another folder; a source is never replaced",
+            )
+    if overwrite:
+        return
+    start, end = name.split("%", 1)[0], Path(name).suffix
+    for path in folder.iterdir():
+        if (
+            path.name.startswith(start)
+            and path.suffix == end
+            and path.name[len(start) : len(start) + 1].isdigit()
+        ):
+            raise OutputError(
+                f"`{path}` exists", hint="use `--overwrite`, or choose another folder"
+            )
+
+
+class Destination(Protocol):
+    """Where a container is written: a file, or standard output."""
+
+    @property
+    def path_to_verify(self) -> Path | None:
+        """The file to read back once it is written; None where it cannot be read."""
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        """Begin to write.
+
+        Args:
+            container: FFmpeg's name.
+            options: of the muxer.
+        """
+
+    def release_header(self) -> None:
+        """Flush the buffered header; called before the first packet."""
+
+    def discard(self) -> None:
+        """Remove what was written, unless it has its name."""
+
+    def keep_as_failed(self) -> Path:
+        """Keep what was written, under the target's name and `.failed`."""
+
+    def commit(self) -> None:
+        """Give the complete file its name."""
+
+
+class StdoutDestination:
+    """The next program. What else would print there goes to standard error meanwhile."""
+
+    path_to_verify = None
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] | None = []  # written before `release_header`
+        self._pipe = -1
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        sys.stdout.flush()
+        self._pipe = os.dup(1)
+        os.dup2(2, 1)
+        # Each packet goes at once: whoever shows them does not wait.
+        options = {**options, "flush_packets": "1"}
+        return av.open(self, "w", format=container, container_options=options)
+
+    def write(self, data: bytes) -> int:
+        """Take bytes from FFmpeg."""
+        if self._waiting is not None:
+            self._waiting.append(bytes(data))
+            return len(data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._pipe, left) :]
+        return len(data)
+
+    def release_header(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.write(b"".join(waiting or []))
+
+    def discard(self) -> None:
+        if self._pipe >= 0:
+            os.dup2(self._pipe, 1)
+            os.close(self._pipe)
+            self._pipe = -1
+
+    def keep_as_failed(self) -> Path:
+        raise ValueError("what went into a pipe cannot be kept")
+
+    def commit(self) -> None:
+        """Nothing: all of it is with the next program already."""
+
+
+class FileDestination:
+    """A file beside the target, until `commit` gives it the target's name."""
+
+    def __init__(self, target: Path, *, overwrite: bool, temp: Path | None = None) -> None:
+        """Choose the name; nothing is created.
+
+        Args:
+            target: the final name.
+            overwrite: whether a file that has it is replaced.
+            temp: the name until then, on the same disk; None: a hidden one in the same folder.
+        """
+        self.target = target
+        hidden = f".vsr-{secrets.token_hex(6)}{target.suffix}"
+        self.temp = temp or target.absolute().with_name(hidden)
+        self._overwrite = overwrite
+
+    @property
+    def path_to_verify(self) -> Path:
+        return self.temp
+
+    def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        return av.open(f"file:{self.temp}", "w", format=container, container_options=options)
+
+    def release_header(self) -> None:
+        """Nothing: the file is hidden."""
+
+    def discard(self) -> None:
+        """Remove the hidden file, if there still is one."""
+        self.temp.unlink(missing_ok=True)
+
+    def keep_as_failed(self) -> Path:
+        """Keep what is there beside the target, under a name that says it is no good."""
+        failed = self.target.absolute().with_name(self.target.name + ".failed")
+        self.temp.replace(failed)
+        return failed
+
+    def commit(self) -> None:
+        """Give the file its name; once that is done, a power failure does it no harm.
+
+        Raises:
+            OutputError: the name has been taken meanwhile, or the folder does not take it.
+        """
+        if self.target.exists() and not self._overwrite:
+            failed = self.keep_as_failed()
+            raise OutputError(
+                f"`{self.target}` has appeared meanwhile",
+                why=f"the new video is complete and kept as `{failed.name}`",
+                hint="rename it",
+            )
+        with output_errors(f"`{self.target}` cannot be written"):
+            move_into_place(self.temp, self.target)
+
+
+@contextmanager
+def output_errors(what: str) -> Iterator[None]:
+    """Turn what FFmpeg or the file system say while writing into an `OutputError`."""
+    try:
+        yield
+    except BrokenPipeError:  # the next program has what it wanted
+        raise
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(
+            what,
+            why=error.strerror or str(error),
+            hint="check the free space and the rights of the folder",
+        ) from error

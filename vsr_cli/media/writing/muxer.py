@@ -1,0 +1,166 @@
+"""One target file: the picture's packets from wherever they come, and the rest of the source."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from vsr_cli.config import OutputConfig
+from vsr_cli.errors import InputError, OutputError, VerificationError
+from vsr_cli.events import Report
+from vsr_cli.media.containers import Container, container_of, muxer_options
+from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.resources import ResourceOwner
+from vsr_cli.media.side_streams import SideStreams, open_side_streams
+from vsr_cli.media.writing.destination import (
+    Destination,
+    FileDestination,
+    StdoutDestination,
+    output_errors,
+)
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
+from vsr_cli.media.writing.metadata import copy_stream_metadata, set_timecode
+from vsr_cli.media.writing.stream_copy import StreamCopier
+from vsr_cli.media.writing.verify import ExpectedFile, TimestampSummary, check_file, check_size
+
+AddVideoStream = Callable[[OutputContainer], VideoStream]
+
+
+class Muxer(ResourceOwner):
+    """Writes a container beside its target, checks it, and gives it its name.
+
+    The other streams of the source are copied in step with the picture. Leaving the `with` block
+    without `finish` removes what was written.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        plan: EncoderPlan,
+        info: VideoInfo,
+        config: OutputConfig,
+        add_video_stream: AddVideoStream,
+        *,
+        source: Path | SideStreams,
+        report: Report,
+        temp: Path | None = None,
+    ) -> None:
+        """Open the container and write its header.
+
+        Args:
+            target: the final name, which `check_target` has passed.
+            plan: how the picture is coded.
+            info: of the source.
+            config: the user's choices.
+            add_video_stream: adds the stream whose packets `mux` will get.
+            source: where everything but the picture is copied from.
+            report: receives `W_..._DROPPED`.
+            temp: where it grows; see `FileDestination`.
+
+        Raises:
+            ConfigError: a choice does not fit.
+            OutputError: encoder or container refuse.
+        """
+        self._target, self._plan, self._config = target, plan, config
+        container = container_of(target, config)
+        self._destination: Destination = (
+            StdoutDestination()
+            if container.is_pipe
+            else FileDestination(target, overwrite=config.overwrite, temp=temp)
+        )
+        self._times = TimestampSummary()
+        self._num_bytes = 0  # of the picture
+        super().__init__()
+        try:
+            with output_errors(f"`{target}` cannot be written"):
+                options = muxer_options(container, info, plan.time_base.denominator)
+                self._output = self._destination.open(container.name, options)
+                self._resources.callback(self._destination.discard)
+                self._resources.callback(self._close)
+                self._stream = add_video_stream(self._output)
+            side_streams = source
+            if isinstance(side_streams, Path):
+                side_streams = self._resources.enter_context(open_side_streams(side_streams, info))
+            self._copier = StreamCopier(side_streams, self._output, container, info)
+            self._copier.add_streams(config, report)
+            picture = side_streams.container.streams[info.stream_index]
+            copy_stream_metadata(picture, self._stream, self._output, metadata=config.metadata)
+            set_timecode(self._stream, info, self._output)
+            with output_errors(f"{container.display_name} does not take these streams"):
+                self._output.start_encoding()
+            self._copier.start()
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def mux(self, packet: "Packet[VideoStream]") -> None:
+        """Write a packet of the picture; packets come in the order of decoding.
+
+        Raises:
+            OutputError: the disk is full, or the container does not take it.
+        """
+        if packet.pts is not None:
+            tick = packet.time_base
+            self._times.add(packet.pts * tick, (packet.duration or 0) * tick)
+        with output_errors(f"`{self._target}` cannot be written"):
+            self._destination.release_header()
+            if packet.dts is not None:
+                self._copier.copy_until(packet.dts * packet.time_base)
+            packet.stream = self._stream
+            self._num_bytes += packet.size
+            self._output.mux(packet)
+
+    def finish(self) -> None:
+        """Add the rest of the other streams, check, and rename.
+
+        Raises:
+            OutputError: nothing was written, the disk is full, or the target has appeared.
+            VerificationError: what is on disk is not what was written; it is kept as `.failed`.
+        """
+        if self._times.num_frames == 0:
+            raise OutputError("no frame was written", hint="check the source with a player")
+        with output_errors(f"`{self._target}` cannot be written"):
+            self._copier.copy_until(None)
+            self._output.close()
+        if self._destination.path_to_verify and self._config.verify != "off":
+            self._verify(self._destination.path_to_verify, container_of(self._target, self._config))
+        self._destination.commit()
+
+    def _close(self) -> None:
+        """Close the container; whatever it still complains about, the file goes anyway."""
+        with suppress(av.FFmpegError, OSError, ValueError):
+            self._output.close()
+
+    def _verify(self, path: Path, container: Container) -> None:
+        expected = ExpectedFile(
+            picture=self._stream.index,
+            step=1 / self._plan.rate,
+            times=self._times,
+            side_streams=self._copier.copied(),
+        )
+        hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
+        try:
+            if container.name == "rawvideo":  # has nothing that could be read
+                problem = check_size(path, self._num_bytes)
+            else:
+                format_ = container.name if container.name == "mpegts" else None
+                problem = check_file(
+                    path, expected, format_=format_, decode=self._config.verify == "full"
+                )
+        except (InputError, av.FFmpegError) as error:
+            self._destination.keep_as_failed()
+            raise VerificationError(
+                "the finished file cannot be read back", why=str(error), hint=hint
+            ) from error
+        if problem:
+            self._destination.keep_as_failed()
+            times = self._times
+            raise VerificationError(
+                f"the finished file is not what was written: {problem}",
+                why=f"expected {times.num_frames} frames in {float(times.end - times.first):.3f} s",
+                hint=hint,
+            )

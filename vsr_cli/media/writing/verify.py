@@ -1,0 +1,130 @@
+"""Reading a finished file back, and comparing it with what was written."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vsr_cli.config import InputConfig
+from vsr_cli.media.open import open_container
+
+
+@dataclass
+class TimestampSummary:
+    """Where pictures lie in time; sums instead of lists, because videos may be long."""
+
+    num_frames: int = 0
+    first: Fraction = Fraction(0)  # seconds, as all below
+    end: Fraction = Fraction(0)
+    total: Fraction = Fraction(0)
+
+    def add(self, time: Fraction, duration: Fraction) -> None:
+        self.first = min(self.first, time) if self.num_frames else time
+        self.end = max(self.end, time + duration) if self.num_frames else time + duration
+        self.total += time
+        self.num_frames += 1
+
+    @property
+    def mean_delay(self) -> Fraction:
+        """How much later than the first a picture comes on average."""
+        return self.total / self.num_frames - self.first
+
+
+@dataclass(frozen=True)
+class CopiedStream:
+    """What was written of a stream that is not the picture."""
+
+    kind: str  # audio or subtitle
+    num_packets: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedFile:
+    """What a finished file should hold."""
+
+    picture: int  # index of its stream
+    step: Fraction  # seconds a frame lasts if nobody says
+    times: TimestampSummary
+    side_streams: Mapping[int, CopiedStream]  # by the index of the stream
+
+
+def check_file(
+    path: Path, expected: ExpectedFile, *, format_: str | None, decode: bool
+) -> str | None:
+    """What is wrong with a finished file, None if nothing is.
+
+    Args:
+        path: the file.
+        expected: what it should hold.
+        format_: FFmpeg's name of the container, where a short file does not tell.
+        decode: decode every picture as well; without, every packet is only read.
+
+    Raises:
+        InputError: it cannot be read at all.
+        av.FFmpegError: nor further than somewhere in it.
+    """
+    config = InputConfig(format=format_)
+    found = TimestampSummary()
+    num_packets, num_bytes = Counter[int](), Counter[int]()
+    tick = Fraction(0)
+    with open_container(path, config) as container:
+        for packet in container.demux():
+            if not packet.size or packet.pts is None:
+                continue
+            if packet.stream_index == expected.picture:
+                tick = packet.time_base
+                found.add(packet.pts * tick, (packet.duration or 0) * tick)
+            else:
+                num_packets[packet.stream_index] += 1
+                num_bytes[packet.stream_index] += packet.size
+    times = expected.times
+    if found.num_frames != times.num_frames:
+        return f"{found.num_frames} frames instead of {times.num_frames}"
+    if abs(found.mean_delay - times.mean_delay) > tick:
+        return "frames have moved in time"
+    if abs(found.end - found.first - times.end + times.first) > 2 * expected.step + tick:
+        return f"{float(found.end - found.first):.3f} s long"
+    for index, copied in expected.side_streams.items():
+        # Containers fill the time between subtitles, cut PCM into packets of their own, and take
+        # headers off packets that they do without.
+        is_all = num_packets[index] == copied.num_packets or num_bytes[index] == copied.num_bytes
+        if copied.kind == "subtitle":
+            is_all = num_packets[index] >= copied.num_packets
+        if not is_all:
+            return "sound is missing" if copied.kind == "audio" else f"a {copied.kind} is missing"
+    if decode:
+        with open_container(path, config) as container:
+            return _find_damage(container, expected)
+    return None
+
+
+def check_size(path: Path, num_bytes: int) -> str | None:
+    """What is wrong with a file that holds nothing but samples."""
+    found = path.stat().st_size
+    return None if found == num_bytes else f"{found} bytes instead of {num_bytes}"
+
+
+def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | None:
+    """What decoding every picture brings to light."""
+    stream = container.streams[expected.picture]
+    if not isinstance(stream, VideoStream):
+        return "the picture is not where it was put"
+    stream.thread_type = "AUTO"
+    num_frames = num_damaged = 0
+    try:
+        for picture in container.decode(stream):
+            num_frames += 1
+            num_damaged += picture.is_corrupt
+    except av.FFmpegError as error:
+        return f"frame {num_frames} does not decode ({error.strerror or error})"
+    if num_damaged:
+        return f"{num_damaged} frames decode with holes"
+    if num_frames != expected.times.num_frames:
+        return f"{num_frames} frames decode instead of {expected.times.num_frames}"
+    return None
