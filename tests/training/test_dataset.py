@@ -157,7 +157,7 @@ def test_crops_are_lively_where_liveliness_is_asked_for() -> None:
 
     def num_lively(least_detail: float) -> int:
         crops = [_crop(pixels, 32, random.Random(seed), least_detail) for seed in range(100)]
-        return sum(crop.diff(dim=-1).abs().max() > 0.5 for crop in crops)
+        return sum(bool(crop.diff(dim=-1).abs().max() > 0.5) for crop in crops)
 
     assert num_lively(10.0) > 2 * num_lively(0.0) > 0
 
