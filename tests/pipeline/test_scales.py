@@ -1,0 +1,76 @@
+"""One model, several enlargements: sizes, clips and tiles at each of them."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.networks import tiny_model, write_tiny_weights
+from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.models.weights import load_model
+from vsr_cli.pipeline.frames import frame_upscaler, upscale_frames
+from vsr_cli.pipeline.runtime import Runtime, native_scale
+
+NATIVE = (4, 2, 1)
+
+
+def moving(num_frames: int, height: int, width: int) -> list[Tensor]:
+    texture = torch.rand(3, height, width + num_frames, generator=torch.Generator().manual_seed(3))
+    texture = torch.nn.functional.avg_pool2d(texture[None], 3, 1, 1)[0] * 2 - 1
+    return [texture[:, :, k : k + width] for k in range(num_frames)]
+
+
+def config_of(scale: Fraction | int) -> UpscaleConfig:
+    return UpscaleConfig(
+        scale=Fraction(scale), scene_cut=False, dtype="float32", sampler=SamplerConfig(steps=2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("scale", "computed"),
+    [("1", 1), ("1.25", 2), ("3/2", 2), ("2", 2), ("2.01", 4), ("3", 4), ("4", 4)],
+)
+def test_the_next_larger_native_scale_is_computed(scale: str, computed: int) -> None:
+    assert native_scale(NATIVE, Fraction(scale)) == computed
+    assert native_scale((4,), Fraction(scale)) == 4
+
+
+@pytest.mark.parametrize("scale", ["1", "1.5", "2", "3", "4"])
+@pytest.mark.parametrize("size", [(13, 21), (16, 16), (1, 9)])
+def test_any_source_gets_exactly_its_targets_size(
+    scale: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = write_tiny_weights(tmp_path / "tiny.safetensors")
+    config = config_of(Fraction(scale))
+    restored = frame_upscaler(load_model(path), path, config)(torch.stack(moving(2, *size)))
+    assert restored.shape == (2, 3, *config.target_size(*size))
+    assert restored.abs().max() <= 1.2  # a reduction may overshoot a little
+
+
+def run(scale: int, *, length: int = 5, tile: int | None = None) -> Tensor:
+    runtime = Runtime(torch.device("cpu"), torch.float32, length, tile, ())
+    config = config_of(scale)
+    config = UpscaleConfig(
+        scale=config.scale,
+        scene_cut=False,
+        sampler=config.sampler,
+        clip=ClipConfig(length=5, overlap=1),
+    )
+    side = (48 * 4 // scale, 272 * 4 // scale) if tile else (48, 64)
+    frames = moving(2 if tile else 5, *side)
+    clips = upscale_frames(iter(frames), tiny_model(), config, runtime)
+    return torch.cat([clip.frames for clip in clips])
+
+
+@pytest.mark.parametrize("scale", NATIVE)
+def test_where_clips_are_cut_changes_nothing_at_any_scale(scale: int) -> None:
+    torch.testing.assert_close(run(scale, length=2), run(scale), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [2, 1])
+def test_tiles_differ_little_from_whole_frames_at_any_scale(scale: int) -> None:
+    whole, tiled = run(scale, tile=200), run(scale, tile=72)
+    assert whole.shape == tiled.shape == (2, 3, 192, 1088)
+    assert 0 < (whole - tiled).abs().mean() * 127.5 < 1
