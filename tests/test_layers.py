@@ -3,6 +3,7 @@
 import ast
 import sys
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,8 @@ def reached_from(files: set[Path]) -> set[Path]:
     return reached
 
 
-def imported_files(path: Path) -> set[Path]:
+@lru_cache
+def imported_files(path: Path) -> frozenset[Path]:
     """The files of vsr_cli that a file of it imports anywhere."""
     names = imported_names(ast.parse((PACKAGE / path).read_text()))
     found = set[Path]()
@@ -127,7 +129,7 @@ def imported_files(path: Path) -> set[Path]:
         if name.startswith("vsr_cli."):
             parts = name.split(".")[1:]  # a module, or something in one
             found |= {Path("/".join(parts) + ".py"), Path("/".join(parts[:-1]) + ".py")}
-    return found.intersection(FILES)
+    return frozenset(found.intersection(FILES))
 
 
 def test_the_guard_sees_forbidden_imports() -> None:
