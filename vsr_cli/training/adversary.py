@@ -28,7 +28,7 @@ class UNetDiscriminator(nn.Module):
     Shape: (N, 6, H, W), made by `frames_and_change`, H and W multiples of 8 -> (N, 1, H/2, W/2).
     """
 
-    def __init__(self, channels: int = 48) -> None:
+    def __init__(self, channels: int = 32) -> None:
         super().__init__()
         c = channels
 
