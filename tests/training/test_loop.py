@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 
@@ -13,7 +14,7 @@ from vsr_cli.models.weights import load_weights
 from vsr_cli.training.curves import CURVES, LOG, draw_curves
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.finishing import StudentRecipe
-from vsr_cli.training.loop import TrainConfig, resume_iteration, train
+from vsr_cli.training.loop import TrainConfig, _schedule, resume_iteration, train
 from vsr_cli.training.recipes import AutoencoderRecipe
 
 CPU = torch.device("cpu")
@@ -64,6 +65,23 @@ def test_a_run_in_slices_is_the_run_in_one_piece(tmp_path: Path) -> None:
     one = load_weights(whole.run / "weights.safetensors").state_dict()
     other = load_weights(sliced.run / "weights.safetensors").state_dict()
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_a_run_of_which_only_weights_are_left_goes_on_in_its_schedule(tmp_path: Path) -> None:
+    init = write_tiny_weights(tmp_path / "init.safetensors")
+    config = TrainConfig(run=tmp_path / "run", init=init, iterations=103, start=100, warmup=2)
+    assert resume_iteration(config) == 100
+    assert train(AutoencoderRecipe(None), endless(), config, CPU)
+    assert resume_iteration(config) == 103
+
+
+def test_rates_warm_up_wherever_a_run_begins_and_fall_over_the_whole_stage() -> None:
+    whole = TrainConfig(run=Path("run"), iterations=1000, warmup=10)
+    rest = replace(whole, start=600)
+    assert _schedule(0, whole) == pytest.approx(0.1)
+    assert _schedule(600, rest) == pytest.approx(0.1 * _schedule(600, whole), rel=0.01)
+    assert _schedule(800, rest) == _schedule(800, whole)
+    assert _schedule(999, whole) == pytest.approx(0.02, abs=1e-3)
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

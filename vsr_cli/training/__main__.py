@@ -73,6 +73,10 @@ def stage(
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights of the stage before.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Length of the stage.")] = None,
+    start: Annotated[
+        int,
+        typer.Option(min=0, help="Iteration to begin at, where only `--init` is left of a run."),
+    ] = 0,
     minutes: Annotated[
         float, typer.Option(help="Stop after this slice; run again to go on.")
     ] = math.inf,
@@ -104,6 +108,7 @@ def stage(
         run=run or Path("runs") / name.value,
         init=init,
         iterations=iterations or plan.iterations,
+        start=start,
         minutes=minutes,
         learning_rate=rate or plan.rate,
         seed=seed,

@@ -32,6 +32,7 @@ class TrainConfig:
     iterations: int = 20_000  # length of the whole stage; the learning rate follows it
     minutes: float = math.inf  # stop after this slice; the same command goes on from there
     learning_rate: float = 3e-4
+    start: int = 0  # iteration to begin at, where only weights of an earlier machine are left
     warmup: int = 200  # iterations
     clip_norm: float = 1.0
     ema_decay: float = 0.999
@@ -123,7 +124,7 @@ class Run:
         ]
         self.ema.requires_grad_(False)
         recipe.watch(self.ema)
-        self.iteration = 0
+        self.iteration = config.start
         self.log = Log(config.run)
         if (config.run / STATE).exists():
             self.load()
@@ -214,19 +215,18 @@ class Run:
 
 
 def resume_iteration(config: TrainConfig) -> int:
-    """Where the stage stands: 0, or what its last slice reached."""
+    """Where the stage stands: at its start, or where its last slice ended."""
     path = config.run / STATE
     if not path.exists():
-        return 0
+        return config.start
     return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["iteration"])
 
 
 def _schedule(iteration: int, config: TrainConfig) -> float:
-    """Linear warm-up, then a cosine down to 2 %."""
-    if iteration < config.warmup:
-        return (iteration + 1) / config.warmup
+    """A cosine down to 2 % over the whole stage, with a linear warm-up wherever it begins."""
     angle = math.pi * (iteration - config.warmup) / max(1, config.iterations - config.warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(angle))
+    share = 0.02 + 0.98 * 0.5 * (1 + math.cos(max(angle, 0)))
+    return share * min((iteration - config.start + 1) / config.warmup, 1)
 
 
 def _iteration_seed(seed: int, iteration: int) -> int:
