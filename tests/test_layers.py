@@ -50,6 +50,7 @@ MAY_USE = {
 # Single modules that may use more, and what for.
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
+    "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick
     "models/files.py": {"platformdirs"},  # where the user's weights lie
     "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip
 }

@@ -1,5 +1,6 @@
 """Every choice a user can make, with its default and its limits, in one place."""
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -65,6 +66,32 @@ class SamplerConfig:
             raise ConfigError(
                 f"`--motion-scale {self.motion_scale}` is out of range", hint="use 0 (off) to 10"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenLatents:
+    """What a decoder is given instead of sampled latents, to tell its faults from the sampler's.
+
+    Only an evaluation can give it, for only that has the truth.
+    """
+
+    is_true: bool  # those the encoder makes of the truth; else zeros
+    deviation: float = 0.0  # of noise on the true ones, which have unit size
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.deviation < math.inf:
+            raise ConfigError(
+                f"noise of deviation {self.deviation} is out of range", hint="use 0 or more"
+            )
+        if self.deviation and not self.is_true:
+            raise ConfigError("zeros take no noise", hint="use `zero`, or `noisy:S` for true ones")
+
+    @property
+    def name(self) -> str:
+        """How users write it."""
+        if not self.is_true:
+            return "zero"
+        return f"noisy:{self.deviation:g}" if self.deviation else "true"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,16 @@ def test_the_file_holds_exactly_what_the_degradation_makes(source: Path, tmp_pat
     np.testing.assert_array_equal(pictures(target), codes)
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_clip_becomes_as_much_smaller_as_is_asked(
+    source: Path, tmp_path: Path, scale: int
+) -> None:
+    target = tmp_path / "out.mkv"
+    result = vsr(source, target, "--level", "heavy", "--seed", "3", "--scale", str(scale))
+    assert result.exit_code == 0, result.stderr
+    assert pictures(target).shape == (4, 50 // scale, 70 // scale, 3)
+
+
 def test_the_same_seed_gives_the_same_clip_and_another_another(
     source: Path, tmp_path: Path
 ) -> None:

@@ -1,14 +1,18 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 from torch import Tensor
 from typer.testing import CliRunner
 
 from tests.conftest import MakeClip
-from tests.networks import write_tiny_weights
+from tests.networks import TINY, write_tiny_weights
 from vsr_cli.cli.app import app
 from vsr_cli.models.files import sha256
+from vsr_cli.models.small.model import SmallModel
+from vsr_cli.models.weights import save_weights
 from vsr_cli.quality import metrics
 
 
@@ -72,9 +76,16 @@ def test_both_tables_are_written_with_the_settings_of_each_row(
     assert code == 0, err
     assert out.strip() == markdown.read_text().strip()
     found = rows(json_file.read_text())
-    assert found["bicubic"]["settings"] == {"frames": 2, "seed": 4}
+    assert found["bicubic"]["settings"] == {"frames": 2, "seed": 4, "scale": 4}
     assert found["small@2"]["settings"] == {
-        **{"frames": 2, "seed": 4, "steps": 2, "motion_scale": 1.0, "guidance": "bounded"},
+        **{
+            "frames": 2,
+            "seed": 4,
+            "scale": 4,
+            "steps": 2,
+            "motion_scale": 1.0,
+            "guidance": "bounded",
+        },
         **{"fidelity": 1.0, "color": "wavelet", "memory": "warped", "flow": "dis"},
         **{"model": "tiny.safetensors", "model_sha256": sha256(model_file)},
         **{"device": "cpu", "dtype": "float32"},
@@ -121,6 +132,11 @@ def test_variants_change_the_model_and_say_how(clips: Path, model_file: Path) ->
         ("--compare dir", "`--compare dir` is not NAME=DIR", "write it like"),
         ("--compare =dir", "`--compare =dir` is not NAME=DIR", "write it like"),
         ("--compare small@4=dir", "the name `small@4` is taken", "choose another"),
+        ("--task restore --scale 2", "contradict each other", "leave out one of them"),
+        ("--task restore --level heavy", "no degradation of `--task restore`", "use noise10"),
+        ("--level noise10", "no degradation of `--task upscale`", "use clean"),
+        ("--latents some", "`some` is not known", "use zero, true"),
+        ("--latents zero --steps 4", "contradict each other", "give one of them"),
         ("--lr . --write-lr .", "contradict each other", "give one of them"),
     ],
 )
@@ -188,3 +204,55 @@ def test_sharpening_needs_lpips_and_is_left_out_without(
     settings = rows(out)["sharpen"]["settings"]
     assert isinstance(settings, dict)
     assert 0 <= settings["amount"] <= 4
+
+
+def test_given_latents_tell_the_decoder_from_the_sampler(clips: Path, model_file: Path) -> None:
+    common = (clips, "--model", model_file, "--frames", "2", "--level", "clean", "--json")
+    variants = ("--variant", "near:latents=noisy:0", "--variant", "far:latents=noisy:0.8")
+    code, out, err = run(*common, "--latents", "true", *variants, "--device", "cpu")
+    assert code == 0, err
+    found = rows(out)
+    assert list(found) == ["bicubic", "lanczos", "small@true", "near", "far"]
+    assert found["small@true"]["psnr"] == found["near"]["psnr"] != found["far"]["psnr"]
+    settings = found["far"]["settings"]
+    assert isinstance(settings, dict)
+    assert settings["latents"] == "noisy:0.8"
+    assert "steps" not in settings
+
+
+@pytest.mark.parametrize("scale", ["1", "2"])
+def test_other_scales_are_evaluated_on_inputs_of_their_size(
+    clips: Path, model_file: Path, scale: str, tmp_path: Path
+) -> None:
+    common = (clips, "--model", model_file, "--frames", "2", "--level", "mild", "--steps", "1")
+    words = ("--scale", scale, "--latents", "zero", "--write-lr", tmp_path / "lr", "--json")
+    code, out, err = run(*common[:-2], *words, "--device", "cpu")
+    assert code == 0, err
+    assert list(rows(out)) == ["bicubic", "lanczos", "small@zero"]
+    with av.open(str(tmp_path / "lr" / "a_mild.mkv")) as container:
+        assert container.streams.video[0].width == 96 // int(scale)
+
+
+def test_restoring_is_compared_with_denoisers_and_the_source(clips: Path, model_file: Path) -> None:
+    common = (clips, "--model", model_file, "--frames", "2", "--steps", "1", "--json")
+    levels = ("--level", "noise25", "--level", "clean")
+    code, out, err = run(*common, "--task", "restore", *levels, "--device", "cpu")
+    assert code == 0, err
+    noisy = {
+        row["restorer"]: row["psnr"]
+        for row in json.loads(out)["clips"]
+        if row["degradation"] == "noise25"
+    }
+    assert list(noisy) == ["source", "nlm", "mcmean", "small@1"]
+    clean = next(row for row in json.loads(out)["clips"] if row["degradation"] == "clean")
+    assert clean["psnr"] > 50 > noisy["source"]
+
+
+def test_latents_are_refused_where_a_scale_is_not_native(clips: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.safetensors"
+    config = replace(TINY, scales=(4,))
+    save_weights(old, SmallModel(config).state_dict(), config)
+    words = ("--model", old, "--scale", "2", "--latents", "true", "--frames", "2")
+    code, _, err = run(clips, *words, "--level", "clean", "--device", "cpu")
+    assert code == 2
+    assert "has no true latents at scale 2" in err

@@ -1,6 +1,7 @@
 """Tables of restorers."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from vsr_cli.quality.baselines import bicubic, sharpen
 from vsr_cli.quality.cases import Results, plan_degraded
 from vsr_cli.quality.clips import read_footage, to_codes
 from vsr_cli.quality.degrade import Level
-from vsr_cli.quality.evaluate import Contest, Restorer, evaluate
+from vsr_cli.quality.evaluate import Contest, Restorer, evaluate, unaided
 from vsr_cli.quality.sheets import compare_clips, contact_sheet, label, temporal_profile
 from vsr_cli.quality.table import Settings, Table
 
@@ -32,7 +33,12 @@ def folder(make_clip: MakeClip, tmp_path: Path) -> Path:
 def measure(
     folder: Path, restorers: dict[str, Restorer], levels: list[Level], num_frames: int
 ) -> Table:
-    return evaluate(plan_degraded(folder, levels, num_frames), Contest(restorers=restorers))
+    return evaluate(
+        plan_degraded(folder, levels, num_frames, scale=4), Contest(restorers=restorers)
+    )
+
+
+FOURFOLD = unaided(partial(bicubic, scale=4))
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
@@ -41,13 +47,13 @@ def distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def test_every_clip_level_and_restorer_has_a_row_and_a_share_of_the_mean(folder: Path) -> None:
-    def worse(lr_frames: Tensor) -> Tensor:
-        return bicubic(lr_frames) * 0.3
+    def worse(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
+        return bicubic(lr_frames, 4) * 0.3
 
     heard: list[Event] = []
     table = evaluate(
-        plan_degraded(folder, ["clean", "mild"], 4),
-        Contest(restorers={"bicubic": bicubic, "worse": worse}),
+        plan_degraded(folder, ["clean", "mild"], 4, scale=4),
+        Contest(restorers={"bicubic": FOURFOLD, "worse": worse}),
         report=heard.append,
     )
     keys = [(row.clip, row.degradation, row.restorer) for row in table.rows]
@@ -63,7 +69,7 @@ def test_every_clip_level_and_restorer_has_a_row_and_a_share_of_the_mean(folder:
 
 
 def test_the_tables_hold_every_row_for_people_and_for_programs(folder: Path) -> None:
-    table = measure(folder, {"bicubic": bicubic}, ["clean"], 2)
+    table = measure(folder, {"bicubic": FOURFOLD}, ["clean"], 2)
     lines = table.markdown().splitlines()
     assert len({line.count("|") for line in lines if line}) == 1
     assert sum("bicubic" in line for line in lines) == 3
@@ -73,56 +79,56 @@ def test_the_tables_hold_every_row_for_people_and_for_programs(folder: Path) -> 
 
 
 def test_the_same_evaluation_gives_the_same_figures(folder: Path) -> None:
-    tables = [measure(folder, {"b": bicubic}, ["heavy"], 3) for _ in range(2)]
+    tables = [measure(folder, {"b": FOURFOLD}, ["heavy"], 3) for _ in range(2)]
     first, second = ([(r.psnr, r.tof) for r in table.rows] for table in tables)
     assert first == second
 
 
 def test_a_clip_is_degraded_alike_whoever_its_neighbours_are(folder: Path) -> None:
-    both = measure(folder, {"b": bicubic}, ["mild"], 2)
+    both = measure(folder, {"b": FOURFOLD}, ["mild"], 2)
     (folder / "a.mp4").unlink()
-    alone = measure(folder, {"b": bicubic}, ["mild"], 2)
+    alone = measure(folder, {"b": FOURFOLD}, ["mild"], 2)
     assert alone.rows[0].psnr == both.rows[1].psnr
 
 
 def test_a_sheet_is_written_for_each_clip_and_level(folder: Path, tmp_path: Path) -> None:
-    cases = plan_degraded(folder, ["clean"], 2)
+    cases = plan_degraded(folder, ["clean"], 2, scale=4)
     (tmp_path / "sheets").mkdir()
-    evaluate(cases, Contest(restorers={"b": bicubic}), pictures=tmp_path / "sheets")
+    evaluate(cases, Contest(restorers={"b": FOURFOLD}), pictures=tmp_path / "sheets")
     names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert names == ["a_clean.png", "b_clean.png"]
 
 
 def test_a_restorer_of_the_wrong_size_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="expected"):
-        measure(folder, {"same": lambda lr_frames: lr_frames}, ["clean"], 2)
+        measure(folder, {"same": unaided(lambda lr_frames: lr_frames)}, ["clean"], 2)
 
 
 def test_settings_are_those_of_each_row_and_what_is_common_in_the_means(folder: Path) -> None:
     contest = Contest(
-        restorers={"b": bicubic, "m": bicubic}, settings={"m": Settings(steps=4, device="cpu")}
+        restorers={"b": FOURFOLD, "m": FOURFOLD}, settings={"m": Settings(steps=4, device="cpu")}
     )
-    table = evaluate(plan_degraded(folder, ["clean"], 4), contest, seed=7)
+    table = evaluate(plan_degraded(folder, ["clean"], 4, scale=4), contest, seed=7)
     parsed = json.loads(table.json())
     assert [row["settings"] for row in parsed["clips"]] == [
-        {"frames": 3, "seed": 7},
-        {"frames": 3, "seed": 7, "steps": 4, "device": "cpu"},
-        {"frames": 4, "seed": 7},
-        {"frames": 4, "seed": 7, "steps": 4, "device": "cpu"},
+        {"frames": 3, "seed": 7, "scale": 4},
+        {"frames": 3, "seed": 7, "scale": 4, "steps": 4, "device": "cpu"},
+        {"frames": 4, "seed": 7, "scale": 4},
+        {"frames": 4, "seed": 7, "scale": 4, "steps": 4, "device": "cpu"},
     ]
     assert [row["settings"] for row in parsed["means"]] == [
-        {"seed": 7},
-        {"seed": 7, "steps": 4, "device": "cpu"},
+        {"seed": 7, "scale": 4},
+        {"seed": 7, "scale": 4, "steps": 4, "device": "cpu"},
     ]
 
 
 def test_sharpening_is_as_good_as_the_restorer_it_is_matched_with(folder: Path) -> None:
-    def sharp(lr_frames: Tensor) -> Tensor:
-        return sharpen(lr_frames, 1.5)
+    def sharp(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
+        return sharpen(lr_frames, 4, 1.5)
 
     table = evaluate(
-        plan_degraded(folder, ["clean"], 3),
-        Contest(restorers={"b": bicubic, "sharp": sharp}, sharpen_like="sharp"),
+        plan_degraded(folder, ["clean"], 3, scale=4),
+        Contest(restorers={"b": FOURFOLD, "sharp": sharp}, sharpen_like="sharp"),
         lpips=distance,
     )
     rows = {row.restorer: row for row in table.rows if row.clip == "b"}
@@ -131,22 +137,22 @@ def test_sharpening_is_as_good_as_the_restorer_it_is_matched_with(folder: Path) 
     assert rows["sharpen"].psnr == pytest.approx(rows["sharp"].psnr)
     with pytest.raises(ValueError, match="expected LPIPS"):
         evaluate(
-            plan_degraded(folder, ["clean"], 3),
-            Contest(restorers={"b": bicubic}, sharpen_like="b"),
+            plan_degraded(folder, ["clean"], 3, scale=4),
+            Contest(restorers={"b": FOURFOLD}, sharpen_like="b"),
         )
 
 
 def test_results_of_others_are_judged_like_restorers_but_have_no_time(
     folder: Path, tmp_path: Path
 ) -> None:
-    cases = plan_degraded(folder, ["mild"], 3)
+    cases = plan_degraded(folder, ["mild"], 3, scale=4)
     other = tmp_path / "other"
     for case in cases:
-        frames = to_codes(bicubic(case.lr_frames(case.truth(read_footage(case.source, 3)), 5)))
+        frames = to_codes(bicubic(case.lr_frames(case.truth(read_footage(case.source, 3)), 5), 4))
         write_pictures(other / case.name, frames)
     table = evaluate(
         cases,
-        Contest(restorers={"b": bicubic}, results={"other": Results(other, cases)}),
+        Contest(restorers={"b": FOURFOLD}, results={"other": Results(other, cases)}),
         seed=5,
     )
     ours, theirs = table.rows[:2]
@@ -188,3 +194,24 @@ def test_every_column_of_a_sheet_has_its_name_above_it() -> None:
     assert (label("small@4", 64) < 0).any()  # dark on white
     assert (label("", 64) == 1).all()
     assert not torch.equal(label("small@4", 64), label("small@5", 64))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_clips_are_degraded_and_judged_at_their_scale(folder: Path, scale: int) -> None:
+    cases = plan_degraded(folder, ["mild"], 3, scale=scale)
+    seen: list[tuple[torch.Size, torch.Size]] = []
+
+    def enlarge(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
+        seen.append((lr_frames.shape, hr_frames.shape))
+        return bicubic(lr_frames, scale)
+
+    table = evaluate(cases, Contest(restorers={"b": enlarge}))
+    assert [row.settings.scale for row in table.rows] == [scale, scale]
+    for small, large in seen:
+        assert large[-2:] == (small[-2] * scale, small[-1] * scale)
+
+
+def test_what_looks_for_faults_is_given_the_truth(folder: Path) -> None:
+    cases = plan_degraded(folder, ["heavy"], 3, scale=4)
+    table = evaluate(cases, Contest(restorers={"oracle": lambda _, hr_frames: hr_frames}))
+    assert all(row.psnr > 50 for row in table.rows)

@@ -10,7 +10,7 @@ import typer
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, write_event
-from vsr_cli.cli.options import AsJson
+from vsr_cli.cli.options import AsJson, WholeScale
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.errors import DeviceError, InputError
@@ -38,6 +38,12 @@ def degrade(
             help="clean only shrinks; mild and heavy blur, add noise and compress; mixed draws one."
         ),
     ] = "mild",
+    scale: Annotated[
+        WholeScale,
+        typer.Option(
+            *("--scale", "-s"), metavar="1|2|4", help="How much smaller it becomes, per side."
+        ),
+    ] = "4",
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Same seed, same clip.")
     ] = 0,
@@ -50,12 +56,12 @@ def degrade(
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace TARGET.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a quarter-size, degraded clip of SOURCE, without sound, and write it losslessly."""
+    """Make a smaller, degraded clip of SOURCE, without sound, and write it losslessly."""
     with report_failures(as_json=as_json):
         from vsr_cli.media.reading.reader import probe
         from vsr_cli.ops.resize import crop
         from vsr_cli.quality.clips import open_lossless, read_footage, write_all
-        from vsr_cli.quality.degrade import SCALE, Degradation
+        from vsr_cli.quality.degrade import Degradation
 
         started = time.monotonic()
         damage: list[Event] = []
@@ -65,7 +71,8 @@ def degrade(
                 damage.append(event)
 
         info = probe(source)
-        height, width = info.height // SCALE, info.width // SCALE
+        factor = int(scale)
+        height, width = info.height // factor, info.width // factor
         if min(info.height, info.width) < SMALLEST_SIDE:
             raise InputError(
                 f"`{source}` is too small to be degraded",
@@ -83,12 +90,13 @@ def degrade(
                     text = f"the source goes on: only its first {num_frames} frames are taken"
                     report(Note(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
                 print_line(f"degrading {len(footage.frames)} frames of {info.width}x{info.height}")
-                hr_frames = crop(footage.frames, (height * SCALE, width * SCALE))
-                lr_frames, lines = Degradation(level).explained(hr_frames, seed)
+                hr_frames = crop(footage.frames, (height * factor, width * factor))
+                lr_frames, lines = Degradation(level, scale=factor).explained(hr_frames, seed)
                 for line in (f"seed {seed}, {lines[0]}", *lines[1:]):
                     print_line(line)
                 if as_json:
-                    write_event("degradation", {"level": level, "seed": seed, "steps": lines})
+                    drawn = {"level": level, "scale": factor, "seed": seed, "steps": lines}
+                    write_event("degradation", drawn)
                 write_all(writer, footage.headers, lr_frames)
         done = Done(
             target=target,

@@ -1,13 +1,14 @@
 """`vsr evaluate`: restorers measured against the truth, in one table."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vsr_cli.cli.console import print_line
+from vsr_cli.cli.contest import enter, plan_entries, require_free
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
     Device,
@@ -17,32 +18,52 @@ from vsr_cli.cli.options import (
     MotionScale,
     ResultAsJson,
     SeveralSteps,
+    WholeScale,
     find_model,
 )
-from vsr_cli.cli.variants import parse_variant
+from vsr_cli.cli.variants import parse_latents
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Progress
 
 if TYPE_CHECKING:
     from vsr_cli.quality.cases import Case
-    from vsr_cli.quality.evaluate import Contest
     from vsr_cli.quality.table import Table
 
-Level = Literal["clean", "mild", "heavy"]
-LEVELS: tuple[Level, ...] = ("clean", "mild", "heavy")
-BASELINES = ("bicubic", "lanczos", "sharpen", "truth")  # names that are taken
+Task = Literal["upscale", "restore"]  # the same as in `quality.tasks`
 
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Clips that count as the truth.")],
     *,
+    task: Annotated[
+        Task,
+        typer.Option(help="restore: clips with one known defect each, at the truth's own size."),
+    ] = "upscale",
+    scale: Annotated[
+        WholeScale | None,
+        typer.Option(
+            *("--scale", "-s"),
+            metavar="1|2|4",
+            help="By how much inputs are smaller than the truth, per side.",
+            show_default="4, or 1 to restore",
+        ),
+    ] = None,
     steps: SeveralSteps = None,
+    latents: Annotated[
+        str | None,
+        typer.Option(
+            metavar="zero|true|noisy:S",
+            help="Give the decoder zeros, the encoder's latents of the truth, or these with noise "
+            "of deviation S, instead of sampled ones: is a fault the decoder's or the sampler's?",
+        ),
+    ] = None,
     level: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="clean, mild or heavy, or a KIND of `--lr`; may be repeated.",
+            help="clean, mild or heavy; to restore noise10, noise15, noise25, crf34, crf38, "
+            "blur9, mix or clean; or a KIND of `--lr`; may be repeated.",
             show_default="all",
         ),
     ] = None,
@@ -75,7 +96,7 @@ def evaluate(
         typer.Option(
             metavar="NAME:KEY=VALUE,...",
             help="The model with other settings: steps, motion_scale, guidance (bounded, paper), "
-            "fidelity, color, memory (warped, still, off), flow_weights; may be repeated.",
+            "fidelity, color, memory (warped, still, off), flow_weights, latents; may be repeated.",
         ),
     ] = None,
     sharpen: Annotated[
@@ -110,24 +131,30 @@ def evaluate(
     seed: Annotated[int, typer.Option(metavar="N", help="Of degradation and noise.")] = 0,
     as_json: ResultAsJson = False,
 ) -> None:
-    """Degrade the clips of DIR, restore them, and measure against bicubic and Lanczos."""
+    """Degrade the clips of DIR, restore them, and measure against what needs no model."""
     with report_failures(as_json=as_json):
+        factor = _find_scale(task, scale)
         config = UpscaleConfig(
+            scale=Fraction(factor),
             model=find_model(model),
             fidelity=fidelity,
             device=device,
             dtype=dtype,
             sampler=SamplerConfig(seed=seed, motion_scale=motion_scale),
         )
-        configs = _plan_jobs(config, steps, variant or [])
-        others = _parse_compared(compare or [], taken=[name for name, _ in configs])
+        given = parse_latents(latents) if latents is not None else None
+        entries = plan_entries(config, steps, given, variant or [])
+        others = _parse_compared(compare or [], taken=[name for name, _ in entries])
         if lr is not None and write_lr is not None:
             raise ConfigError(
                 "`--lr` and `--write-lr` contradict each other",
                 why="one takes the inputs from a folder, the other writes them",
                 hint="give one of them",
             )
-        cases = _plan_cases(folder, lr, level, num_frames)
+        if lr is None:
+            cases = _plan_degraded(folder, task, level or (), num_frames, factor)
+        else:
+            cases = _plan_given(folder, lr, level or (), num_frames, factor)
         for path in filter(None, (markdown, json_file)):
             _check_file(path, overwrite=overwrite)
         for made in filter(None, (pictures, write_lr)):
@@ -145,10 +172,10 @@ def evaluate(
         if write_lr:
             write_inputs(cases, write_lr, seed, overwrite=overwrite)
             print_line(f"wrote {len(cases)} inputs to `{write_lr}`")
-        contest = _enter(configs, sharpen=sharpen and lpips is not None)
+        contest = enter(entries, task, results, sharpen=sharpen and lpips is not None)
         table = measure(
             cases,
-            replace(contest, results=results),
+            contest,
             lpips=lpips,
             seed=seed,
             pictures=pictures,
@@ -156,28 +183,6 @@ def evaluate(
         )
         _write_tables(table, markdown, json_file)
         typer.echo(table.json() if as_json else table.markdown())
-
-
-def _plan_jobs(
-    base: UpscaleConfig, steps: Sequence[int] | None, variants: Sequence[str]
-) -> list[tuple[str, UpscaleConfig]]:
-    """The model's rows: one for each number of steps, then the variants of the first of them.
-
-    The name of the first is not known before the model is, unless `--steps` is given: it is "".
-    """
-    counts: Sequence[int | None] = steps or [None]
-    jobs = [
-        (
-            f"small@{count}" if count else "",
-            replace(base, sampler=replace(base.sampler, steps=count)),
-        )
-        for count in dict.fromkeys(counts)
-    ]
-    for text in variants:
-        name, config = parse_variant(text, jobs[0][1])
-        _require_free("--variant", name, [name for name, _ in jobs])
-        jobs.append((name, config))
-    return jobs
 
 
 def _parse_compared(texts: Sequence[str], *, taken: list[str]) -> list[tuple[str, Path]]:
@@ -193,76 +198,43 @@ def _parse_compared(texts: Sequence[str], *, taken: list[str]) -> list[tuple[str
             raise ConfigError(
                 f"`--compare {text}` is not NAME=DIR", hint="write it like `other=results/other`"
             )
-        _require_free("--compare", name, [*taken, *(name for name, _ in found)])
+        require_free("--compare", name, [*taken, *(name for name, _ in found)])
         found.append((name, Path(path)))
     return found
 
 
-def _require_free(option: str, name: str, taken: Sequence[str]) -> None:
-    if name in BASELINES or name in taken or name.startswith(("small@", "mgld@")):
-        raise ConfigError(f"`{option}`: the name `{name}` is taken", hint="choose another")
+def _find_scale(task: Task, scale: WholeScale | None) -> int:
+    """How much larger the truth is than its inputs.
 
-
-def _plan_cases(
-    folder: Path, lr: Path | None, levels: Sequence[str] | None, num_frames: int
-) -> "list[Case]":
-    """What is evaluated, from inputs that are given or will be made."""
-    from vsr_cli.quality.cases import plan_degraded, plan_given
-
-    if lr is None:
-        return plan_degraded(folder, [_parse_level(n) for n in levels or LEVELS], num_frames)
-    return plan_given(folder, lr, num_frames, only=levels or (), report=_say_event)
-
-
-def _enter(configs: Sequence[tuple[str, UpscaleConfig]], *, sharpen: bool) -> "Contest":
-    """Load the model and have it take part, beside what every table has."""
-    from vsr_cli.models.files import sha256, shipped_weights
-    from vsr_cli.models.weights import load_model
-    from vsr_cli.pipeline.families import flow_name, guidance_name, look_at, make_flow
-    from vsr_cli.pipeline.frames import frame_upscaler
-    from vsr_cli.pipeline.runtime import choose_device, choose_dtype
-    from vsr_cli.quality.baselines import bicubic, lanczos
-    from vsr_cli.quality.evaluate import Contest, Restorer
-    from vsr_cli.quality.table import Settings
-
-    base = configs[0][1]
-    path = base.model or shipped_weights()
-    network, known, digest = load_model(path), look_at(path), sha256(path)
-    device, _ = choose_device(base.device)
-    dtype, _ = choose_dtype(base.dtype, device)
-    jobs: dict[str, Restorer] = {}
-    settings: dict[str, Settings] = {}
-    for given_name, config in configs:
-        steps = config.sampler.steps or network.default_steps
-        name = given_name or f"{network.family}@{steps}"
-        make_flow(config, device)  # refused now rather than later
-        jobs[name] = frame_upscaler(network, path, config)
-        settings[name] = Settings(
-            steps=steps,
-            motion_scale=config.sampler.motion_scale,
-            guidance=guidance_name(known, config),
-            fidelity=config.fidelity,
-            color=config.color,
-            memory=config.memory,
-            flow=flow_name(known, config),
-            model=path.name,
-            model_sha256=digest,
-            device=str(device),
-            dtype=str(dtype).removeprefix("torch."),
+    Raises:
+        ConfigError: the task has another.
+    """
+    if task == "upscale":
+        return int(scale or UpscaleConfig.scale)
+    if scale not in (None, "1"):
+        raise ConfigError(
+            f"`--task restore` and `--scale {scale}` contradict each other",
+            why="what is restored keeps its size",
+            hint="leave out one of them",
         )
-    return Contest(
-        restorers={"bicubic": bicubic, "lanczos": lanczos, **jobs},
-        settings=settings,
-        sharpen_like=next(iter(jobs)) if sharpen else None,
-    )
+    return 1
 
 
-def _parse_level(name: str) -> Level:
-    """A degradation, by its name."""
-    for known in LEVELS:
-        if name == known:
-            return known
-    raise ConfigError(f"`--level {name}` is no degradation", hint="use " + ", ".join(LEVELS))
+def _plan_degraded(
+    folder: Path, task: Task, levels: Sequence[str], num_frames: int, scale: int
+) -> "list[Case]":
+    from vsr_cli.quality.cases import plan_degraded
+    from vsr_cli.quality.tasks import choose_inputs
+
+    return plan_degraded(folder, choose_inputs(task, levels), num_frames, scale=scale)
+
+
+def _plan_given(
+    folder: Path, lr: Path, kinds: Sequence[str], num_frames: int, scale: int
+) -> "list[Case]":
+    from vsr_cli.quality.cases import plan_given
+
+    return plan_given(folder, lr, num_frames, scale=scale, only=kinds, report=_say_event)
 
 
 def _check_file(path: Path, *, overwrite: bool) -> None:

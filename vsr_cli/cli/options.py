@@ -1,7 +1,7 @@
 """Options that several commands have: one spelling, one explanation."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ SeveralSteps = Annotated[
     list[int] | None,
     typer.Option(metavar="N", min=1, max=MAX_STEPS, help="Denoising steps; may be repeated."),
 ]
+WholeScale = Literal["1", "2", "4"]  # enlargements that clips are made for
 Fidelity = Annotated[
     float, typer.Option(metavar="W", help="Share of the source's features in the picture, 0 to 1.")
 ]

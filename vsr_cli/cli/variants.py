@@ -1,11 +1,11 @@
 """`--variant NAME:KEY=VALUE,...`: the shipped model with other settings, for comparisons."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from vsr_cli.config import ColorFix, Guidance, Memory, UpscaleConfig
+from vsr_cli.config import ColorFix, GivenLatents, Guidance, Memory, UpscaleConfig
 from vsr_cli.errors import ConfigError
 
 T = TypeVar("T", bound=str)
@@ -15,11 +15,41 @@ GUIDANCES: tuple[Guidance, ...] = get_args(Guidance)
 MEMORIES: tuple[Memory, ...] = get_args(Memory)
 
 
-def parse_variant(text: str, base: UpscaleConfig) -> tuple[str, UpscaleConfig]:
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """How the model takes part in an evaluation."""
+
+    config: UpscaleConfig
+    latents: GivenLatents | None = None  # None: the sampler draws them
+
+
+def parse_latents(text: str) -> GivenLatents | None:
+    """What `zero`, `true`, `noisy:S` and `sampled` mean.
+
+    Raises:
+        ConfigError: it is none of these, or S is no deviation.
+    """
+    kind, colon, deviation = text.partition(":")
+    if text == "sampled":
+        return None
+    if kind == "noisy" and colon:
+        try:
+            return GivenLatents(is_true=True, deviation=float(deviation))
+        except ValueError as error:
+            raise ConfigError(
+                f"`{deviation}` is no number", hint="write the noise like `noisy:0.4`"
+            ) from error
+    if text not in ("zero", "true"):
+        raise ConfigError(f"`{text}` is not known", hint="use zero, true, noisy:S or sampled")
+    return GivenLatents(is_true=text == "true")
+
+
+def parse_variant(text: str, base: Entry) -> tuple[str, Entry]:
     """Name and settings of `NAME:KEY=VALUE,...`; what is not given is that of `base`.
 
     Raises:
-        ConfigError: it is not of this form, or a key or value is unknown.
+        ConfigError: it is not of this form, a key or value is unknown, or two contradict each
+            other.
     """
     name, _, changes = text.partition(":")
     if not name or not changes:
@@ -27,16 +57,16 @@ def parse_variant(text: str, base: UpscaleConfig) -> tuple[str, UpscaleConfig]:
             f"`--variant {text}` is not NAME:KEY=VALUE",
             hint="write it like `unguided:motion_scale=0,steps=8`",
         )
-    config = base
-    for change in changes.split(","):
-        key, _, value = change.partition("=")
+    entry = base
+    pairs = [change.partition("=")[::2] for change in changes.split(",")]
+    for key, value in pairs:
         if key not in CHANGES:
             raise ConfigError(
                 f"`--variant {text}`: there is no setting `{key}`",
                 hint="use " + ", ".join(CHANGES),
             )
         try:
-            config = CHANGES[key](config, value)
+            entry = CHANGES[key](entry, value)
         except ValueError as error:
             raise ConfigError(
                 f"`--variant {text}`: `{value}` is no number", hint=f"write {key}=NUMBER"
@@ -45,7 +75,14 @@ def parse_variant(text: str, base: UpscaleConfig) -> tuple[str, UpscaleConfig]:
             raise ConfigError(
                 f"`--variant {text}`: {error}", why=error.why, hint=error.hint
             ) from error
-    return name, config
+    useless = [key for key, _ in pairs if key in _SAMPLER_KEYS]
+    if entry.latents is not None and useless:
+        raise ConfigError(
+            f"`--variant {text}`: `{useless[0]}` is the sampler's, which takes no part",
+            why=f"latents are `{entry.latents.name}`",
+            hint="leave it out, or add `latents=sampled`",
+        )
+    return name, entry
 
 
 def _set_steps(config: UpscaleConfig, value: str) -> UpscaleConfig:
@@ -78,15 +115,23 @@ def _set_flow_weights(config: UpscaleConfig, value: str) -> UpscaleConfig:
     return replace(config, flow="raft", flow_weights=Path(value))
 
 
-CHANGES: Mapping[str, Callable[[UpscaleConfig, str], UpscaleConfig]] = {
-    "steps": _set_steps,
-    "motion_scale": _set_motion_scale,
-    "guidance": _set_guidance,
-    "fidelity": _set_fidelity,
-    "color": _set_color,
-    "memory": _set_memory,
-    "flow_weights": _set_flow_weights,
+def _of_config(
+    change: Callable[[UpscaleConfig, str], UpscaleConfig],
+) -> Callable[[Entry, str], Entry]:
+    return lambda entry, value: replace(entry, config=change(entry.config, value))
+
+
+CHANGES: Mapping[str, Callable[[Entry, str], Entry]] = {
+    "steps": _of_config(_set_steps),
+    "motion_scale": _of_config(_set_motion_scale),
+    "guidance": _of_config(_set_guidance),
+    "fidelity": _of_config(_set_fidelity),
+    "color": _of_config(_set_color),
+    "memory": _of_config(_set_memory),
+    "flow_weights": _of_config(_set_flow_weights),
+    "latents": lambda entry, value: replace(entry, latents=parse_latents(value)),
 }
+_SAMPLER_KEYS = ("steps", "motion_scale", "guidance")
 
 
 def _one_of(known: tuple[T, ...], value: str) -> T:

@@ -1,6 +1,7 @@
 """Frames through a codec in memory, and files to plain RGB: for degrading and for training."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -16,30 +17,43 @@ from vsr_cli.media.writing.encoder_options import reproducible_options
 
 Codec = Literal["h264", "mpeg4"]
 
+
+@dataclass(frozen=True)
+class Crf:
+    """A constant rate factor of x264, 0 to 51: as many bits as that quality takes."""
+
+    value: int
+
+
 _ENCODERS: dict[Codec, Literal["libx264", "mpeg4"]] = {"h264": "libx264", "mpeg4": "mpeg4"}
 _LEAST_SIDE = 16  # pixels, one macroblock
 _BUFFER = 0.2  # seconds of bits the first frame may use up
 
 
 def encode_decode(
-    frames: NDArray[np.uint8], codec: Codec, bit_rate: int, *, rate: Fraction = Fraction(25)
+    frames: NDArray[np.uint8],
+    codec: Codec,
+    bit_rate: int | Crf,
+    *,
+    rate: Fraction = Fraction(25),
 ) -> NDArray[np.uint8]:
-    """Encode frames at a bit rate and decode them again.
+    """Encode frames at a bit rate, or of a quality, and decode them again.
 
     One thread, no file, no container; the same input gives the same output.
 
     Args:
         frames: (T, H, W, 3) RGB; odd sizes are padded for the encoder and cropped again.
         codec: which encoder.
-        bit_rate: bits per second, for frames that follow each other at `rate`.
+        bit_rate: bits per second, for frames that follow each other at `rate`; or the quality,
+            which h264 alone has.
         rate: frames per second.
 
     Returns:
         (T, H, W, 3) RGB.
 
     Raises:
-        ValueError: if `frames` has another shape or type, or the codec gave back another number
-            of frames.
+        ValueError: if `frames` has another shape or type, the codec has no such quality, or it
+            gave back another number of frames.
     """
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"expected uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
@@ -52,7 +66,8 @@ def encode_decode(
     encoder.width, encoder.height = padded.shape[2], padded.shape[1]
     encoder.pix_fmt = "yuv420p"
     encoder.framerate, encoder.time_base = rate, 1 / rate
-    encoder.bit_rate = bit_rate
+    if not isinstance(bit_rate, Crf):
+        encoder.bit_rate = bit_rate
     encoder.thread_count = 1
     encoder.options = _options(codec, bit_rate)
     decoder = VideoCodecContext.create(codec, "r")
@@ -75,13 +90,16 @@ def encode_decode(
     return np.stack(pictures)
 
 
-def _options(codec: Codec, bit_rate: int) -> dict[str, str]:
+def _options(codec: Codec, bit_rate: int | Crf) -> dict[str, str]:
     """What makes rate control act within a few frames.
 
     mpeg4 waits for a buffer to run full; x264 plans ahead, and gives up where the buffer is small.
     """
     if codec == "h264":
-        return {"preset": "veryfast", **reproducible_options()}
+        crf = {"crf": str(bit_rate.value)} if isinstance(bit_rate, Crf) else {}
+        return {"preset": "veryfast", **crf, **reproducible_options()}
+    if isinstance(bit_rate, Crf):
+        raise ValueError(f"expected a bit rate for {codec}, got {bit_rate}")
     return {"maxrate": str(bit_rate), "bufsize": str(round(bit_rate * _BUFFER))}
 
 

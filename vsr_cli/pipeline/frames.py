@@ -1,6 +1,6 @@
 """The pipeline without files: low-resolution frames in, clips of enlarged ones out."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -8,23 +8,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vsr_cli.config import UpscaleConfig
+from vsr_cli.config import GivenLatents, UpscaleConfig
+from vsr_cli.errors import ConfigError
 from vsr_cli.events import Report, ignore
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.ahead import run_ahead
-from vsr_cli.pipeline.clips import Clip, cut_clips
+from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
 from vsr_cli.pipeline.families import make_flow, plan_job, upscale_imported
 from vsr_cli.pipeline.frugal import Frugal
 from vsr_cli.pipeline.runtime import Runtime, native_scale, reuse_memory
 from vsr_cli.pipeline.stages import (
     Carried,
+    Prepared,
+    Sampled,
     decode_clips,
     estimate_motion,
+    place_latents,
     sample_clips,
 )
+
+FindLatents = Callable[[Iterable[Prepared], Frugal], Iterator[Sampled]]
 
 
 def upscale_frames(
@@ -54,7 +60,7 @@ def upscale_frames(
     """
     reuse_memory()
     carried = carried or Carried()
-    cuts: Callable[[Tensor, Tensor], bool] = is_cut if config.scene_cut else _never
+    cuts = _find_cuts(config)
     if not isinstance(model, SmallModel):
         yield from upscale_imported(
             frames, model, config, runtime, cuts, first=first, carried=carried, report=report
@@ -62,6 +68,23 @@ def upscale_frames(
         return
     clip_config = replace(config.clip, length=runtime.clip_length)
     clips = cut_clips(frames, clip_config, cuts, first=first)
+
+    def sample(ready: Iterable[Prepared], frugal: Frugal) -> Iterator[Sampled]:
+        return sample_clips(ready, frugal, config, runtime, carried)
+
+    yield from _upscale_clips(clips, model, config, runtime, sample, carried, report)
+
+
+def _upscale_clips(
+    clips: Iterable[Clip],
+    model: SmallModel,
+    config: UpscaleConfig,
+    runtime: Runtime,
+    find_latents: FindLatents,
+    carried: Carried,
+    report: Report,
+) -> Iterator[Clip]:
+    """All stages of the shipped family, whichever way it comes by its latents."""
     scale = native_scale(model.scales, config.scale)
     flow = make_flow(config, runtime.device)
     prepared = estimate_motion(clips, flow, scale=scale, device=runtime.device)
@@ -70,8 +93,7 @@ def upscale_frames(
     )
     # Reading and flow are the CPU's work and go on while the networks compute.
     with closing(run_ahead(prepared, 1)) as ready:
-        sampled = sample_clips(ready, frugal, config, runtime, carried)
-        yield from decode_clips(sampled, frugal, config, carried)
+        yield from decode_clips(find_latents(ready, frugal), frugal, config, carried)
 
 
 def frame_upscaler(
@@ -87,10 +109,56 @@ def frame_upscaler(
         runtime = plan_job(path, config, lr_size)
         model.to(runtime.device, runtime.dtype)
         clips = upscale_frames(iter(lr_frames), model, config, runtime)
-        size = config.target_size(*lr_size)
-        return torch.cat([resize(clip.frames.cpu(), size) for clip in clips])
+        return _join(clips, config.target_size(*lr_size))
 
     return upscale
+
+
+def frame_decoder(
+    model: VideoModel, path: Path, config: UpscaleConfig, given: GivenLatents
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """As `frame_upscaler`, with latents that are given: LR frames and truth -> SR frames.
+
+    Raises:
+        ConfigError: this model takes no such latents.
+    """
+    if not isinstance(model, SmallModel):
+        raise ConfigError(
+            f"`{path.name}` takes no latents but its own",
+            why=f"it is of the family `{model.family}`; only the shipped one can be given others",
+            hint="leave out `--latents`, or use the shipped weights",
+        )
+    if given.is_true and config.scale not in model.scales:
+        raise ConfigError(
+            f"`{path.name}` has no true latents at scale {config.scale}",
+            why="it computes at another scale and reduces, where there is no truth to encode",
+            hint=f"use `--scale {max(model.scales)}`, or latents of zero",
+        )
+    network = model  # of the type that is now known
+
+    def decode(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
+        lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
+        runtime = plan_job(path, config, lr_size)
+        network.to(runtime.device, runtime.dtype)
+        clip_config = replace(config.clip, length=runtime.clip_length)
+        clips = cut_clips(iter(lr_frames), clip_config, _find_cuts(config))
+
+        def place(ready: Iterable[Prepared], frugal: Frugal) -> Iterator[Sampled]:
+            return place_latents(ready, frugal, config, runtime, given, hr_frames)
+
+        found = _upscale_clips(clips, network, config, runtime, place, Carried(), ignore)
+        return _join(found, config.target_size(*lr_size))
+
+    return decode
+
+
+def _join(clips: Iterable[Clip], size: tuple[int, int]) -> Tensor:
+    """All frames, of (height, width), on the CPU."""
+    return torch.cat([resize(clip.frames.cpu(), size) for clip in clips])
+
+
+def _find_cuts(config: UpscaleConfig) -> IsCut:
+    return is_cut if config.scene_cut else _never
 
 
 def _never(previous: Tensor, current: Tensor) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsr_cli.config import ColorFix, Memory, UpscaleConfig
+from vsr_cli.config import ColorFix, GivenLatents, Memory, UpscaleConfig
 from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import Denoise, Noise, State, Trajectory, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
@@ -110,6 +110,71 @@ def sample_clips(
                 guidance=config.sampler.guidance,
             )
         yield Sampled(prepared, latents, condition)
+
+
+def place_latents(
+    clips: Iterable[Prepared],
+    model: Frugal,
+    config: UpscaleConfig,
+    runtime: Runtime,
+    given: GivenLatents,
+    hr_frames: Tensor,
+) -> Iterator[Sampled]:
+    """What `sample_clips` does, with latents that are given instead of sampled.
+
+    Args:
+        clips: as there.
+        model: as there.
+        config: whose seed is that of the noise.
+        runtime: where the noise is made.
+        given: which latents.
+        hr_frames: the truth of all clips, (T, 3, H, W); as large as what `model` decodes, if
+            true latents are given.
+    """
+    network = model.model
+    for prepared in clips:
+        fresh = prepared.clip.fresh
+        with torch.inference_mode():
+            condition = model.condition(prepared.lr_frames)
+            if given.is_true:
+                truth = hr_frames[fresh.start : fresh.stop]
+                latents = encode_truth(network, truth, prepared.lr_frames, condition)
+            else:
+                latents = _zero_latents(network, condition)
+            if given.deviation:
+                size = (latents.shape[-2], latents.shape[-1])
+                noise = _clip_noise(network, config.sampler.seed, fresh, size, runtime)
+                latents = latents + given.deviation * noise(0)
+        yield Sampled(prepared, latents, condition)
+
+
+def encode_truth(
+    model: SmallModel, hr_frames: Tensor, lr_frames: Tensor, condition: Condition
+) -> Tensor:
+    """Latents (1, T, L, h, w) of the truth (T, 3, H, W) of a clip, encoded frame by frame.
+
+    Args:
+        model: with its encoder.
+        hr_frames: on any device; their edges are repeated to where the latents end.
+        lr_frames: the source as the networks see it, padded, (1, T, 3, ., .).
+        condition: what is known of it.
+    """
+    padded = pad_to_multiple(hr_frames, LATENT_STRIDE)[None].to(lr_frames.device)
+    found = [
+        model.encode(
+            padded[:, k : k + 1], lr_frames[:, k : k + 1], condition.lr_features[:, k : k + 1]
+        )
+        for k in range(len(hr_frames))
+    ]
+    return torch.cat(found, dim=1)
+
+
+def _zero_latents(model: SmallModel, condition: Condition) -> Tensor:
+    b, t, _, height, width = condition.lr_features.shape
+    ratio = LATENT_STRIDE // BODY_STRIDE
+    return condition.lr_features.new_zeros(
+        b, t, model.latent_channels, height // ratio, width // ratio, dtype=torch.float32
+    )
 
 
 def decode_clips(

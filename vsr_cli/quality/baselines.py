@@ -6,7 +6,6 @@ from torch import Tensor
 from vsr_cli.ops.color import luma
 from vsr_cli.ops.resize import resize
 from vsr_cli.quality.clips import to_codes
-from vsr_cli.quality.degrade import SCALE
 from vsr_cli.quality.distortions import bell_kernels, blur
 from vsr_cli.quality.metrics import Distance
 
@@ -15,30 +14,34 @@ _MASK_SIGMA, _MASK_SIZE = 1.5, 13  # pixels of the enlarged frame
 _JUDGED = 3  # frames of a clip that choose the amount
 
 
-def bicubic(lr_frames: Tensor) -> Tensor:
-    """The `Restorer` everything has to beat."""
+def bicubic(lr_frames: Tensor, scale: int) -> Tensor:
+    """Enlarge frames (T, 3, h, w) to (T, 3, scale h, scale w): what everything has to beat.
+
+    At scale 1 that is the frames themselves, here and in `lanczos`.
+    """
     height, width = lr_frames.shape[-2:]
-    return resize(lr_frames, (height * SCALE, width * SCALE))
+    return resize(lr_frames, (height * scale, width * scale))
 
 
-def lanczos(lr_frames: Tensor) -> Tensor:
-    """Lanczos resampling with three lobes, a `Restorer`."""
+def lanczos(lr_frames: Tensor, scale: int) -> Tensor:
+    """Enlarge frames (T, 3, h, w) to (T, 3, scale h, scale w) by Lanczos with three lobes."""
     height, width = lr_frames.shape[-2:]
-    rows, columns = _lanczos_matrix(height), _lanczos_matrix(width)
+    rows, columns = _lanczos_matrix(height, scale), _lanczos_matrix(width, scale)
     return rows @ lr_frames.float().cpu() @ columns.T
 
 
-def sharpen(lr_frames: Tensor, amount: float) -> Tensor:
+def sharpen(lr_frames: Tensor, scale: int, amount: float) -> Tensor:
     """Lanczos with an unsharp mask: x + amount (y - blur(y)), y the luma of x.
 
     Args:
         lr_frames: (T, 3, h, w) in [-1, 1].
+        scale: of the enlargement.
         amount: 0 changes nothing.
 
     Returns:
-        (T, 3, 4 h, 4 w), which may leave [-1, 1].
+        (T, 3, scale h, scale w), which may leave [-1, 1].
     """
-    frames = lanczos(lr_frames)
+    frames = lanczos(lr_frames, scale)
     sigma = torch.full((len(frames),), _MASK_SIGMA)
     mask = bell_kernels(_MASK_SIZE, sigma, sigma, torch.zeros(len(frames)))
     y = luma(frames)
@@ -57,7 +60,7 @@ def match_sharpness(
 
     Args:
         lr_frames: (T, 3, h, w) in [-1, 1].
-        hr_frames: the truth, (T, 3, 4 h, 4 w).
+        hr_frames: the truth, (T, 3, H, W), whole multiples of h and w.
         sr_frames: the clip to match, of that shape; three frames at most are compared.
         lpips: the distance.
 
@@ -68,7 +71,8 @@ def match_sharpness(
     places = sorted({round(last * part / (_JUDGED - 1)) for part in range(_JUDGED)})
     truth = hr_frames[places]
     target = float(lpips(sr_frames[places], truth).mean())
-    plain, sharp = sharpen(lr_frames[places], 0), sharpen(lr_frames[places], 1)
+    scale = hr_frames.shape[-1] // lr_frames.shape[-1]
+    plain, sharp = (sharpen(lr_frames[places], scale, amount) for amount in (0, 1))
 
     def gap(amount: float) -> float:
         frames = to_codes(plain + amount * (sharp - plain))
@@ -77,11 +81,11 @@ def match_sharpness(
     return min(AMOUNTS, key=gap)
 
 
-def _lanczos_matrix(size: int) -> Tensor:
-    """Weights of every old sample in every new one, (4 size, size); edges are repeated."""
-    places = (torch.arange(size * SCALE) + 0.5) / SCALE - 0.5
+def _lanczos_matrix(size: int, scale: int) -> Tensor:
+    """Weights of every old sample in every new one, (scale size, size); edges are repeated."""
+    places = (torch.arange(size * scale) + 0.5) / scale - 0.5
     first = places.floor().long() - 2
-    matrix = torch.zeros(size * SCALE, size)
+    matrix = torch.zeros(size * scale, size)
     for tap in range(6):
         distance = places - (first + tap)
         weight = torch.sinc(distance) * torch.sinc(distance / 3)

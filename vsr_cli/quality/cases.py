@@ -24,7 +24,10 @@ from vsr_cli.quality.clips import (
     read_footage,
     write_all,
 )
-from vsr_cli.quality.degrade import SCALE, Degradation, Level, find_level
+from vsr_cli.quality.defects import DEFECTS, Defect, damage
+from vsr_cli.quality.degrade import Degradation, Level, find_level
+
+Degraded = Level | Defect  # how an input is made
 
 _MOST_CROPPED = 64  # pixels of the truth; beyond that the input was made in another way
 
@@ -33,15 +36,16 @@ _MOST_CROPPED = 64  # pixels of the truth; beyond that the input was made in ano
 class Case:
     """One true clip under one degradation.
 
-    The truth is the first `num_frames` of `source`, cut at the right and at the bottom to four
+    The truth is the first `num_frames` of `source`, cut at the right and at the bottom to `scale`
     times `lr_size`, which is (height, width).
     """
 
     source: Path
     degradation: str
+    scale: int  # of the truth to the input, per side
     num_frames: int
     lr_size: tuple[int, int]
-    lr_path: Path | None = None  # None: `degradation` is a level, and the input is made by it
+    lr_path: Path | None = None  # None: `degradation` is `Degraded`, and makes the input
 
     @property
     def clip(self) -> str:
@@ -56,23 +60,31 @@ class Case:
     @property
     def sr_size(self) -> tuple[int, int]:
         """(height, width) of the truth and of every result."""
-        return self.lr_size[0] * SCALE, self.lr_size[1] * SCALE
+        return self.lr_size[0] * self.scale, self.lr_size[1] * self.scale
 
     def truth(self, footage: Footage) -> Tensor:
         """The part of the true clip that counts, (T, 3, H, W)."""
         return crop(footage.frames[: self.num_frames], self.sr_size)
 
     def lr_frames(self, hr_frames: Tensor, seed: int) -> Tensor:
-        """The input (T, 3, H / 4, W / 4), made of the truth or read."""
+        """The input (T, 3, H / scale, W / scale), made of the truth or read."""
         if self.lr_path is not None:
             return Pictures(self.lr_path).read(self.num_frames, self.lr_size)
         # An input depends on clip, level and seed, not on its neighbours.
         named_seed = zlib.crc32(f"{self.clip}/{self.degradation}/{seed}".encode())
-        return Degradation(find_level(self.degradation))(hr_frames, named_seed)
+        for defect in DEFECTS:
+            if defect == self.degradation:
+                return damage(hr_frames, defect, named_seed)
+        level = find_level(self.degradation)
+        return Degradation(level, scale=self.scale)(hr_frames, named_seed)
 
 
-def plan_degraded(folder: Path, levels: Sequence[Level], num_frames: int) -> list[Case]:
-    """A case for each clip of a folder and each level.
+def plan_degraded(
+    folder: Path, levels: Sequence[Degraded], num_frames: int, *, scale: int
+) -> list[Case]:
+    """A case for each clip of a folder and each level; inputs are `scale` times smaller.
+
+    A `Defect` leaves the size as it is: it goes with scale 1.
 
     Raises:
         InputError: if the folder holds no video, or one cannot be read or is a single frame.
@@ -81,9 +93,9 @@ def plan_degraded(folder: Path, levels: Sequence[Level], num_frames: int) -> lis
     for source in find_clips(folder):
         info = probe(source)
         count = _require_pair(source, count_frames(source, num_frames))
-        size = (info.height // SCALE, info.width // SCALE)
+        size = (info.height // scale, info.width // scale)
         cases += [
-            Case(source=source, degradation=level, num_frames=count, lr_size=size)
+            Case(source=source, degradation=level, scale=scale, num_frames=count, lr_size=size)
             for level in levels
         ]
     return cases
@@ -94,6 +106,7 @@ def plan_given(
     lr_folder: Path,
     num_frames: int,
     *,
+    scale: int,
     only: Sequence[str] = (),
     report: Report = ignore,
 ) -> list[Case]:
@@ -104,8 +117,9 @@ def plan_given(
 
     Args:
         folder: true clips.
-        lr_folder: inputs, a quarter of the size.
+        lr_folder: inputs.
         num_frames: at most; the shorter of input and truth decides.
+        scale: by how much the true clips are larger.
         only: kinds to take; all of them if empty.
         report: hears of true clips without an input, which are left out.
 
@@ -124,9 +138,13 @@ def plan_given(
         num_true = count_frames(source, num_frames)
         for kind, path in found.items():
             count = _require_pair(path, count_frames(path, num_true))
-            size = _require_quarter(path, source)
             case = Case(
-                source=source, degradation=kind, num_frames=count, lr_size=size, lr_path=path
+                source=source,
+                degradation=kind,
+                scale=scale,
+                num_frames=count,
+                lr_size=_require_fit(path, source, scale),
+                lr_path=path,
             )
             cases.append(case)
     if not cases:
@@ -242,14 +260,15 @@ def _require_pair(path: Path, count: int) -> int:
     return count
 
 
-def _require_quarter(path: Path, source: Path) -> tuple[int, int]:
-    """(height, width) of an input whose fourfold fits into the truth with little to spare."""
+def _require_fit(path: Path, source: Path, scale: int) -> tuple[int, int]:
+    """(height, width) of an input that fits `scale` times into the truth, with little to spare."""
     lr, hr = probe(path), probe(source)
-    spare = (hr.height - lr.height * SCALE, hr.width - lr.width * SCALE)
+    spare = (hr.height - lr.height * scale, hr.width - lr.width * scale)
     if min(spare) < 0 or max(spare) >= _MOST_CROPPED:
         raise InputError(
-            f"`{path}` is {lr.width}x{lr.height}, no quarter of `{source.name}`",
+            f"`{path}` is {lr.width}x{lr.height}, which is not `{source.name}` at scale {scale}",
             why=f"the truth is {hr.width}x{hr.height}",
-            hint="only the right and the bottom of the truth may have been cut before shrinking",
+            hint="give another `--scale`; before shrinking, only the right and the bottom of "
+            "the truth may have been cut",
         )
     return lr.height, lr.width

@@ -137,8 +137,8 @@ class Pictures:
             if (height, width) != size:
                 raise InputError(
                     f"`{self.path}` is {width}x{height}, not {size[1]}x{size[0]}",
-                    why="a result must be four times as large as its input",
-                    hint="enlarge the same low-resolution clip four times",
+                    why="a result must be as large as the truth, cut to a multiple of the scale",
+                    hint="enlarge the same input, by the `--scale` of this evaluation",
                 )
             frames.append(frame)
         if len(frames) < num_frames:

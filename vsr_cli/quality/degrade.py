@@ -23,7 +23,6 @@ from vsr_cli.quality.distortions import (
 
 Level = Literal["clean", "compressed", "mild", "heavy", "mixed"]
 
-SCALE = 4  # where nothing else is said
 _SMALLEST = 0.15  # of the side of the original; two rounds would otherwise leave a few pixels
 _DRIFT = 0.03  # per frame, of a parameter's range
 
@@ -92,7 +91,7 @@ class Degradation:
     leaves those out.
     """
 
-    def __init__(self, level: Level, *, scale: int = SCALE, has_codecs: bool = True) -> None:
+    def __init__(self, level: Level, *, scale: int = 4, has_codecs: bool = True) -> None:
         """Choose what is done.
 
         Args:

@@ -1,7 +1,7 @@
 """Restorers compared on true clips, degraded in ways that never change."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -22,11 +22,23 @@ from vsr_cli.quality.table import Row, Settings, Table
 
 
 class Restorer(Protocol):
-    """Anything that makes a clip four times as large."""
+    """Anything that makes the input of a case as large as its truth."""
 
-    def __call__(self, lr_frames: Tensor, /) -> Tensor:
-        """(T, 3, h, w) in [-1, 1] -> (T, 3, 4 h, 4 w)."""
+    def __call__(self, lr_frames: Tensor, hr_frames: Tensor, /) -> Tensor:
+        """Input (T, 3, h, w) in [-1, 1] -> (T, 3, H, W), the size of the truth `hr_frames`.
+
+        What competes must not look at the truth; what is run to find where faults come from may.
+        """
         ...
+
+
+def unaided(restore: Callable[[Tensor], Tensor]) -> Restorer:
+    """The restorer that hands its input alone to a function of (T, 3, h, w)."""
+
+    def restorer(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
+        return restore(lr_frames)
+
+    return restorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +132,16 @@ class _Made:
 
 def _restorations(case: Case, contest: Contest, judge: "_Judge", seed: int) -> Iterator[_Made]:
     lr_frames = case.lr_frames(judge.hr_frames, seed)
-    basic = Settings(frames=case.num_frames, seed=seed)
+    basic = Settings(frames=case.num_frames, seed=seed, scale=case.scale)
     like: Tensor | None = None
     for name, restorer in contest.restorers.items():
-        settings = replace(contest.settings.get(name, basic), frames=basic.frames, seed=basic.seed)
-        made = _run(name, restorer, lr_frames, settings)
+        settings = replace(
+            contest.settings.get(name, basic),
+            frames=basic.frames,
+            seed=basic.seed,
+            scale=basic.scale,
+        )
+        made = _run(name, partial(restorer, lr_frames, judge.hr_frames), settings)
         if name == contest.sharpen_like:
             like = made.sr_frames
         yield made
@@ -133,15 +150,15 @@ def _restorations(case: Case, contest: Contest, judge: "_Judge", seed: int) -> I
             raise ValueError("expected LPIPS and a restorer to match `sharpen` with")
         amount = match_sharpness(lr_frames, judge.hr_frames, like, judge.lpips)
         settings = replace(basic, amount=amount)
-        yield _run("sharpen", partial(sharpen, amount=amount), lr_frames, settings)
+        yield _run("sharpen", partial(sharpen, lr_frames, case.scale, amount), settings)
     for name, results in contest.results.items():
         settings = replace(basic, folder=str(results.folder))
         yield _Made(name, to_codes(results.read(case)), None, settings)
 
 
-def _run(name: str, restorer: Restorer, lr_frames: Tensor, settings: Settings) -> _Made:
+def _run(name: str, restore: Callable[[], Tensor], settings: Settings) -> _Made:
     started = time.monotonic()
-    sr_frames = to_codes(restorer(lr_frames))
+    sr_frames = to_codes(restore())
     return _Made(name, sr_frames, (time.monotonic() - started) / len(sr_frames), settings)
 
 

@@ -18,7 +18,9 @@ class Settings:
 
     frames: int | None = None
     seed: int | None = None  # of degradation and noise
+    scale: int | None = None  # of the truth to the input
     steps: int | None = None
+    latents: str | None = None  # in the place of the sampler's
     motion_scale: float | None = None
     guidance: str | None = None
     fidelity: float | None = None

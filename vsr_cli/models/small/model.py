@@ -145,7 +145,7 @@ class SmallModel(VideoModel):
         b, t = hr_frames.shape[:2]
         size = (hr_frames.shape[-2], hr_frames.shape[-1])
         residual = hr_frames.flatten(0, 1) - enlarge(lr_frames.flatten(0, 1), size)
-        raw = self.encoder(residual, lr_features.flatten(0, 1))
+        raw = self.encoder(residual.to(self.dtype), lr_features.flatten(0, 1))
         return raw[:, : self.latent_channels].float().unflatten(0, (b, t))
 
     def denoise(

@@ -1,0 +1,136 @@
+"""Who takes part in `vsr evaluate`, under which names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from vsr_cli.cli.variants import Entry, parse_variant
+from vsr_cli.config import GivenLatents, UpscaleConfig
+from vsr_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vsr_cli.pipeline.families import Known
+    from vsr_cli.quality.cases import Results
+    from vsr_cli.quality.evaluate import Contest, Restorer
+    from vsr_cli.quality.table import Settings
+
+# Names that are taken
+BASELINES = ("bicubic", "lanczos", "sharpen", "source", "nlm", "mcmean", "truth")
+
+
+def plan_entries(
+    base: UpscaleConfig,
+    steps: Sequence[int] | None,
+    latents: GivenLatents | None,
+    variants: Sequence[str],
+) -> list[tuple[str, Entry]]:
+    """The model's rows: one for each number of steps, then the variants of the first of them.
+
+    The name of the first is not known before the model is, unless `--steps` or `--latents` is
+    given: it is "".
+
+    Raises:
+        ConfigError: these options contradict each other, or a variant is none.
+    """
+    if latents is not None and steps:
+        raise ConfigError(
+            "`--latents` and `--steps` contradict each other",
+            why="given latents take the place of the sampler, whose steps these are",
+            hint="give one of them, and the other as a `--variant`",
+        )
+    if latents is not None:
+        entries = [(f"small@{latents.name}", Entry(config=base, latents=latents))]
+    else:
+        counts: Sequence[int | None] = steps or [None]
+        entries = [
+            (f"small@{count}" if count else "", Entry(config=_with_steps(base, count)))
+            for count in dict.fromkeys(counts)
+        ]
+    for text in variants:
+        name, entry = parse_variant(text, entries[0][1])
+        require_free("--variant", name, [name for name, _ in entries])
+        entries.append((name, entry))
+    return entries
+
+
+def require_free(option: str, name: str, taken: Sequence[str]) -> None:
+    """Refuse a name that a row has already.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if name in BASELINES or name in taken or name.startswith(("small@", "mgld@")):
+        raise ConfigError(f"`{option}`: the name `{name}` is taken", hint="choose another")
+
+
+def enter(
+    entries: Sequence[tuple[str, Entry]],
+    task: Literal["upscale", "restore"],
+    results: "Mapping[str, Results]",
+    *,
+    sharpen: bool,
+) -> "Contest":
+    """Load the model and have it take part, beside what every table of the task has."""
+    from vsr_cli.models.files import sha256, shipped_weights
+    from vsr_cli.models.weights import load_model
+    from vsr_cli.pipeline.families import look_at, make_flow
+    from vsr_cli.pipeline.frames import frame_decoder, frame_upscaler
+    from vsr_cli.pipeline.runtime import choose_device, choose_dtype
+    from vsr_cli.quality.evaluate import Contest, unaided
+    from vsr_cli.quality.table import Settings
+    from vsr_cli.quality.tasks import yardsticks
+
+    base = entries[0][1].config
+    path = base.model or shipped_weights()
+    network, known = load_model(path), look_at(path)
+    device, _ = choose_device(base.device)
+    dtype, _ = choose_dtype(base.dtype, device)
+    common = Settings(
+        model=path.name,
+        model_sha256=sha256(path),
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+    )
+    jobs: dict[str, Restorer] = {}
+    settings: dict[str, Settings] = {}
+    for given_name, entry in entries:
+        config = entry.config
+        name = given_name or f"{network.family}@{config.sampler.steps or network.default_steps}"
+        make_flow(config, device)  # refused now rather than later
+        if entry.latents is None:
+            jobs[name] = unaided(frame_upscaler(network, path, config))
+        else:
+            jobs[name] = frame_decoder(network, path, config, entry.latents)
+        settings[name] = _describe(common, known, entry)
+    return Contest(
+        restorers={**yardsticks(task, int(base.scale)), **jobs},
+        settings=settings,
+        sharpen_like=next(iter(jobs)) if sharpen else None,
+        results=results,
+    )
+
+
+def _describe(common: "Settings", known: "Known", entry: Entry) -> "Settings":
+    """How an entry is computed, for the table."""
+    from vsr_cli.pipeline.families import flow_name, guidance_name
+
+    config = entry.config
+    found = replace(
+        common,
+        fidelity=config.fidelity,
+        color=config.color,
+        memory=config.memory,
+        flow=flow_name(known, config),
+    )
+    if entry.latents is not None:
+        return replace(found, latents=entry.latents.name)
+    return replace(
+        found,
+        steps=config.sampler.steps or known.default_steps,
+        motion_scale=config.sampler.motion_scale,
+        guidance=guidance_name(known, config),
+    )
+
+
+def _with_steps(config: UpscaleConfig, steps: int | None) -> UpscaleConfig:
+    return replace(config, sampler=replace(config.sampler, steps=steps))
