@@ -14,13 +14,16 @@ from torch.utils.data import DataLoader
 
 from vsr_cli.errors import VsrError
 from vsr_cli.models.weights import load_weights, save_weights
+from vsr_cli.quality.metrics import Lpips
 from vsr_cli.training import parallel
 from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.bench import measure as measure_speed
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
 from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe
+from vsr_cli.training.gates import head, line, read_gates
 from vsr_cli.training.loop import Recipe, Run, TrainConfig, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
+from vsr_cli.training.probe import CROP, make_trials
 from vsr_cli.training.recipes import AutoencoderRecipe, DenoiserRecipe
 from vsr_cli.training.warm_start import warm_start
 
@@ -175,6 +178,29 @@ def blend(
         if name.startswith("decoder.wrap_") and ".affine." in name:
             mixed[name] *= wrapping
     save_weights(out, mixed, model.config)
+
+
+@app.command()
+def probe(
+    weights: Annotated[Path, typer.Argument(help="A checkpoint, or what is shipped.")],
+    data: Annotated[Path, typer.Option(help="Folder of true clips, never trained on.")],
+    lpips_weights: Annotated[Path, typer.Option(help="SqueezeNet LPIPS.")],
+    frames: Annotated[int, typer.Option(min=2, help="Taken from each clip.")] = 2,
+    clips: Annotated[int, typer.Option(min=1, help="How many, in the order of their names.")] = 6,
+    floor: Annotated[
+        bool, typer.Option("--floor", help="Only the autoencoder has been trained: stages A.")
+    ] = False,
+) -> None:
+    """Print all gates of a checkpoint as one table, with what was measured and what is wanted."""
+    model = load_weights(weights)
+    trials = make_trials(
+        model, data, Lpips(lpips_weights), num_frames=frames, num_clips=clips, is_floor=floor
+    )
+    height, width = CROP
+    typer.echo(f"`{weights}`: {frames} frames of {clips} clips, the middle {width}x{height}\n")
+    typer.echo(head())
+    for reading in read_gates(model, trials, is_floor=floor):
+        typer.echo(line(reading))
 
 
 def _measure(

@@ -67,7 +67,7 @@ def soften(x: Tensor) -> Tensor:
     """
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
     blurred = F.avg_pool2d(F.avg_pool2d(padded, 2, stride=1), 2, stride=1)
-    return torch.lerp(x, blurred, SOFTNESS)
+    return torch.lerp(x, blurred.to(x.dtype), SOFTNESS)  # autocast pools in float32
 
 
 class SequenceDecoder(nn.Module):
