@@ -11,7 +11,7 @@ from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import target_name
 from vsr_cli.errors import InputError
 from vsr_cli.events import Note
-from vsr_cli.pipeline.job import JobBusyError
+from vsr_cli.pipeline.resume.job import JobBusyError
 
 NAME = ("--name", "{stem}_up{ext}")
 

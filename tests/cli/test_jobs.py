@@ -5,8 +5,8 @@ from typer.testing import CliRunner, Result
 
 from vsr_cli.cli.app import app
 from vsr_cli.config import JobConfig
-from vsr_cli.pipeline.job import open_job
-from vsr_cli.pipeline.manifest import Checkpoint, Manifest
+from vsr_cli.pipeline.resume.job import open_job
+from vsr_cli.pipeline.resume.manifest import Checkpoint, Manifest
 
 
 def jobs(*arguments: str | Path) -> Result:

@@ -13,7 +13,7 @@ from tests.training.samples import batch
 from vsr_cli.models.weights import load_weights
 from vsr_cli.training.curves import CURVES, LOG, draw_curves
 from vsr_cli.training.dataset import Sample
-from vsr_cli.training.finishing import StudentRecipe
+from vsr_cli.training.decoder_recipes import StudentRecipe
 from vsr_cli.training.loop import TrainConfig, _schedule, resume_iteration, train
 from vsr_cli.training.recipes import AutoencoderRecipe
 

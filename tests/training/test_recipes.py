@@ -9,10 +9,10 @@ from tests.training.samples import batch
 from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import sample_latents
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.training import finishing
+from vsr_cli.training import decoder_recipes
 from vsr_cli.training import recipes as recipes_module
 from vsr_cli.training.adversary import Adversary
-from vsr_cli.training.finishing import (
+from vsr_cli.training.decoder_recipes import (
     LONGEST_PAST,
     SAMPLED,
     TRUE,
@@ -68,7 +68,7 @@ def test_every_loss_is_finite_and_reaches_every_trained_parameter_and_no_other(
     name: str, scale: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    monkeypatch.setattr(finishing, "random_kinds", lambda *_: torch.tensor([SAMPLED, TRUE]))
+    monkeypatch.setattr(decoder_recipes, "random_kinds", lambda *_: torch.tensor([SAMPLED, TRUE]))
     monkeypatch.setattr(recipes_module, "EQUIVARIANCE_SHARE", 1.0)
     recipe, model = make_recipe(name), tiny_model().requires_grad_(False)
     for part in recipe.trained(model):
@@ -192,7 +192,7 @@ def test_frames_are_judged_by_the_origin_of_their_latents(
     unnamed: set[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(finishing, "random_kinds", lambda *_: torch.tensor(kinds))
+    monkeypatch.setattr(decoder_recipes, "random_kinds", lambda *_: torch.tensor(kinds))
     terms = set(make_recipe("decoder").losses(tiny_model(), batch(3), 0.0))
     assert named | {"grid", "structure"} <= terms
     assert not unnamed & terms
@@ -231,10 +231,10 @@ def test_the_way_back_is_the_flow_of_the_direction_that_was_walked() -> None:
 
 def test_a_past_changes_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, model, sample = make_recipe("decoder"), tiny_model(), batch(3)
-    monkeypatch.setattr(finishing, "random_kinds", lambda *_: torch.tensor([TRUE, ZERO]))
+    monkeypatch.setattr(decoder_recipes, "random_kinds", lambda *_: torch.tensor([TRUE, ZERO]))
     recon = []
     for past in ([], [2, 1]):
-        monkeypatch.setattr(finishing, "random_past", lambda _, past=past: past)
+        monkeypatch.setattr(decoder_recipes, "random_past", lambda _, past=past: past)
         torch.manual_seed(0)
         recon.append(recipe.losses(model, sample, 0.0)["recon"])
     assert recon[0].item() != recon[1].item()

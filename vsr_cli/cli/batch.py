@@ -118,7 +118,7 @@ def _upscale_one(
     Raises:
         VsrError: whatever is wrong with this one.
     """
-    from vsr_cli.pipeline.job import JobBusyError
+    from vsr_cli.pipeline.resume.job import JobBusyError
 
     folder = out / source.below
     target = outcome.target = folder / _name(source.path, name, upscaler.config)

@@ -9,7 +9,7 @@ from vsr_cli.config import GivenLatents, UpscaleConfig
 from vsr_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vsr_cli.pipeline.families import Known
+    from vsr_cli.pipeline.restorers.registry import Known
     from vsr_cli.quality.cases import Results
     from vsr_cli.quality.evaluate import Contest, Restorer
     from vsr_cli.quality.table import Settings
@@ -73,9 +73,9 @@ def enter(
     """Load the model and have it take part, beside what every table of the task has."""
     from vsr_cli.models.files import sha256, shipped_weights
     from vsr_cli.models.weights import load_model
-    from vsr_cli.pipeline.families import look_at, make_flow
     from vsr_cli.pipeline.frames import frame_decoder, frame_upscaler
-    from vsr_cli.pipeline.runtime import choose_device, choose_dtype
+    from vsr_cli.pipeline.restorers.registry import look_at, make_flow
+    from vsr_cli.pipeline.run_plan import choose_device, choose_dtype
     from vsr_cli.quality.evaluate import Contest, unaided
     from vsr_cli.quality.table import Settings
     from vsr_cli.quality.tasks import yardsticks
@@ -112,7 +112,7 @@ def enter(
 
 def _describe(common: "Settings", known: "Known", entry: Entry) -> "Settings":
     """How an entry is computed, for the table."""
-    from vsr_cli.pipeline.families import flow_name, guidance_name
+    from vsr_cli.pipeline.restorers.registry import flow_name, guidance_name
 
     config = entry.config
     found = replace(

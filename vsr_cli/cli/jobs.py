@@ -26,7 +26,7 @@ def list_jobs(
     folders: Folders = None, *, recursive: Recursive = False, as_json: AsJson = False
 ) -> None:
     """List unfinished jobs: what is done, and what they take on disk."""
-    from vsr_cli.pipeline.job import find_jobs
+    from vsr_cli.pipeline.resume.job import find_jobs
 
     with report_failures(as_json=as_json):
         jobs = find_jobs(folders or [Path()], recursive=recursive)
@@ -53,7 +53,7 @@ def clean_jobs(
     folders: Folders = None, *, recursive: Recursive = False, as_json: AsJson = False
 ) -> None:
     """Remove unfinished jobs, but none that is at work; what they had done is lost."""
-    from vsr_cli.pipeline.job import find_jobs, remove_job
+    from vsr_cli.pipeline.resume.job import find_jobs, remove_job
 
     with report_failures(as_json=as_json):
         for job in find_jobs(folders or [Path()], recursive=recursive):

@@ -56,7 +56,7 @@ def show_weights(name: Name, *, as_json: AsJson = False) -> None:
             values["sources"] = json.loads(header.metadata["sources"])
         if values["family"] == "mgld":
             from vsr_cli.models.mgld.config import read_config
-            from vsr_cli.pipeline.mgld.memory import describe_needs  # loads torch
+            from vsr_cli.pipeline.restorers.mgld.memory import describe_needs  # loads torch
 
             values["memory"] = describe_needs(header, read_config(path, header.metadata))
         if as_json:

@@ -13,9 +13,9 @@ from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_model
-from vsr_cli.pipeline.families import plan_job
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
+from vsr_cli.pipeline.restorers.registry import plan_job
+from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype
 
 
 def measure(

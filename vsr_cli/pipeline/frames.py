@@ -15,12 +15,11 @@ from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
-from vsr_cli.pipeline.ahead import run_ahead
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
-from vsr_cli.pipeline.families import make_flow, plan_job, upscale_imported
-from vsr_cli.pipeline.frugal import Frugal
-from vsr_cli.pipeline.runtime import Runtime, native_scale, reuse_memory
-from vsr_cli.pipeline.stages import (
+from vsr_cli.pipeline.prefetch import run_ahead
+from vsr_cli.pipeline.restorers.registry import make_flow, plan_job, upscale_imported
+from vsr_cli.pipeline.restorers.small.adaptive import Frugal
+from vsr_cli.pipeline.restorers.small.stages import (
     Carried,
     Prepared,
     Sampled,
@@ -29,6 +28,7 @@ from vsr_cli.pipeline.stages import (
     place_latents,
     sample_clips,
 )
+from vsr_cli.pipeline.run_plan import Runtime, native_scale, reuse_memory
 
 FindLatents = Callable[[Iterable[Prepared], Frugal], Iterator[Sampled]]
 

@@ -28,20 +28,24 @@ from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.clips import num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
-from vsr_cli.pipeline.families import Known, flow_name, look_at, plan_job
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.frugal import MemoryExhaustedError, is_out_of_memory, release_memory
-from vsr_cli.pipeline.job import Job, is_resumable, open_job
-from vsr_cli.pipeline.manifest import (
+from vsr_cli.pipeline.restorers.registry import Known, flow_name, look_at, plan_job
+from vsr_cli.pipeline.restorers.small.adaptive import (
+    MemoryExhaustedError,
+    is_out_of_memory,
+    release_memory,
+)
+from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job
+from vsr_cli.pipeline.resume.manifest import (
     Manifest,
     Planned,
     identify_options,
     identify_source,
 )
-from vsr_cli.pipeline.runtime import Runtime, choose_device, choose_dtype
-from vsr_cli.pipeline.secured import SecuredOutput
-from vsr_cli.pipeline.stages import Carried
-from vsr_cli.pipeline.state import load_carried
+from vsr_cli.pipeline.resume.output import SecuredOutput
+from vsr_cli.pipeline.resume.state import load_carried
+from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype
 
 SHORTEST_CLIP = 2  # frames
 

@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader
 from vsr_cli.errors import VsrError
 from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.quality.metrics import Lpips
-from vsr_cli.training import parallel
+from vsr_cli.training import distributed
 from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.bench import measure as measure_speed
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
-from vsr_cli.training.finishing import DecoderRecipe, StudentRecipe
+from vsr_cli.training.decoder_recipes import DecoderRecipe, StudentRecipe
 from vsr_cli.training.gates import head, line, read_gates
 from vsr_cli.training.loop import Recipe, Run, TrainConfig, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
@@ -128,7 +128,7 @@ def stage(
         init=init,
         discriminator=discriminator,
     )
-    with parallel.joined(torch.device(device)) as own:
+    with distributed.joined(torch.device(device)) as own:
         batches = load_batches(
             data,
             config,
@@ -143,7 +143,7 @@ def stage(
             _measure(recipe, batches, config, own, measure)
             return
         complete = train(recipe, batches, config, own)
-        if parallel.rank() == 0:
+        if distributed.rank() == 0:
             text = "complete" if complete else "stopped; the same command goes on"
             typer.echo(text, err=True)
 
@@ -258,10 +258,10 @@ def load_batches(
         num_frames=frames,
         crop_size=crop,
         seed=config.seed,
-        start=resume_iteration(config) * batch * parallel.num_ranks(),
+        start=resume_iteration(config) * batch * distributed.num_ranks(),
         batch=batch,
-        rank=parallel.rank(),
-        num_ranks=parallel.num_ranks(),
+        rank=distributed.rank(),
+        num_ranks=distributed.num_ranks(),
         least_detail=least_detail,
     )
     loader = DataLoader(

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vsr_cli.diffusion.motion import Motion
 from vsr_cli.ops.warp import backward_warp
-from vsr_cli.training import parallel
+from vsr_cli.training import distributed
 
 R1_WEIGHT = 0.01
 R1_EVERY = 4  # steps; its weight is raised by as much
@@ -75,7 +75,7 @@ class Adversary:
     def to(self, device: torch.device) -> None:
         """Move the discriminator and share it with other processes, before the first step."""
         self.discriminator.to(device)
-        self._shared = parallel.share(self.discriminator, is_whole=True)
+        self._shared = distributed.share(self.discriminator, is_whole=True)
 
     def state_dict(self) -> dict[str, object]:
         """All that a resumed run needs."""

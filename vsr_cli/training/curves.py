@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from vsr_cli.training import parallel
+from vsr_cli.training import distributed
 
 LOG, CURVES = "log.csv", "curves.png"
 _HEAD = ("iteration", "seconds", "name", "value")
@@ -42,7 +42,7 @@ class Log:
 
     def write(self, iteration: int, seconds: float) -> None:
         """Write the means since the last call."""
-        if parallel.rank() == 0:
+        if distributed.rank() == 0:
             if not (self.folder / LOG).exists():  # a state that was brought without its log
                 self.clear()
             with (self.folder / LOG).open("a", newline="") as file:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import save_weights
-from vsr_cli.training import parallel
+from vsr_cli.training import distributed
 from vsr_cli.training.adversary import Adversary
 from vsr_cli.training.curves import Log
 from vsr_cli.training.dataset import Sample
@@ -108,7 +108,7 @@ class Run:
         for part in recipe.trained(model):
             part.requires_grad_(True)
         self.model = model
-        self.objective = parallel.share(_Objective(recipe, model))
+        self.objective = distributed.share(_Objective(recipe, model))
         groups = [list(part.parameters()) for part in recipe.trained(model)]
         self.parameters: list[Tensor] = [p for group in groups for p in group]
         self.optimizer = torch.optim.AdamW(
@@ -149,7 +149,7 @@ class Run:
             now = time.monotonic()
             if self.iteration % config.log_every == 0:
                 self.log.write(self.iteration, now - started)
-            late = parallel.decide_together(now - started > config.minutes * 60, self.device)
+            late = distributed.decide_together(now - started > config.minutes * 60, self.device)
             if now - saved > SAVE_SECONDS:
                 self.save()
                 saved = now
@@ -193,7 +193,7 @@ class Run:
 
     def save(self) -> None:
         """Replace state and weights, and draw the curves; only the first process does."""
-        if parallel.rank() > 0:
+        if distributed.rank() > 0:
             return
         adversary = self.recipe.adversary
         state = {
@@ -231,4 +231,4 @@ def _schedule(iteration: int, config: TrainConfig) -> float:
 
 def _iteration_seed(seed: int, iteration: int) -> int:
     """Every process draws its own noise, the same whenever this iteration is run."""
-    return (seed << 40) + (parallel.rank() << 32) + iteration
+    return (seed << 40) + (distributed.rank() << 32) + iteration

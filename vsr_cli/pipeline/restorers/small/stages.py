@@ -23,8 +23,8 @@ from vsr_cli.models.small.model import (
 from vsr_cli.ops.color import match_mean_std, match_wavelet
 from vsr_cli.ops.resize import crop, pad_to_multiple
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.frugal import Frugal
-from vsr_cli.pipeline.runtime import Runtime
+from vsr_cli.pipeline.restorers.small.adaptive import Frugal
+from vsr_cli.pipeline.run_plan import Runtime
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from vsr_cli.media.open import Pipe
-from vsr_cli.pipeline.ahead import run_ahead
+from vsr_cli.pipeline.prefetch import run_ahead
 
 
 def test_items_come_in_order_and_all_of_them() -> None:

@@ -9,9 +9,14 @@ from vsr_cli.config import Memory, SamplerConfig, UpscaleConfig
 from vsr_cli.events import ignore
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.frugal import Frugal
-from vsr_cli.pipeline.runtime import Runtime
-from vsr_cli.pipeline.stages import Carried, decode_clips, estimate_motion, sample_clips
+from vsr_cli.pipeline.restorers.small.adaptive import Frugal
+from vsr_cli.pipeline.restorers.small.stages import (
+    Carried,
+    decode_clips,
+    estimate_motion,
+    sample_clips,
+)
+from vsr_cli.pipeline.run_plan import Runtime
 
 CPU = torch.device("cpu")
 

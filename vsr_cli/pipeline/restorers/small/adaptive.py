@@ -15,7 +15,7 @@ from vsr_cli.models.small.denoiser import Past
 from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
 from vsr_cli.models.small.tiles import Tiles
 from vsr_cli.ops.windows import Window
-from vsr_cli.pipeline.runtime import SMALLEST_TILE, TILE_OVERLAP
+from vsr_cli.pipeline.run_plan import SMALLEST_TILE, TILE_OVERLAP
 
 R = TypeVar("R")
 

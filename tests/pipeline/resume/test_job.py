@@ -23,7 +23,7 @@ from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline import convert
 from vsr_cli.pipeline import upscale as program
-from vsr_cli.pipeline.job import JobBusyError, job_folder, open_job
+from vsr_cli.pipeline.resume.job import JobBusyError, job_folder, open_job
 from vsr_cli.pipeline.upscale import Upscaler, upscale_video
 
 SIZE = (34, 46)

@@ -17,9 +17,9 @@ from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.ops.resize import crop, pad_to_multiple, resize
 from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
-from vsr_cli.pipeline.mgld.memory import TILE_OVERLAP, MgldRuntime, work_size
-from vsr_cli.pipeline.mgld.networks import Networks, enlarge
-from vsr_cli.pipeline.stages import Carried, match_color
+from vsr_cli.pipeline.restorers.mgld.memory import TILE_OVERLAP, MgldRuntime, work_size
+from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
+from vsr_cli.pipeline.restorers.small.stages import Carried, match_color
 
 FLOW_STRIDE = 4  # pixels of a frame for each pixel that flow is estimated on
 

@@ -28,9 +28,9 @@ from vsr_cli.ops.resize import crop
 from vsr_cli.ops.warp import resize_flow
 from vsr_cli.ops.windows import Grid, Window
 from vsr_cli.pipeline.clips import Clip, num_shared_at
-from vsr_cli.pipeline.mgld.clips import FLOW_STRIDE
-from vsr_cli.pipeline.mgld.memory import MgldRuntime
-from vsr_cli.pipeline.mgld.networks import Networks, enlarge
+from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
+from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
+from vsr_cli.pipeline.restorers.mgld.restorer import FLOW_STRIDE
 
 _MULTIPLE = 32  # pixels that sides are padded to
 

@@ -13,7 +13,7 @@ from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
-from vsr_cli.pipeline.spool import FrameTime
+from vsr_cli.pipeline.resume.journal import FrameTime
 
 VERSION = 2  # of the manifest and of what is kept beside it
 _SAMPLE = 2**20  # bytes at the head and at the tail that stand for a source

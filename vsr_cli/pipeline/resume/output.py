@@ -10,11 +10,11 @@ from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.chunks import ChunkWriter
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
-from vsr_cli.pipeline.job import Job
-from vsr_cli.pipeline.manifest import Checkpoint, Manifest, Piece
-from vsr_cli.pipeline.spool import FrameTime, Spool, frame_bytes, read_spool
-from vsr_cli.pipeline.stages import Carried
-from vsr_cli.pipeline.state import save_carried
+from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.resume.job import Job
+from vsr_cli.pipeline.resume.journal import FrameTime, Spool, frame_bytes, read_spool
+from vsr_cli.pipeline.resume.manifest import Checkpoint, Manifest, Piece
+from vsr_cli.pipeline.resume.state import save_carried
 
 MOST_SPOOLED = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24

@@ -19,10 +19,10 @@ from vsr_cli.events import Event, Note, Report, ignore
 from vsr_cli.models.mgld.convert import import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.mgld.model import MgldModel
-from vsr_cli.pipeline.families import plan_job
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.mgld.memory import MgldRuntime
-from vsr_cli.pipeline.stages import Carried
+from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
+from vsr_cli.pipeline.restorers.registry import plan_job
+from vsr_cli.pipeline.restorers.small.stages import Carried
 
 CONFIG = UpscaleConfig(
     device="cpu", dtype="float32", scene_cut=False, sampler=SamplerConfig(motion_scale=1)

@@ -9,9 +9,9 @@ from torch.multiprocessing.spawn import spawn
 
 from tests.networks import write_tiny_weights
 from tests.training.samples import batch
-from vsr_cli.training import parallel
+from vsr_cli.training import distributed
 from vsr_cli.training.adversary import Adversary
-from vsr_cli.training.finishing import DecoderRecipe
+from vsr_cli.training.decoder_recipes import DecoderRecipe
 from vsr_cli.training.loop import Run, TrainConfig
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def _join(rank: int, work: Callable[[Path], Result], folder: str, port: int) -> 
         MASTER_PORT=str(port),
     )
     torch.set_num_threads(1)
-    with parallel.joined(CPU):
+    with distributed.joined(CPU):
         torch.save(work(Path(folder)), Path(folder) / f"{rank}.pt")
 
 
@@ -51,21 +51,21 @@ class Lopsided(nn.Module):
 
 
 def share_a_module(folder: Path) -> Result:
-    torch.manual_seed(parallel.rank())
+    torch.manual_seed(distributed.rank())
     module = Lopsided()
-    shared = parallel.share(module)
-    shared(parallel.rank()).backward()
-    stop = parallel.decide_together(parallel.rank() == 1, CPU)
+    shared = distributed.share(module)
+    shared(distributed.rank()).backward()
+    stop = distributed.decide_together(distributed.rank() == 1, CPU)
     return module.weight.detach(), module.weight.grad, module.bias.grad, stop
 
 
 def train_twice(folder: Path) -> Result:
-    torch.manual_seed(parallel.rank())  # discriminators differ until they are shared
+    torch.manual_seed(distributed.rank())  # discriminators differ until they are shared
     recipe = DecoderRecipe(None, steps=2, adversary=Adversary(1e-3, warm_up=0))
     config = TrainConfig(run=folder / "run", init=folder / "init.safetensors", iterations=4)
     run = Run(recipe, config, CPU)
     run.iteration = 2  # the adversary has its say
-    own = batch(2)._replace(hr=batch(2).hr * (0.5 + 0.5 * parallel.rank()))
+    own = batch(2)._replace(hr=batch(2).hr * (0.5 + 0.5 * distributed.rank()))
     for _ in range(2):
         run.step(own)
     assert recipe.adversary is not None
@@ -92,6 +92,6 @@ def test_two_processes_with_samples_of_their_own_train_one_model(tmp_path: Path)
 
 def test_alone_nothing_is_wrapped() -> None:
     module = Lopsided()
-    assert parallel.share(module) is module
-    assert not parallel.decide_together(False, CPU)
-    assert (parallel.rank(), parallel.num_ranks()) == (0, 1)
+    assert distributed.share(module) is module
+    assert not distributed.decide_together(False, CPU)
+    assert (distributed.rank(), distributed.num_ranks()) == (0, 1)

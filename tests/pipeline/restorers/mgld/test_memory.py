@@ -5,13 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.pipeline.mgld.live_bytes import PeakBytes
+from tests.pipeline.restorers.mgld.live_bytes import PeakBytes
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.models.files import Header
 from vsr_cli.models.mgld.config import PUBLISHED
 from vsr_cli.models.mgld.model import MgldModel
-from vsr_cli.pipeline.mgld.memory import MgldRuntime, Needs, fit_memory, plan_mgld, work_size
+from vsr_cli.pipeline.restorers.mgld.memory import (
+    MgldRuntime,
+    Needs,
+    fit_memory,
+    plan_mgld,
+    work_size,
+)
 
 GB = 10**9
 NEEDS = Needs.of(PUBLISHED, num_values=1_102_867_999, in_denoiser=987_815_367, item=2)

@@ -14,8 +14,8 @@ from vsr_cli.models.files import is_imported, read_header
 from vsr_cli.models.flow import FLOW_PREFIX, DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.weights import read_config
 from vsr_cli.pipeline.clips import Clip, IsCut
-from vsr_cli.pipeline.runtime import Runtime, plan_runtime
-from vsr_cli.pipeline.stages import Carried
+from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.run_plan import Runtime, plan_runtime
 
 _RELEASED_UPDATES, _UPDATES = 10, 12  # of RAFT
 
@@ -57,7 +57,7 @@ def plan_job(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> Run
         steps = config.sampler.steps or model.default_steps
         return plan_runtime(config, lr_size, steps, model.scales)
     from vsr_cli.models.mgld import config as mgld
-    from vsr_cli.pipeline.mgld.memory import plan_mgld
+    from vsr_cli.pipeline.restorers.mgld.memory import plan_mgld
 
     header = read_header(path)
     runtime = plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
@@ -80,9 +80,9 @@ def upscale_imported(
 ) -> Iterator[Clip]:
     """`upscale_frames` for models that were imported."""
     from vsr_cli.models.mgld.model import MgldModel  # seconds that others need not wait
-    from vsr_cli.pipeline.mgld.clips import upscale_clips
-    from vsr_cli.pipeline.mgld.memory import MgldRuntime
-    from vsr_cli.pipeline.mgld.parity import upscale_segments
+    from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
+    from vsr_cli.pipeline.restorers.mgld.parity import upscale_segments
+    from vsr_cli.pipeline.restorers.mgld.restorer import upscale_clips
 
     assert isinstance(model, MgldModel)
     assert isinstance(runtime, MgldRuntime)

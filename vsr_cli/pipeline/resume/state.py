@@ -12,7 +12,7 @@ from vsr_cli.config import Guidance
 from vsr_cli.diffusion.sampler import Trajectory
 from vsr_cli.errors import InputError
 from vsr_cli.media.writing.destination import output_errors
-from vsr_cli.pipeline.stages import Carried
+from vsr_cli.pipeline.restorers.small.stages import Carried
 
 _CHANNELS_LAST = "channels_last"  # key in the header: convolutions round differently in each order
 

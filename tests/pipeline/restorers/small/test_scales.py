@@ -11,7 +11,7 @@ from tests.networks import tiny_model, write_tiny_weights
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.frames import frame_upscaler, upscale_frames
-from vsr_cli.pipeline.runtime import Runtime, native_scale
+from vsr_cli.pipeline.run_plan import Runtime, native_scale
 
 NATIVE = (4, 2, 1)
 

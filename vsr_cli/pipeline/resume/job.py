@@ -15,7 +15,7 @@ from vsr_cli.config import JobConfig, OutputConfig
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.containers import container_of
 from vsr_cli.media.writing.destination import output_errors
-from vsr_cli.pipeline.manifest import Manifest
+from vsr_cli.pipeline.resume.manifest import Manifest
 
 SUFFIX = ".vsr-job"
 LOCK = "lock"  # held by the run that is at work
