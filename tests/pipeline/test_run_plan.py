@@ -6,7 +6,8 @@ from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_weights
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.run_plan import Runtime, choose_dtype, fit_memory
+from vsr_cli.pipeline.restorers.small.memory import fit_memory
+from vsr_cli.pipeline.run_plan import Runtime, choose_dtype
 
 HD = (1080, 1920)
 

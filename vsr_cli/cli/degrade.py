@@ -117,7 +117,8 @@ def _require_memory(info: "VideoInfo", most: int, level: Level) -> None:
     Raises:
         DeviceError: the frames that will be read need more than is free.
     """
-    from vsr_cli.pipeline.run_plan import choose_device, free_memory
+    from vsr_cli.pipeline.memory import free_memory
+    from vsr_cli.pipeline.run_plan import choose_device
 
     known = info.num_frames
     if known is None and info.duration is not None:

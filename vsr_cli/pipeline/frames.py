@@ -16,6 +16,7 @@ from vsr_cli.models.small.model import SmallModel
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
+from vsr_cli.pipeline.memory import reuse_memory
 from vsr_cli.pipeline.prefetch import run_ahead
 from vsr_cli.pipeline.restorers.registry import make_flow, plan_job, upscale_imported
 from vsr_cli.pipeline.restorers.small.adaptive import Frugal
@@ -28,7 +29,7 @@ from vsr_cli.pipeline.restorers.small.stages import (
     place_latents,
     sample_clips,
 )
-from vsr_cli.pipeline.run_plan import Runtime, native_scale, reuse_memory
+from vsr_cli.pipeline.run_plan import Runtime, native_scale
 
 FindLatents = Callable[[Iterable[Prepared], Frugal], Iterator[Sampled]]
 

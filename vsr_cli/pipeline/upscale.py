@@ -29,12 +29,8 @@ from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.clips import num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
 from vsr_cli.pipeline.frames import upscale_frames
+from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory, release_memory
 from vsr_cli.pipeline.restorers.registry import Known, flow_name, look_at, plan_job
-from vsr_cli.pipeline.restorers.small.adaptive import (
-    MemoryExhaustedError,
-    is_out_of_memory,
-    release_memory,
-)
 from vsr_cli.pipeline.restorers.small.stages import Carried
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job
 from vsr_cli.pipeline.resume.manifest import (

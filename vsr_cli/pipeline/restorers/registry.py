@@ -14,8 +14,9 @@ from vsr_cli.models.files import is_imported, read_header
 from vsr_cli.models.flow import FLOW_PREFIX, DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.weights import read_config
 from vsr_cli.pipeline.clips import Clip, IsCut
+from vsr_cli.pipeline.restorers.small.memory import plan_runtime
 from vsr_cli.pipeline.restorers.small.stages import Carried
-from vsr_cli.pipeline.run_plan import Runtime, plan_runtime
+from vsr_cli.pipeline.run_plan import Runtime
 
 _RELEASED_UPDATES, _UPDATES = 10, 12  # of RAFT
 

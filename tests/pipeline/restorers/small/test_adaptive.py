@@ -14,7 +14,7 @@ from vsr_cli.errors import DeviceError
 from vsr_cli.events import Event, Note
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.restorers.small.adaptive import is_out_of_memory
+from vsr_cli.pipeline.memory import is_out_of_memory
 from vsr_cli.pipeline.run_plan import Runtime
 
 R = TypeVar("R")

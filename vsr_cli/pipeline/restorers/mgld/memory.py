@@ -21,7 +21,8 @@ from vsr_cli.models.files import Header
 from vsr_cli.models.flow import FLOW_PREFIX
 from vsr_cli.models.mgld.config import LATENT_STRIDE, MgldConfig
 from vsr_cli.ops.windows import Grid
-from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype, free_memory
+from vsr_cli.pipeline.memory import free_memory
+from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype
 
 SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while it runs; the rest is for fragments
 TILE_OVERLAP = 24  # latent pixels shared by tiles of the decoder

@@ -12,8 +12,8 @@ from vsr_cli.errors import DeviceError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.ops.windows import Grid, gaussian_weights
+from vsr_cli.pipeline.memory import is_out_of_memory, release_memory
 from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
-from vsr_cli.pipeline.restorers.small.adaptive import is_out_of_memory, release_memory
 
 
 class Networks:

@@ -1,6 +1,5 @@
 """Networks that go on with less when memory runs out."""
 
-import gc
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import TypeVar
@@ -8,46 +7,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from vsr_cli.errors import DeviceError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.small.decoder import Recall
 from vsr_cli.models.small.denoiser import Past
 from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
 from vsr_cli.models.small.tiles import Tiles
 from vsr_cli.ops.windows import Window
-from vsr_cli.pipeline.run_plan import SMALLEST_TILE, TILE_OVERLAP
+from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory, release_memory
+from vsr_cli.pipeline.restorers.small.memory import SMALLEST_TILE, TILE_OVERLAP
 
 R = TypeVar("R")
-
-# What the allocators of torch say: that of the CPU knows no class of its own for it.
-_COMPLAINTS = ("out of memory", "can't allocate memory", "not enough memory", "Failed to allocate")
-
-
-class MemoryExhaustedError(DeviceError):
-    """There is too little memory, of the device or of the machine, for the least that is tried."""
-
-    @classmethod
-    def of(cls, error: BaseException) -> "MemoryExhaustedError":
-        """What to say where it was the library that noticed."""
-        return cls(
-            "memory has run out",
-            why=" ".join(str(error).split())[:200] or None,
-            hint="free memory, or use `--clip-length 2`, `--tile 512` or another `--device`",
-        )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of the device or of the machine, is what was missing."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _COMPLAINTS)
-
-
-def release_memory() -> None:
-    """Give back what is only cached."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 class Frugal:
