@@ -9,7 +9,7 @@ from torch import Tensor
 from vsr_cli.diffusion.motion import (
     HUBER_DELTA,
     Motion,
-    guide,
+    guide_bounded,
     guide_paper,
     motion_gradient,
     motion_loss,
@@ -92,7 +92,7 @@ def test_guiding_lowers_the_loss_of_noisy_motion_at_any_strength(
 ) -> None:
     motion = motion_to_the_right(speeds, size=(HEIGHT, WIDTH))
     latents = moving_latents(speeds) + 0.3 * random_latents(4, seed=3)
-    guided = guide(latents, motion, strength=strength)
+    guided = guide_bounded(latents, motion, strength=strength)
     assert motion_loss(guided, motion) < 0.9 * motion_loss(latents, motion)
 
 
@@ -100,23 +100,27 @@ def test_guiding_leaves_latents_that_follow_the_flow_alone() -> None:
     speeds = [1, 3, 2]
     latents = moving_latents(speeds)
     motion = motion_to_the_right(speeds, size=(HEIGHT, WIDTH))
-    torch.testing.assert_close(guide(latents, motion, strength=1.0), latents, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        guide_bounded(latents, motion, strength=1.0), latents, atol=1e-5, rtol=0
+    )
 
 
 def test_no_strength_no_flow_or_no_visibility_changes_nothing() -> None:
     latents = random_latents(4, seed=0)
     motion = random_motion(3, speed=2.0, seed=1)
-    assert torch.equal(guide(latents, motion, strength=0.0), latents)
+    assert torch.equal(guide_bounded(latents, motion, strength=0.0), latents)
     blind = Motion(motion.flow_forward, motion.flow_backward, *torch.zeros(2, 1, 3, 1, 8, 32))
-    assert torch.equal(guide(latents, blind, strength=1.0), latents)
-    assert torch.equal(guide(latents[:, :1], pairs_of(motion, 0, 0), strength=1.0), latents[:, :1])
+    assert torch.equal(guide_bounded(latents, blind, strength=1.0), latents)
+    assert torch.equal(
+        guide_bounded(latents[:, :1], pairs_of(motion, 0, 0), strength=1.0), latents[:, :1]
+    )
 
 
 @pytest.mark.parametrize("strength", [0.3, 10.0])
 def test_a_still_pair_moves_by_the_bounded_step_and_never_past_its_mean(strength: float) -> None:
     earlier, later = random_latents(2, seed=0).unbind(1)
     motion = motion_to_the_right([0], size=(HEIGHT, WIDTH))
-    guided = guide(torch.stack((earlier, later), 1), motion, strength=strength)
+    guided = guide_bounded(torch.stack((earlier, later), 1), motion, strength=strength)
     gap = earlier - later
     step = torch.minimum(strength * gap.abs().clamp(max=HUBER_DELTA), gap.abs() / 2)
     torch.testing.assert_close(guided[:, 1], later + step * gap.sign())
@@ -126,18 +130,18 @@ def test_a_still_pair_moves_by_the_bounded_step_and_never_past_its_mean(strength
 def test_guiding_pieces_that_share_a_frame_equals_guiding_the_whole(cut: int) -> None:
     latents = random_latents(6, seed=0, batch=2)
     motion = random_motion(5, speed=2.0, seed=1, batch=2)
-    whole = guide(latents, motion, strength=1.0)
-    first = guide(latents[:, : cut + 1], pairs_of(motion, 0, cut), strength=1.0)
-    second = guide(latents[:, cut:], pairs_of(motion, cut, 5), strength=1.0)
+    whole = guide_bounded(latents, motion, strength=1.0)
+    first = guide_bounded(latents[:, : cut + 1], pairs_of(motion, 0, cut), strength=1.0)
+    second = guide_bounded(latents[:, cut:], pairs_of(motion, cut, 5), strength=1.0)
     torch.testing.assert_close(torch.cat((first, second[:, 1:]), dim=1), whole, atol=1e-6, rtol=0)
 
 
 def test_a_frame_is_moved_by_its_predecessor_only() -> None:
     latents = random_latents(5, seed=0)
     motion = random_motion(4, speed=2.0, seed=1)
-    before = guide(latents, motion, strength=1.0)
+    before = guide_bounded(latents, motion, strength=1.0)
     latents[:, 2] += 1.0
-    after = guide(latents, motion, strength=1.0)
+    after = guide_bounded(latents, motion, strength=1.0)
     changed = [(before[:, t] - after[:, t]).abs().max() > 1e-6 for t in range(5)]
     assert changed == [False, False, True, True, False]
 
@@ -150,8 +154,8 @@ def test_guiding_a_wider_scene_pulls_each_pixel_alike() -> None:
         *(torch.cat((x, x), dim=-1) for x in (motion.visible_forward, motion.visible_backward)),
     )
     far = slice(0, WIDTH - 8)  # out of reach of the seam
-    alone = guide(latents, motion, strength=1.0)
-    beside = guide(torch.cat((latents, latents), dim=-1), wide, strength=1.0)
+    alone = guide_bounded(latents, motion, strength=1.0)
+    beside = guide_bounded(torch.cat((latents, latents), dim=-1), wide, strength=1.0)
     torch.testing.assert_close(beside[..., far], alone[..., far])
 
 
@@ -159,17 +163,17 @@ def test_strength_may_differ_between_pixels_and_pairs() -> None:
     latents = random_latents(3, seed=0)
     motion = random_motion(2, speed=1.0, seed=1)
     strength = torch.tensor([0.0, 0.7]).reshape(1, 2, 1, 1, 1)
-    guided = guide(latents, motion, strength=strength)
+    guided = guide_bounded(latents, motion, strength=strength)
     assert torch.equal(guided[:, 1], latents[:, 1])
-    torch.testing.assert_close(guided[:, 2], guide(latents, motion, strength=0.7)[:, 2])
+    torch.testing.assert_close(guided[:, 2], guide_bounded(latents, motion, strength=0.7)[:, 2])
 
 
 def test_half_precision_latents_stay_half_precision() -> None:
     latents = random_latents(3, seed=0)
     motion = random_motion(2, speed=2.0, seed=1)
-    guided = guide(latents.bfloat16(), motion, strength=0.5)
+    guided = guide_bounded(latents.bfloat16(), motion, strength=0.5)
     assert guided.dtype == torch.bfloat16
-    full = guide(latents, motion, strength=0.5)
+    full = guide_bounded(latents, motion, strength=0.5)
     torch.testing.assert_close(guided.float(), full, atol=5e-2, rtol=1e-2)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.parity import assert_like, recorded
 from vsr_cli.diffusion.motion import Motion, motion_gradient, motion_loss
-from vsr_cli.diffusion.released import released_loss, released_motion, shift_pairs
+from vsr_cli.diffusion.reference_guidance import reference_loss, released_motion, shift_pairs
 from vsr_cli.diffusion.schedule import make_respaced_chain
 from vsr_cli.ops.warp import backward_warp, resize_flow
 from vsr_cli.ops.windows import gaussian_weights
@@ -76,7 +76,7 @@ def test_the_released_loss_and_its_gradient_are_the_same(
         motion = Motion(motion.flow_forward, motion.flow_backward, ones, ones)
     latents = guidance["latents"][None]
     name = "released" if masked else "released_no_mask"
-    assert_like(released_loss(latents, motion), guidance[f"{name}.loss"])
+    assert_like(reference_loss(latents, motion), guidance[f"{name}.loss"])
     gradient = motion_gradient(latents, motion, outside="zeros")[0] / latents[:, 0].numel()
     assert_like(gradient, guidance[f"{name}.grad"])
 

@@ -35,7 +35,7 @@ def _join(rank: int, work: Callable[[Path], Result], folder: str, port: int) -> 
         MASTER_PORT=str(port),
     )
     torch.set_num_threads(1)
-    with distributed.joined(CPU):
+    with distributed.process_group(CPU):
         torch.save(work(Path(folder)), Path(folder) / f"{rank}.pt")
 
 
@@ -53,9 +53,9 @@ class Lopsided(nn.Module):
 def share_a_module(folder: Path) -> Result:
     torch.manual_seed(distributed.rank())
     module = Lopsided()
-    shared = distributed.share(module)
+    shared = distributed.wrap_ddp(module)
     shared(distributed.rank()).backward()
-    stop = distributed.decide_together(distributed.rank() == 1, CPU)
+    stop = distributed.any_rank(distributed.rank() == 1, CPU)
     return module.weight.detach(), module.weight.grad, module.bias.grad, stop
 
 
@@ -92,6 +92,6 @@ def test_two_processes_with_samples_of_their_own_train_one_model(tmp_path: Path)
 
 def test_alone_nothing_is_wrapped() -> None:
     module = Lopsided()
-    assert distributed.share(module) is module
-    assert not distributed.decide_together(False, CPU)
+    assert distributed.wrap_ddp(module) is module
+    assert not distributed.any_rank(False, CPU)
     assert (distributed.rank(), distributed.num_ranks()) == (0, 1)

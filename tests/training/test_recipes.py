@@ -22,10 +22,10 @@ from vsr_cli.training.decoder_recipes import (
     find_recalls,
     follow,
     jittered_scheduler,
-    predict_clean,
+    predict_x0,
     random_kinds,
     random_past,
-    visit,
+    rollout,
 )
 from vsr_cli.training.loop import Recipe
 from vsr_cli.training.recipes import (
@@ -145,7 +145,7 @@ def test_a_visited_state_is_the_one_the_chain_reaches() -> None:
         for seed in range(40):
             torch.manual_seed(seed)
             scheduler = jittered_scheduler(4)
-            noisy, t = visit(model, condition, scheduler, shape)
+            noisy, t = rollout(model, condition, scheduler, shape)
             seen.add(scheduler.timesteps.tolist().index(t))
             assert noisy.shape == shape
             assert torch.isfinite(noisy).all()
@@ -261,7 +261,7 @@ def test_the_chain_in_training_is_the_one_that_is_sampled() -> None:
         )
         noisy = noises[0]
         for index, t in enumerate(times):
-            x0 = predict_clean(model, condition, scheduler, noisy, t, motion)
+            x0 = predict_x0(model, condition, scheduler, noisy, t, motion)
             if index < 3:
                 noisy = scheduler.advance(x0, t, noisy, noises[index + 1])
     torch.testing.assert_close(x0, drawn, atol=1e-4, rtol=1e-4)

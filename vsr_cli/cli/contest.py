@@ -9,7 +9,7 @@ from vsr_cli.config import GivenLatents, UpscaleConfig
 from vsr_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vsr_cli.pipeline.restorers.registry import Known
+    from vsr_cli.pipeline.restorers.registry import ModelInfo
     from vsr_cli.quality.cases import Results
     from vsr_cli.quality.evaluate import Contest, Restorer
     from vsr_cli.quality.table import Settings
@@ -74,7 +74,7 @@ def enter(
     from vsr_cli.models.files import sha256, shipped_weights
     from vsr_cli.models.weights import load_model
     from vsr_cli.pipeline.frames import frame_decoder, frame_upscaler
-    from vsr_cli.pipeline.restorers.registry import look_at, make_flow
+    from vsr_cli.pipeline.restorers.registry import inspect_model, make_flow
     from vsr_cli.pipeline.run_plan import choose_device, choose_dtype
     from vsr_cli.quality.evaluate import Contest, unaided
     from vsr_cli.quality.table import Settings
@@ -82,7 +82,7 @@ def enter(
 
     base = entries[0][1].config
     path = base.model or shipped_weights()
-    network, known = load_model(path), look_at(path)
+    network, known = load_model(path), inspect_model(path)
     device, _ = choose_device(base.device)
     dtype, _ = choose_dtype(base.dtype, device)
     common = Settings(
@@ -110,7 +110,7 @@ def enter(
     )
 
 
-def _describe(common: "Settings", known: "Known", entry: Entry) -> "Settings":
+def _describe(common: "Settings", known: "ModelInfo", entry: Entry) -> "Settings":
     """How an entry is computed, for the table."""
     from vsr_cli.pipeline.restorers.registry import flow_name, guidance_name
 

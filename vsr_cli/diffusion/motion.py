@@ -112,7 +112,7 @@ def motion_gradient(latents: Tensor, motion: Motion, *, outside: Outside = "bord
     return gradient
 
 
-def guide(latents: Tensor, motion: Motion, *, strength: float | Tensor) -> Tensor:
+def guide_bounded(latents: Tensor, motion: Motion, *, strength: float | Tensor) -> Tensor:
     """Pull every frame towards the frame before it, along the flow.
 
     The descent of arXiv 2312.00853, eq. 3, with these changes:
@@ -201,7 +201,7 @@ def _residuals(
 
 
 def _bounded_pull(residual: Tensor, strength: float | Tensor) -> Tensor:
-    """sign(r) min(strength min(|r|, delta), |r| / 2), the step of `guide`."""
+    """sign(r) min(strength min(|r|, delta), |r| / 2), the step of `guide_bounded`."""
     half = residual.abs().mul_(0.5)
     step = half.mul(2).clamp_(max=HUBER_DELTA).mul_(strength)
     return torch.copysign(torch.minimum(step, half), residual)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.config import Guidance
-from vsr_cli.diffusion.motion import Motion, guide, guide_paper
+from vsr_cli.diffusion.motion import Motion, guide_bounded, guide_paper
 from vsr_cli.diffusion.schedule import AncestralScheduler, RespacedChain
 
 State = list[Tensor]
@@ -89,8 +89,8 @@ def sample_latents(
 ) -> tuple[Tensor, Trajectory]:
     """Draw the latents of a clip: ancestral DDPM with motion guidance.
 
-    Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide`), several
-    times where there are few steps (`guidance_rounds`), and takes the ancestral step
+    Each step predicts x0 = sqrt(A) x_t - sqrt(1 - A) v, pulls it along the flow (`guide_bounded`),
+    several times where there are few steps (`guidance_rounds`), and takes the ancestral step
     (arXiv 2006.11239, eq. 7). With `paper` guidance it is x_{t-1} that is pulled, after the step
     (`guide_paper`; arXiv 2312.00853, eq. 3). There the later frame of a pair pulls the earlier one
     too, which is done with where a clip has ended: the last frame of a clip lacks the pull of the
@@ -126,7 +126,9 @@ def sample_latents(
             last = predicted[:, -1:]
             if guidance == "bounded" and motion is not None and motion_scale > 0:
                 before = [before_round] if history is not None else []
-                pulled = guide(torch.cat([*before, predicted], 1), motion, strength=motion_scale)
+                pulled = guide_bounded(
+                    torch.cat([*before, predicted], 1), motion, strength=motion_scale
+                )
                 predicted = pulled[:, len(before) :]
             before_round.copy_(last.detach())
         is_last = index == len(timesteps) - 1

@@ -14,8 +14,8 @@ from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.restorers.registry import plan_job
-from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype
+from vsr_cli.pipeline.restorers.registry import plan_run_for
+from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 
 def measure(
@@ -24,7 +24,7 @@ def measure(
     steps: list[int],
     num_frames: int,
     report: Report,
-) -> Runtime:
+) -> RunPlan:
     """Measure every size with every number of steps on synthetic frames.
 
     Every row is reported as a `BenchResult` when it is known. The network's FLOPs are torch's own
@@ -32,13 +32,13 @@ def measure(
     """
     device, _ = choose_device(config.device)
     dtype, _ = choose_dtype(config.dtype, device)
-    runtime = Runtime(device, dtype, num_frames, None, ())
+    runtime = RunPlan(device, dtype, num_frames, None, ())
     path = config.model or shipped_weights()
     model = load_model(path)
     is_imported = not isinstance(model, SmallModel)
     for lr_size in lr_sizes:
         if is_imported:
-            runtime = plan_job(path, config, lr_size)
+            runtime = plan_run_for(path, config, lr_size)
         model.to(device, runtime.dtype).to(memory_format=torch.channels_last)
         frames = _moving_noise(lr_size, num_frames)
         # Imported models take as long for two frames as for a whole clip.
@@ -64,7 +64,7 @@ def measure(
     return runtime
 
 
-def _run(frames: list[Tensor], model: VideoModel, config: UpscaleConfig, runtime: Runtime) -> None:
+def _run(frames: list[Tensor], model: VideoModel, config: UpscaleConfig, runtime: RunPlan) -> None:
     for clip in upscale_frames(iter(frames), model, config, runtime):
         clip.frames.sum().item()  # waits for the device
 

@@ -17,9 +17,9 @@ from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
 from vsr_cli.pipeline.memory import reuse_memory
-from vsr_cli.pipeline.prefetch import run_ahead
-from vsr_cli.pipeline.restorers.registry import make_flow, plan_job, upscale_imported
-from vsr_cli.pipeline.restorers.small.adaptive import Frugal
+from vsr_cli.pipeline.prefetch import prefetch
+from vsr_cli.pipeline.restorers.registry import make_flow, plan_run_for, upscale_imported
+from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.stages import (
     Carried,
     Prepared,
@@ -29,16 +29,16 @@ from vsr_cli.pipeline.restorers.small.stages import (
     place_latents,
     sample_clips,
 )
-from vsr_cli.pipeline.run_plan import Runtime, native_scale
+from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 
-FindLatents = Callable[[Iterable[Prepared], Frugal], Iterator[Sampled]]
+FindLatents = Callable[[Iterable[Prepared], AdaptiveNetworks], Iterator[Sampled]]
 
 
 def upscale_frames(
     frames: Iterator[Tensor],
     model: VideoModel,
     config: UpscaleConfig,
-    runtime: Runtime,
+    runtime: RunPlan,
     *,
     first: int = 0,
     carried: Carried | None = None,
@@ -70,7 +70,7 @@ def upscale_frames(
     clip_config = replace(config.clip, length=runtime.clip_length)
     clips = cut_clips(frames, clip_config, cuts, first=first)
 
-    def sample(ready: Iterable[Prepared], frugal: Frugal) -> Iterator[Sampled]:
+    def sample(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
         return sample_clips(ready, frugal, config, runtime, carried)
 
     yield from _upscale_clips(clips, model, config, runtime, sample, carried, report)
@@ -80,7 +80,7 @@ def _upscale_clips(
     clips: Iterable[Clip],
     model: SmallModel,
     config: UpscaleConfig,
-    runtime: Runtime,
+    runtime: RunPlan,
     find_latents: FindLatents,
     carried: Carried,
     report: Report,
@@ -89,11 +89,11 @@ def _upscale_clips(
     scale = native_scale(model.scales, config.scale)
     flow = make_flow(config, runtime.device)
     prepared = estimate_motion(clips, flow, scale=scale, device=runtime.device)
-    frugal = Frugal(
+    frugal = AdaptiveNetworks(
         model, scale, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report
     )
     # Reading and flow are the CPU's work and go on while the networks compute.
-    with closing(run_ahead(prepared, 1)) as ready:
+    with closing(prefetch(prepared, 1)) as ready:
         yield from decode_clips(find_latents(ready, frugal), frugal, config, carried)
 
 
@@ -107,7 +107,7 @@ def frame_upscaler(
 
     def upscale(lr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        runtime = plan_job(path, config, lr_size)
+        runtime = plan_run_for(path, config, lr_size)
         model.to(runtime.device, runtime.dtype)
         clips = upscale_frames(iter(lr_frames), model, config, runtime)
         return _join(clips, config.target_size(*lr_size))
@@ -139,12 +139,12 @@ def frame_decoder(
 
     def decode(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        runtime = plan_job(path, config, lr_size)
+        runtime = plan_run_for(path, config, lr_size)
         network.to(runtime.device, runtime.dtype)
         clip_config = replace(config.clip, length=runtime.clip_length)
         clips = cut_clips(iter(lr_frames), clip_config, _find_cuts(config))
 
-        def place(ready: Iterable[Prepared], frugal: Frugal) -> Iterator[Sampled]:
+        def place(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
             return place_latents(ready, frugal, config, runtime, given, hr_frames)
 
         found = _upscale_clips(clips, network, config, runtime, place, Carried(), ignore)

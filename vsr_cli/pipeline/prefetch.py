@@ -18,7 +18,7 @@ class _End:
     error: BaseException | None = None
 
 
-def run_ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
+def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
     """Iterate in a thread that is at most `size` items ahead; order and errors are kept.
 
     Closing the returned generator, also by an error in what consumes it, ends the thread and waits

@@ -11,7 +11,7 @@ from vsr_cli.errors import ConfigError, DeviceError
 
 
 @dataclass(frozen=True)
-class Runtime:
+class RunPlan:
     """Device, dtype and clip length of a job, and why."""
 
     device: torch.device

@@ -30,18 +30,18 @@ from vsr_cli.pipeline.clips import num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory, release_memory
-from vsr_cli.pipeline.restorers.registry import Known, flow_name, look_at, plan_job
+from vsr_cli.pipeline.restorers.registry import ModelInfo, flow_name, inspect_model, plan_run_for
 from vsr_cli.pipeline.restorers.small.stages import Carried
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
-    Planned,
+    PreviousPlan,
     identify_options,
     identify_source,
 )
-from vsr_cli.pipeline.resume.output import SecuredOutput
+from vsr_cli.pipeline.resume.output import CheckpointedOutput
 from vsr_cli.pipeline.resume.state import load_carried
-from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype
+from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 SHORTEST_CLIP = 2  # frames
 
@@ -56,7 +56,7 @@ class Task:
     target: Path
     info: VideoInfo
     coding: EncoderPlan
-    runtime: Runtime
+    runtime: RunPlan
     report: Report
     started: float  # seconds on the monotonic clock
 
@@ -110,7 +110,7 @@ class Upscaler:
             open_side_streams(source, info, self.config.input) as others,
         ):
             check_target(target, source, self.config.output)  # it may have appeared meanwhile
-            manifest = self._take_up(job, source)
+            manifest = self._resume_or_start(job, source)
             size = self.config.target_size(info.height, info.width)
             with VideoWriter(  # a rehearsal: what encoder or container refuse is known now
                 target, info, size, self.config.output, source=others, report=report, temp=job.temp
@@ -227,7 +227,7 @@ class Upscaler:
         if checkpoint.state is not None:
             state = job.folder / checkpoint.state
             carried = load_carried(state, config.sampler.guidance, runtime.device)
-        planned = Planned(
+        planned = PreviousPlan(
             asked_length=config.clip.length,
             asked_tile=config.tile,
             clip_length=runtime.clip_length,
@@ -235,7 +235,7 @@ class Upscaler:
         )
         manifest = replace(manifest, planned=planned)
         with (
-            SecuredOutput(job, manifest, task.coding, task.info, config.job) as output,
+            CheckpointedOutput(job, manifest, task.coding, task.info, config.job) as output,
             open_video(task.source, config.input) as video,
             self._stop.deferred(),
         ):
@@ -286,7 +286,7 @@ class Upscaler:
                     num_known -= 1
                 yield finish(clip.frames)
 
-    def _take_up(self, job: Job, source: Path) -> Manifest:
+    def _resume_or_start(self, job: Job, source: Path) -> Manifest:
         """What an earlier run has left, if it is the same job; else a new one."""
         device, _ = choose_device(self.config.device)
         dtype, _ = choose_dtype(self.config.dtype, device)
@@ -307,17 +307,17 @@ class Upscaler:
         return self.config.model or shipped_weights()
 
     @cached_property
-    def _known(self) -> Known:
-        return look_at(self._model_path)
+    def _known(self) -> ModelInfo:
+        return inspect_model(self._model_path)
 
     @property
     def _steps(self) -> int:
         return self.config.sampler.steps or self._known.default_steps
 
-    def _runtime(self, info: VideoInfo, planned: Planned | None) -> Runtime:
+    def _runtime(self, info: VideoInfo, planned: PreviousPlan | None) -> RunPlan:
         """As in the run before, if the user asks for the same; else what fits now."""
         config = self.config
-        runtime = plan_job(self._model_path, config, (info.height, info.width))
+        runtime = plan_run_for(self._model_path, config, (info.height, info.width))
         asked = (config.clip.length, config.tile)
         if planned is None or asked != (planned.asked_length, planned.asked_tile):
             return runtime

@@ -128,7 +128,7 @@ def stage(
         init=init,
         discriminator=discriminator,
     )
-    with distributed.joined(torch.device(device)) as own:
+    with distributed.process_group(torch.device(device)) as own:
         batches = load_batches(
             data,
             config,

@@ -75,7 +75,7 @@ class Adversary:
     def to(self, device: torch.device) -> None:
         """Move the discriminator and share it with other processes, before the first step."""
         self.discriminator.to(device)
-        self._shared = distributed.share(self.discriminator, is_whole=True)
+        self._shared = distributed.wrap_ddp(self.discriminator, is_whole=True)
 
     def state_dict(self) -> dict[str, object]:
         """All that a resumed run needs."""

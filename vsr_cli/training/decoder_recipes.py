@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from vsr_cli.diffusion.motion import Motion, guide
+from vsr_cli.diffusion.motion import Motion, guide_bounded
 from vsr_cli.diffusion.sampler import guidance_rounds
 from vsr_cli.diffusion.schedule import NUM_TRAIN_TIMESTEPS, AncestralScheduler, make_scheduler
 from vsr_cli.models.flow import DisFlow
@@ -66,11 +66,11 @@ class StudentRecipe:
         target, condition = encode_batch(model, batch)
         scheduler = jittered_scheduler(self.steps)
         with torch.no_grad():
-            noisy, t = visit(model, condition, scheduler, target.shape)
+            noisy, t = rollout(model, condition, scheduler, target.shape)
             self.teacher.to(target.device)
             known = self.teacher.condition(batch.lr, batch.scale)
             end = follow(self.teacher, known, noisy, t)
-        error = predict_clean(model, condition, scheduler, noisy, t, None) - end
+        error = predict_x0(model, condition, scheduler, noisy, t, None) - end
         v, _ = self.loss(model, target, condition)
         return {"v": v, "endpoint": error.abs().mean() + error.square().mean()}
 
@@ -250,7 +250,7 @@ def jittered_scheduler(steps: int) -> AncestralScheduler:
     return scheduler
 
 
-def visit(
+def rollout(
     model: SmallModel, condition: Condition, scheduler: AncestralScheduler, shape: torch.Size
 ) -> tuple[Tensor, int]:
     """A state x_t of the model's own chain, (B, T, L, h, w), and its time: any of its steps."""
@@ -258,7 +258,7 @@ def visit(
     stop = int(torch.randint(0, len(times), ()))
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in times[:stop]:
-        x0 = predict_clean(model, condition, scheduler, noisy, t, None)
+        x0 = predict_x0(model, condition, scheduler, noisy, t, None)
         noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
     return noisy, times[stop]
 
@@ -272,11 +272,11 @@ def follow(model: SmallModel, condition: Condition, noisy_latents: Tensor, start
     scheduler = make_scheduler(TEACHER_STEPS)
     times = [start, *(t for t in scheduler.timesteps.tolist() if t < start)]
     for t, after in pairwise(times):
-        x0 = predict_clean(model, condition, scheduler, noisy_latents, t, None)
+        x0 = predict_x0(model, condition, scheduler, noisy_latents, t, None)
         alpha, alpha_after = scheduler.alphas_cumprod[t], scheduler.alphas_cumprod[after]
         noise = (noisy_latents - alpha.sqrt() * x0) / (1 - alpha).sqrt()
         noisy_latents = alpha_after.sqrt() * x0 + (1 - alpha_after).sqrt() * noise
-    return predict_clean(model, condition, scheduler, noisy_latents, times[-1], None)
+    return predict_x0(model, condition, scheduler, noisy_latents, times[-1], None)
 
 
 def draw_latents(
@@ -293,12 +293,12 @@ def draw_latents(
     on_latents = motion.resized((shape[-2], shape[-1])) if motion else None
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in scheduler.timesteps.tolist():
-        x0 = predict_clean(model, condition, scheduler, noisy, t, on_latents)
+        x0 = predict_x0(model, condition, scheduler, noisy, t, on_latents)
         noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
     return x0
 
 
-def predict_clean(
+def predict_x0(
     model: SmallModel,
     condition: Condition,
     scheduler: AncestralScheduler,
@@ -313,7 +313,7 @@ def predict_clean(
     x0 = alpha.sqrt() * noisy_latents - (1 - alpha).sqrt() * v.float()
     if motion is not None:
         for _ in range(guidance_rounds(len(scheduler.timesteps))):
-            x0 = guide(x0, motion, strength=1.0)
+            x0 = guide_bounded(x0, motion, strength=1.0)
     return x0
 
 

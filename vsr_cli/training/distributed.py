@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[torch.device]:
+def process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the group that `torchrun` set up, and leave it at the end; gives this rank's device."""
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield device
@@ -36,7 +36,7 @@ def num_ranks() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def share(module: nn.Module, *, is_whole: bool = False) -> nn.Module:
+def wrap_ddp(module: nn.Module, *, is_whole: bool = False) -> nn.Module:
     """Give every process the weights of rank 0, and average the gradients of every backward pass.
 
     Call what is returned, and keep it, instead of the module, which stays the one to be saved;
@@ -51,7 +51,7 @@ def share(module: nn.Module, *, is_whole: bool = False) -> nn.Module:
     return DistributedDataParallel(module, find_unused_parameters=not is_whole)
 
 
-def decide_together(stop: bool, device: torch.device) -> bool:
+def any_rank(stop: bool, device: torch.device) -> bool:
     """True on every process as soon as it is on one: clocks differ."""
     if num_ranks() == 1:
         return stop

@@ -108,7 +108,7 @@ class Run:
         for part in recipe.trained(model):
             part.requires_grad_(True)
         self.model = model
-        self.objective = distributed.share(_Objective(recipe, model))
+        self.objective = distributed.wrap_ddp(_Objective(recipe, model))
         groups = [list(part.parameters()) for part in recipe.trained(model)]
         self.parameters: list[Tensor] = [p for group in groups for p in group]
         self.optimizer = torch.optim.AdamW(
@@ -149,7 +149,7 @@ class Run:
             now = time.monotonic()
             if self.iteration % config.log_every == 0:
                 self.log.write(self.iteration, now - started)
-            late = distributed.decide_together(now - started > config.minutes * 60, self.device)
+            late = distributed.any_rank(now - started > config.minutes * 60, self.device)
             if now - saved > SAVE_SECONDS:
                 self.save()
                 saved = now

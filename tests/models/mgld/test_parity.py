@@ -103,7 +103,11 @@ def test_the_trajectory_is_the_same_with_and_without_guidance_and_in_tiles(
     model: MgldModel,
 ) -> None:
     """Of the parts of a step each is tested on its own; here they meet."""
-    from vsr_cli.diffusion.released import guide_released, released_loss, released_motion
+    from vsr_cli.diffusion.reference_guidance import (
+        guide_reference,
+        reference_loss,
+        released_motion,
+    )
     from vsr_cli.diffusion.sampler import sample_from_lr
     from vsr_cli.diffusion.schedule import make_respaced_chain
     from vsr_cli.ops.windows import Grid, gaussian_weights
@@ -131,8 +135,8 @@ def test_the_trajectory_is_the_same_with_and_without_guidance_and_in_tiles(
         losses: list[Tensor] = []
 
         def guide(x: Tensor, sigma: float) -> Tensor:
-            losses.append(released_loss(x, motion))  # noqa: B023  used in this turn alone
-            return guide_released(x, motion, scale=1, sigma=sigma)  # noqa: B023
+            losses.append(reference_loss(x, motion))  # noqa: B023  used in this turn alone
+            return guide_reference(x, motion, scale=1, sigma=sigma)  # noqa: B023
 
         for guidance in (None, guide):
             _, states = sample_from_lr(

@@ -62,7 +62,7 @@ class Condition:
     lr_features: Tensor
     levels: list[Tensor]
 
-    def during(self, frames: Window) -> "Condition":
+    def sliced(self, frames: Window) -> "Condition":
         """What is known of some of the frames."""
         shape = self.lr_features.shape[:2]
         levels = [frames.cut(x.unflatten(0, shape), dim=1).flatten(0, 1) for x in self.levels]

@@ -14,15 +14,15 @@ from vsr_cli.models.files import is_imported, read_header
 from vsr_cli.models.flow import FLOW_PREFIX, DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.weights import read_config
 from vsr_cli.pipeline.clips import Clip, IsCut
-from vsr_cli.pipeline.restorers.small.memory import plan_runtime
+from vsr_cli.pipeline.restorers.small.memory import plan_run
 from vsr_cli.pipeline.restorers.small.stages import Carried
-from vsr_cli.pipeline.run_plan import Runtime
+from vsr_cli.pipeline.run_plan import RunPlan
 
 _RELEASED_UPDATES, _UPDATES = 10, 12  # of RAFT
 
 
 @dataclass(frozen=True)
-class Known:
+class ModelInfo:
     """What a file of weights tells of its model before that is loaded."""
 
     family: str
@@ -30,22 +30,22 @@ class Known:
     brings_flow: bool
 
 
-def look_at(path: Path) -> Known:
+def inspect_model(path: Path) -> ModelInfo:
     """Read the header of a file of weights.
 
     Raises:
         WeightsError: missing, damaged, or of another family or version.
     """
     if not is_imported(path):
-        return Known("small", read_config(path).default_steps, brings_flow=False)
+        return ModelInfo("small", read_config(path).default_steps, brings_flow=False)
     from vsr_cli.models.mgld import config as mgld
 
     header = read_header(path)
     steps = mgld.read_config(path, header.metadata).default_steps
-    return Known("mgld", steps, any(name.startswith(FLOW_PREFIX) for name in header.num_values))
+    return ModelInfo("mgld", steps, any(name.startswith(FLOW_PREFIX) for name in header.num_values))
 
 
-def plan_job(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> Runtime:
+def plan_run_for(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
     """How the model in a file runs on a source of (height, width).
 
     Raises:
@@ -56,13 +56,13 @@ def plan_job(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> Run
     if not is_imported(path):
         model = read_config(path)
         steps = config.sampler.steps or model.default_steps
-        return plan_runtime(config, lr_size, steps, model.scales)
+        return plan_run(config, lr_size, steps, model.scales)
     from vsr_cli.models.mgld import config as mgld
     from vsr_cli.pipeline.restorers.mgld.memory import plan_mgld
 
     header = read_header(path)
     runtime = plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
-    if config.flow_weights or look_at(path).brings_flow:
+    if config.flow_weights or inspect_model(path).brings_flow:
         return runtime
     why = "flow dis: no RAFT was imported with the model"
     return replace(runtime, reasons=(*runtime.reasons, why))
@@ -72,7 +72,7 @@ def upscale_imported(
     frames: Iterator[Tensor],
     model: VideoModel,
     config: UpscaleConfig,
-    runtime: Runtime,
+    runtime: RunPlan,
     is_cut: IsCut,
     *,
     first: int,
@@ -81,12 +81,12 @@ def upscale_imported(
 ) -> Iterator[Clip]:
     """`upscale_frames` for models that were imported."""
     from vsr_cli.models.mgld.model import MgldModel  # seconds that others need not wait
-    from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
+    from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
     from vsr_cli.pipeline.restorers.mgld.parity import upscale_segments
     from vsr_cli.pipeline.restorers.mgld.restorer import upscale_clips
 
     assert isinstance(model, MgldModel)
-    assert isinstance(runtime, MgldRuntime)
+    assert isinstance(runtime, MgldRunPlan)
     flow = make_flow(config, runtime.device, brought=model.path if model.brings_flow else None)
     if config.mgld_mode == "parity":
         return upscale_segments(frames, model, config, runtime, flow, first=first, report=report)
@@ -104,12 +104,12 @@ def make_flow(
     return RaftFlow(path, device=device, num_updates=updates) if path else DisFlow()
 
 
-def flow_name(known: Known, config: UpscaleConfig) -> str:
+def flow_name(known: ModelInfo, config: UpscaleConfig) -> str:
     """What `make_flow` makes."""
     return "raft" if known.brings_flow else config.flow
 
 
-def guidance_name(known: Known, config: UpscaleConfig) -> str:
+def guidance_name(known: ModelInfo, config: UpscaleConfig) -> str:
     """Which pull along the motion a job gets: imported models have their own."""
     if known.family == "small":
         return config.sampler.guidance

@@ -37,7 +37,7 @@ class FrameTime:
         return cls(frame.pts, frame.duration, frame.time_base, frame.interlaced)
 
 
-class Spool(ResourceOwner):
+class FrameJournal(ResourceOwner):
     """Appends the samples of frames to a file that may hold some already."""
 
     def __init__(self, path: Path, plan: EncoderPlan, num_kept: int) -> None:
@@ -86,7 +86,7 @@ class Spool(ResourceOwner):
         return output_errors(f"`{self.path}` cannot be written")
 
 
-def read_spool(path: Path, plan: EncoderPlan, times: Sequence[FrameTime]) -> Iterator[Frame]:
+def read_journal(path: Path, plan: EncoderPlan, times: Sequence[FrameTime]) -> Iterator[Frame]:
     """The first frames of a spool, one for each of `times`.
 
     Raises:

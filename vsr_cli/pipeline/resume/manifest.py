@@ -38,7 +38,7 @@ Values = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PreviousPlan:
     """How much was computed at once, and would better be again: rounding depends on it."""
 
     asked_length: int  # frames in a clip, as the user had it
@@ -48,7 +48,7 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class ChunkRecord:
     """A finished chunk."""
 
     name: str
@@ -82,8 +82,8 @@ class Manifest:
     path: str  # of the source, for people
     source: Values
     options: Values
-    planned: Planned | None = None
-    pieces: tuple[Piece, ...] = ()
+    planned: PreviousPlan | None = None
+    pieces: tuple[ChunkRecord, ...] = ()
     checkpoint: Checkpoint = Checkpoint()
 
     def write(self, path: Path) -> None:
@@ -120,8 +120,8 @@ class Manifest:
                 path=values["path"],
                 source=values["source"],
                 options=values["options"],
-                planned=Planned(**values["planned"]) if values["planned"] else None,
-                pieces=tuple(Piece(**piece) for piece in values["pieces"]),
+                planned=PreviousPlan(**values["planned"]) if values["planned"] else None,
+                pieces=tuple(ChunkRecord(**piece) for piece in values["pieces"]),
                 checkpoint=Checkpoint(**checkpoint, spooled=tuple(times)),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -131,7 +131,7 @@ class Manifest:
                 hint="use `--fresh` to start anew",
             ) from error
 
-    def at(self, checkpoint: Checkpoint, pieces: Sequence[Piece]) -> "Manifest":
+    def at(self, checkpoint: Checkpoint, pieces: Sequence[ChunkRecord]) -> "Manifest":
         """The same job, further on."""
         return replace(self, checkpoint=checkpoint, pieces=tuple(pieces))
 

@@ -12,15 +12,15 @@ from vsr_cli.media.writing.chunks import ChunkWriter
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.pipeline.restorers.small.stages import Carried
 from vsr_cli.pipeline.resume.job import Job
-from vsr_cli.pipeline.resume.journal import FrameTime, Spool, frame_bytes, read_spool
-from vsr_cli.pipeline.resume.manifest import Checkpoint, Manifest, Piece
+from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, frame_bytes, read_journal
+from vsr_cli.pipeline.resume.manifest import Checkpoint, ChunkRecord, Manifest
 from vsr_cli.pipeline.resume.state import save_carried
 
-MOST_SPOOLED = 2 * 10**9  # bytes of a chunk's frames, which bound its length
+MAX_JOURNAL_BYTES = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24
 
 
-class SecuredOutput(ResourceOwner):
+class CheckpointedOutput(ResourceOwner):
     """Encodes the frames of a job so that little is ever lost.
 
     Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were.
@@ -47,12 +47,12 @@ class SecuredOutput(ResourceOwner):
         self._job, self._manifest = job, manifest
         self._plan, self._info, self._interval = plan, info, config.checkpoint
         self._clock, self._due = clock, clock() + config.checkpoint
-        most = max(FEWEST_FRAMES, MOST_SPOOLED // frame_bytes(plan))
+        most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(plan))
         self._chunk_length = min(config.chunk_length, most)
         self._pieces = list(manifest.pieces)
         self._times: list[FrameTime] = []
         super().__init__()
-        self._begun: tuple[ChunkWriter, Spool] | None = None
+        self._begun: tuple[ChunkWriter, FrameJournal] | None = None
         checkpoint = manifest.checkpoint
         self.num_frames = checkpoint.num_frames - len(checkpoint.spooled)
         _require(job.folder, self._pieces)
@@ -111,14 +111,14 @@ class SecuredOutput(ResourceOwner):
         if not checkpoint.spooled:
             return
         chunk, spool = self._begin_chunk(num_kept=len(checkpoint.spooled))
-        for frame in read_spool(spool.path, self._plan, checkpoint.spooled):
+        for frame in read_journal(spool.path, self._plan, checkpoint.spooled):
             self._encode(chunk, frame)
 
-    def _begin_chunk(self, *, num_kept: int) -> tuple[ChunkWriter, Spool]:
+    def _begin_chunk(self, *, num_kept: int) -> tuple[ChunkWriter, FrameJournal]:
         number = len(self._pieces)
         chunk = ChunkWriter(self._job.chunk_path(number), self._plan, self._info)
         self._resources.enter_context(chunk)
-        spool = Spool(self._job.spool_path(number), self._plan, num_kept)
+        spool = FrameJournal(self._job.spool_path(number), self._plan, num_kept)
         self._resources.enter_context(spool)
         self._begun = chunk, spool
         return self._begun
@@ -134,7 +134,7 @@ class SecuredOutput(ResourceOwner):
         chunk.finish()
         self._resources.close()
         path = self._job.chunk_path(len(self._pieces))
-        piece = Piece(
+        piece = ChunkRecord(
             name=path.name,
             start=self.num_frames - len(self._times),
             stop=self.num_frames,
@@ -167,7 +167,7 @@ class SecuredOutput(ResourceOwner):
         return chunk, f"{chunk}.part", self._job.spool_path(number).name
 
 
-def _require(folder: Path, pieces: Sequence[Piece]) -> None:
+def _require(folder: Path, pieces: Sequence[ChunkRecord]) -> None:
     """Refuse to go on from chunks that are not what was written.
 
     Raises:

@@ -12,7 +12,7 @@ from vsr_cli.models.files import Header
 from vsr_cli.models.mgld.config import PUBLISHED
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.pipeline.restorers.mgld.memory import (
-    MgldRuntime,
+    MgldRunPlan,
     Needs,
     fit_memory,
     plan_mgld,
@@ -21,10 +21,10 @@ from vsr_cli.pipeline.restorers.mgld.memory import (
 
 GB = 10**9
 NEEDS = Needs.of(PUBLISHED, num_values=1_102_867_999, in_denoiser=987_815_367, item=2)
-RUNTIME = MgldRuntime(torch.device("cuda"), torch.float16, 4, None, ())
+RUNTIME = MgldRunPlan(torch.device("cuda"), torch.float16, 4, None, ())
 
 
-def fit(budget: float, height: int, width: int, runtime: MgldRuntime = RUNTIME) -> MgldRuntime:
+def fit(budget: float, height: int, width: int, runtime: MgldRunPlan = RUNTIME) -> MgldRunPlan:
     size = (height // 8, width // 8)
     return fit_memory(runtime, NEEDS, size, int(budget * GB), PUBLISHED, may_tile=True)
 

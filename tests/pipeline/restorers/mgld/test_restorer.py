@@ -20,8 +20,8 @@ from vsr_cli.models.mgld.convert import import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
-from vsr_cli.pipeline.restorers.registry import plan_job
+from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
+from vsr_cli.pipeline.restorers.registry import plan_run_for
 from vsr_cli.pipeline.restorers.small.stages import Carried
 
 CONFIG = UpscaleConfig(
@@ -56,8 +56,8 @@ def upscale(
 ) -> Iterator[Tensor]:
     """Clip after clip of SR frames."""
     assert model.path is not None
-    runtime = plan_job(model.path, config, (frames.shape[-2], frames.shape[-1]))
-    assert isinstance(runtime, MgldRuntime)
+    runtime = plan_run_for(model.path, config, (frames.shape[-2], frames.shape[-1]))
+    assert isinstance(runtime, MgldRunPlan)
     runtime = replace(
         runtime, tile_size=tile_size or runtime.tile_size, tile_batch=batch or runtime.tile_batch
     )

@@ -15,7 +15,7 @@ from vsr_cli.events import Event, Note
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.memory import is_out_of_memory
-from vsr_cli.pipeline.run_plan import Runtime
+from vsr_cli.pipeline.run_plan import RunPlan
 
 R = TypeVar("R")
 ERRORS = [
@@ -63,7 +63,7 @@ def upscale(
     config: UpscaleConfig | None = None,
 ) -> tuple[Tensor, list[str]]:
     config = config or UpscaleConfig(scene_cut=False, sampler=SamplerConfig(steps=2))
-    runtime = Runtime(torch.device("cpu"), torch.float32, 4, tile, ())
+    runtime = RunPlan(torch.device("cpu"), torch.float32, 4, tile, ())
     events: list[Event] = []
     clips = upscale_frames(frames, model, config, runtime, report=events.append)
     found = torch.cat([clip.frames for clip in clips])

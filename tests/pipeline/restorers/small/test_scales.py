@@ -11,7 +11,7 @@ from tests.networks import tiny_model, write_tiny_weights
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.frames import frame_upscaler, upscale_frames
-from vsr_cli.pipeline.run_plan import Runtime, native_scale
+from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 
 NATIVE = (4, 2, 1)
 
@@ -50,7 +50,7 @@ def test_any_source_gets_exactly_its_targets_size(
 
 
 def run(scale: int, *, length: int = 5, tile: int | None = None) -> Tensor:
-    runtime = Runtime(torch.device("cpu"), torch.float32, length, tile, ())
+    runtime = RunPlan(torch.device("cpu"), torch.float32, length, tile, ())
     config = config_of(scale)
     config = UpscaleConfig(
         scale=config.scale,

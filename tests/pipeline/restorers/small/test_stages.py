@@ -9,14 +9,14 @@ from vsr_cli.config import Memory, SamplerConfig, UpscaleConfig
 from vsr_cli.events import ignore
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.restorers.small.adaptive import Frugal
+from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.stages import (
     Carried,
     decode_clips,
     estimate_motion,
     sample_clips,
 )
-from vsr_cli.pipeline.run_plan import Runtime
+from vsr_cli.pipeline.run_plan import RunPlan
 
 CPU = torch.device("cpu")
 
@@ -45,9 +45,9 @@ def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -
     if cut < 4:
         clips.append(Clip(cut - 1, frames[cut - 1 :], 1))
     config = UpscaleConfig(memory=memory, color="none", sampler=SamplerConfig(motion_scale=0))
-    runtime = Runtime(CPU, torch.float32, 4, None, ())
+    runtime = RunPlan(CPU, torch.float32, 4, None, ())
     prepared = estimate_motion(clips, flow, scale=4, device=CPU)
-    frugal = Frugal(model, 4, tile_size=None, may_tile=False, report=ignore)
+    frugal = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
     carried = Carried()
     sampled = sample_clips(prepared, frugal, config, runtime, carried)
     done = decode_clips(sampled, frugal, config, carried)

@@ -22,7 +22,7 @@ from vsr_cli.models.flow import FLOW_PREFIX
 from vsr_cli.models.mgld.config import LATENT_STRIDE, MgldConfig
 from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.memory import free_memory
-from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype
+from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while it runs; the rest is for fragments
 TILE_OVERLAP = 24  # latent pixels shared by tiles of the decoder
@@ -36,7 +36,7 @@ _COPIES = 4  # of a clip's frames: LR ones, decoded pieces, merged, matched in c
 
 
 @dataclass(frozen=True)
-class MgldRuntime(Runtime):
+class MgldRunPlan(RunPlan):
     """How an imported model runs.
 
     tile_size: of the decoder; the denoiser's tiles are what it was trained on.
@@ -117,7 +117,7 @@ def work_size(config: UpscaleConfig, lr_size: tuple[int, int], least: int) -> tu
 
 def plan_mgld(
     header: Header, mgld: MgldConfig, config: UpscaleConfig, lr_size: tuple[int, int]
-) -> MgldRuntime:
+) -> MgldRunPlan:
     """Choose device, dtype, and what is worked on at once.
 
     Args:
@@ -148,7 +148,7 @@ def plan_mgld(
     size = ceil(height / LATENT_STRIDE), ceil(width / LATENT_STRIDE)
     length = mgld.clip_length if parity else mgld.clip_length - 1
     why_length = f"clip length {length}: the networks see {mgld.clip_length} frames at a time"
-    runtime = MgldRuntime(
+    runtime = MgldRunPlan(
         device,
         dtype,
         length,
@@ -164,14 +164,14 @@ def plan_mgld(
 
 
 def fit_memory(
-    runtime: MgldRuntime,
+    runtime: MgldRunPlan,
     needs: Needs,
     size: tuple[int, int],
     budget: int,
     config: MgldConfig,
     *,
     may_tile: bool,
-) -> MgldRuntime:
+) -> MgldRunPlan:
     """Offload networks, and then decode in tiles, only where memory demands it.
 
     Args:

@@ -13,7 +13,7 @@ from vsr_cli.events import Note, Report
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.ops.windows import Grid, gaussian_weights
 from vsr_cli.pipeline.memory import is_out_of_memory, release_memory
-from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
+from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
 
 
 class Networks:
@@ -22,7 +22,7 @@ class Networks:
     Between calls nothing but weights stays here.
     """
 
-    def __init__(self, model: MgldModel, runtime: MgldRuntime, report: Report) -> None:
+    def __init__(self, model: MgldModel, runtime: MgldRunPlan, report: Report) -> None:
         self.model = model
         self.runtime = runtime
         self._batch = runtime.tile_batch
@@ -120,7 +120,7 @@ def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return enlarged.clamp(-1, 1)
 
 
-def _too_little(runtime: MgldRuntime) -> DeviceError:
+def _too_little(runtime: MgldRunPlan) -> DeviceError:
     return DeviceError(
         f"`{runtime.device}` has run out of memory",
         why="less was free than was planned with",

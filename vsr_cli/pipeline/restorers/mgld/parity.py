@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.diffusion.motion import Motion
-from vsr_cli.diffusion.released import guide_released, released_motion
+from vsr_cli.diffusion.reference_guidance import guide_reference, released_motion
 from vsr_cli.diffusion.sampler import sample_from_lr
 from vsr_cli.diffusion.schedule import make_respaced_chain
 from vsr_cli.errors import WeightsError
@@ -28,7 +28,7 @@ from vsr_cli.ops.resize import crop
 from vsr_cli.ops.warp import resize_flow
 from vsr_cli.ops.windows import Grid, Window
 from vsr_cli.pipeline.clips import Clip, num_shared_at
-from vsr_cli.pipeline.restorers.mgld.memory import MgldRuntime
+from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
 from vsr_cli.pipeline.restorers.mgld.restorer import FLOW_STRIDE
 
@@ -39,7 +39,7 @@ def upscale_segments(
     frames: Iterator[Tensor],
     model: MgldModel,
     config: UpscaleConfig,
-    runtime: MgldRuntime,
+    runtime: MgldRunPlan,
     flow: FlowEstimator,
     *,
     first: int,
@@ -122,7 +122,7 @@ def _upscale_tile(
 
         def guide(latents: Tensor, sigma: float) -> Tensor:
             scale = config.sampler.motion_scale
-            return guide_released(latents, motion, scale=scale, sigma=sigma)
+            return guide_reference(latents, motion, scale=scale, sigma=sigma)
 
     with networks.sampling():
         latents, _ = sample_from_lr(

@@ -17,7 +17,7 @@ from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.ops.resize import crop, pad_to_multiple, resize
 from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
-from vsr_cli.pipeline.restorers.mgld.memory import TILE_OVERLAP, MgldRuntime, work_size
+from vsr_cli.pipeline.restorers.mgld.memory import TILE_OVERLAP, MgldRunPlan, work_size
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
 from vsr_cli.pipeline.restorers.small.stages import Carried, match_color
 
@@ -28,7 +28,7 @@ def upscale_clips(
     frames: Iterator[Tensor],
     model: MgldModel,
     config: UpscaleConfig,
-    runtime: MgldRuntime,
+    runtime: MgldRunPlan,
     flow: FlowEstimator,
     is_cut: IsCut,
     *,

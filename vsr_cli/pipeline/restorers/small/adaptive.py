@@ -19,7 +19,7 @@ from vsr_cli.pipeline.restorers.small.memory import SMALLEST_TILE, TILE_OVERLAP
 R = TypeVar("R")
 
 
-class Frugal:
+class AdaptiveNetworks:
     """A model whose calls are cut into smaller ones when memory runs out.
 
     A call that fails is made once more after caches were emptied, then with half the frames at a
@@ -73,7 +73,7 @@ class Frugal:
         def call() -> tuple[Tensor, Past]:
             pieces, state = [], past
             for frames in self._cut(x.shape[1]):
-                part = condition.during(frames)
+                part = condition.sliced(frames)
                 v, state = self._denoise(frames.cut(x, dim=1), log_snr, part, state)
                 pieces.append(v)
             return _joined(pieces), state or []

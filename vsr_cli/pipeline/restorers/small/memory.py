@@ -9,7 +9,7 @@ from vsr_cli.errors import DeviceError
 from vsr_cli.models.small.model import BODY_STRIDE
 from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.memory import free_memory
-from vsr_cli.pipeline.run_plan import Runtime, choose_device, choose_dtype, native_scale
+from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype, native_scale
 
 # Bytes at the peak for each pixel of the grid of a quarter of the target, in half precision,
 # measured on the CPU after several clips, when the heap has stopped growing: once for the frame
@@ -28,9 +28,9 @@ SMALLEST_TILE = 64  # latent pixels; the overlap of smaller ones would cost more
 TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
-def plan_runtime(
+def plan_run(
     config: UpscaleConfig, lr_size: tuple[int, int], steps: int, scales: Sequence[int]
-) -> Runtime:
+) -> RunPlan:
     """Choose device, dtype, and the clips and tiles that fit the free memory.
 
     Args:
@@ -53,7 +53,7 @@ def plan_runtime(
     length, tile, why_fit = fit_memory(config, body_size, steps, half_budget)
     reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
     needed = width * _bytes_needed(body_size, length, tile, steps)
-    return Runtime(device, dtype, length, tile, reasons, needed, free)
+    return RunPlan(device, dtype, length, tile, reasons, needed, free)
 
 
 def fit_memory(

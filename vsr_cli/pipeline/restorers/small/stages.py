@@ -23,8 +23,8 @@ from vsr_cli.models.small.model import (
 from vsr_cli.ops.color import match_mean_std, match_wavelet
 from vsr_cli.ops.resize import crop, pad_to_multiple
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.restorers.small.adaptive import Frugal
-from vsr_cli.pipeline.run_plan import Runtime
+from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
+from vsr_cli.pipeline.run_plan import RunPlan
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def estimate_motion(
 
 def sample_clips(
     clips: Iterable[Prepared],
-    model: Frugal,
+    model: AdaptiveNetworks,
     config: UpscaleConfig,
-    runtime: Runtime,
+    runtime: RunPlan,
     carried: Carried,
 ) -> Iterator[Sampled]:
     """Draw the latents of each clip; within a shot each goes on where the one before ended."""
@@ -114,9 +114,9 @@ def sample_clips(
 
 def place_latents(
     clips: Iterable[Prepared],
-    model: Frugal,
+    model: AdaptiveNetworks,
     config: UpscaleConfig,
-    runtime: Runtime,
+    runtime: RunPlan,
     given: GivenLatents,
     hr_frames: Tensor,
 ) -> Iterator[Sampled]:
@@ -179,7 +179,7 @@ def _zero_latents(model: SmallModel, condition: Condition) -> Tensor:
 
 def decode_clips(
     clips: Iterable[Sampled],
-    model: Frugal,
+    model: AdaptiveNetworks,
     config: UpscaleConfig,
     carried: Carried,
 ) -> Iterator[Clip]:
@@ -202,7 +202,7 @@ def decode_clips(
         yield Clip(clip.fresh.start, crop(matched, (height * model.scale, width * model.scale)), 0)
 
 
-def _denoiser(model: Frugal, condition: Condition) -> Denoise:
+def _denoiser(model: AdaptiveNetworks, condition: Condition) -> Denoise:
     def denoise(x: Tensor, log_snr: Tensor, past: State | None) -> tuple[Tensor, State]:
         return model.denoise(x, log_snr, condition, past)
 
@@ -210,7 +210,7 @@ def _denoiser(model: Frugal, condition: Condition) -> Denoise:
 
 
 def _clip_noise(
-    model: SmallModel, seed: int, frames: range, size: tuple[int, int], runtime: Runtime
+    model: SmallModel, seed: int, frames: range, size: tuple[int, int], runtime: RunPlan
 ) -> Noise:
     """Noise that belongs to frame, place and step, whatever the clip or tile."""
 

@@ -50,12 +50,12 @@ def shift_pairs(motion: Motion) -> Motion:
     )
 
 
-def released_loss(latents: Tensor, motion: Motion) -> Tensor:
+def reference_loss(latents: Tensor, motion: Motion) -> Tensor:
     """The loss of latents (1, T, C, h, w) along what `released_motion` returned."""
     return motion_loss(latents, motion, outside="zeros") / latents[:, 0].numel()
 
 
-def guide_released(noisy_latents: Tensor, motion: Motion, *, scale: float, sigma: float) -> Tensor:
+def guide_reference(noisy_latents: Tensor, motion: Motion, *, scale: float, sigma: float) -> Tensor:
     """The released step: z - (-10 scale) log(sigma^2) grad(loss).
 
     Args:
