@@ -15,7 +15,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.open import STDIN, Pipe
+from vsr_cli.media.open import STDIN, Pipe, open_container
 from vsr_cli.media.reading.reader import VideoSource, open_video, probe, read_frames
 from vsr_cli.media.side_streams import SideStreams
 
@@ -283,3 +283,20 @@ def test_a_length_that_no_video_has_is_refused(tmp_path: Path) -> None:
         output.mux(stream.encode(None))
     with pytest.raises(InputError, match="claims to have 1000000000000 frames"):
         probe(source)
+
+
+def test_text_in_a_file_need_not_be_utf8(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=2, metadata={"title": "Kap#tel"})
+    path.write_bytes(path.read_bytes().replace(b"Kap#tel", b"Kap\xectel"))
+    with open_container(path) as container:
+        assert container.metadata["title"] == "Kap\N{REPLACEMENT CHARACTER}tel"
+    assert probe(path).width > 0
+
+
+@pytest.mark.parametrize("text", ["yesterday", "10:00", "10:00:00:0x"])
+def test_what_is_called_a_time_code_and_is_none_is_not_taken_for_one(
+    tmp_path: Path, make_clip: MakeClip, text: str
+) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=4, metadata={"timecode": text})
+    assert probe(path).timecode is None
+    assert probe(path, InputConfig(frames=(1, 3))).timecode is None

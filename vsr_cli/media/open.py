@@ -156,7 +156,14 @@ def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> Input
             f"there is no format `{config.format}`", hint="try `matroska`, `nut` or `rawvideo`"
         )
     try:
-        return av.open(file, "r", format=config.format, options=options, buffer_size=_BUFFER)
+        return av.open(
+            file,
+            "r",
+            format=config.format,
+            options=options,
+            metadata_errors="replace",  # text in files need not be UTF-8
+            buffer_size=_BUFFER,
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         if pipe and pipe.head[4:8] == b"ftyp":
             raise late_index() from error
