@@ -1,7 +1,6 @@
 """The pipeline without files: low-resolution frames in, clips of enlarged ones out."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,21 +16,11 @@ from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
 from vsr_cli.pipeline.memory import reuse_memory
-from vsr_cli.pipeline.prefetch import prefetch
-from vsr_cli.pipeline.restorers.registry import make_flow, plan_run_for, upscale_imported
+from vsr_cli.pipeline.restorers.registry import plan_run_for, upscale_imported
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
-from vsr_cli.pipeline.restorers.small.stages import (
-    Carried,
-    Prepared,
-    Sampled,
-    decode_clips,
-    estimate_motion,
-    place_latents,
-    sample_clips,
-)
-from vsr_cli.pipeline.run_plan import RunPlan, native_scale
-
-FindLatents = Callable[[Iterable[Prepared], AdaptiveNetworks], Iterator[Sampled]]
+from vsr_cli.pipeline.restorers.small.restorer import run_stages, upscale_small
+from vsr_cli.pipeline.restorers.small.stages import Carried, Prepared, Sampled, place_latents
+from vsr_cli.pipeline.run_plan import RunPlan
 
 
 def upscale_frames(
@@ -67,34 +56,9 @@ def upscale_frames(
             frames, model, config, runtime, cuts, first=first, carried=carried, report=report
         )
         return
-    clip_config = replace(config.clip, length=runtime.clip_length)
-    clips = cut_clips(frames, clip_config, cuts, first=first)
-
-    def sample(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
-        return sample_clips(ready, frugal, config, runtime, carried)
-
-    yield from _upscale_clips(clips, model, config, runtime, sample, carried, report)
-
-
-def _upscale_clips(
-    clips: Iterable[Clip],
-    model: SmallModel,
-    config: UpscaleConfig,
-    runtime: RunPlan,
-    find_latents: FindLatents,
-    carried: Carried,
-    report: Report,
-) -> Iterator[Clip]:
-    """All stages of the shipped family, whichever way it comes by its latents."""
-    scale = native_scale(model.scales, config.scale)
-    flow = make_flow(config, runtime.device)
-    prepared = estimate_motion(clips, flow, scale=scale, device=runtime.device)
-    frugal = AdaptiveNetworks(
-        model, scale, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report
+    yield from upscale_small(
+        frames, model, config, runtime, cuts, first=first, carried=carried, report=report
     )
-    # Reading and flow are the CPU's work and go on while the networks compute.
-    with closing(prefetch(prepared, 1)) as ready:
-        yield from decode_clips(find_latents(ready, frugal), frugal, config, carried)
 
 
 def frame_upscaler(
@@ -147,7 +111,7 @@ def frame_decoder(
         def place(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
             return place_latents(ready, frugal, config, runtime, given, hr_frames)
 
-        found = _upscale_clips(clips, network, config, runtime, place, Carried(), ignore)
+        found = run_stages(clips, network, config, runtime, place, Carried(), ignore)
         return _join(found, config.target_size(*lr_size))
 
     return decode
