@@ -16,10 +16,10 @@ from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
 from vsr_cli.pipeline.memory import reuse_memory
-from vsr_cli.pipeline.restorers.registry import plan_run_for, upscale_imported
+from vsr_cli.pipeline.restorers.registry import plan_run, upscale_imported
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.restorer import run_stages, upscale_small
-from vsr_cli.pipeline.restorers.small.stages import Carried, Prepared, Sampled, place_latents
+from vsr_cli.pipeline.restorers.small.stages import ClipState, Prepared, Sampled, place_latents
 from vsr_cli.pipeline.run_plan import RunPlan
 
 
@@ -27,10 +27,10 @@ def upscale_frames(
     frames: Iterator[Tensor],
     model: VideoModel,
     config: UpscaleConfig,
-    runtime: RunPlan,
+    run_plan: RunPlan,
     *,
     first: int = 0,
-    carried: Carried | None = None,
+    clip_state: ClipState | None = None,
     report: Report = ignore,
 ) -> Generator[Clip, None, None]:
     """LR frames (3, h, w) in [-1, 1] -> clips of SR frames (T, 3, H, W), each frame once.
@@ -40,24 +40,24 @@ def upscale_frames(
 
     Args:
         frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `runtime`.
+        model: on the device and in the dtype of `run_plan`.
         config: how.
-        runtime: how many frames at once.
+        run_plan: how many frames at once.
         first: the frame to go on with.
-        carried: what the clip before it handed on. After each clip that is yielded it holds what
-            that one hands on.
+        clip_state: what the clip before it handed on. After each clip that is yielded it holds
+            what that one hands on.
         report: hears how scarce memory is coped with.
     """
     reuse_memory()
-    carried = carried or Carried()
+    clip_state = clip_state or ClipState()
     cuts = _find_cuts(config)
     if not isinstance(model, SmallModel):
         yield from upscale_imported(
-            frames, model, config, runtime, cuts, first=first, carried=carried, report=report
+            frames, model, config, run_plan, cuts, first=first, clip_state=clip_state, report=report
         )
         return
     yield from upscale_small(
-        frames, model, config, runtime, cuts, first=first, carried=carried, report=report
+        frames, model, config, run_plan, cuts, first=first, clip_state=clip_state, report=report
     )
 
 
@@ -71,9 +71,9 @@ def frame_upscaler(
 
     def upscale(lr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        runtime = plan_run_for(path, config, lr_size)
-        model.to(runtime.device, runtime.dtype)
-        clips = upscale_frames(iter(lr_frames), model, config, runtime)
+        run_plan = plan_run(path, config, lr_size)
+        model.to(run_plan.device, run_plan.dtype)
+        clips = upscale_frames(iter(lr_frames), model, config, run_plan)
         return _join(clips, config.target_size(*lr_size))
 
     return upscale
@@ -103,15 +103,15 @@ def frame_decoder(
 
     def decode(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        runtime = plan_run_for(path, config, lr_size)
-        network.to(runtime.device, runtime.dtype)
-        clip_config = replace(config.clip, length=runtime.clip_length)
+        run_plan = plan_run(path, config, lr_size)
+        network.to(run_plan.device, run_plan.dtype)
+        clip_config = replace(config.clip, length=run_plan.clip_length)
         clips = cut_clips(iter(lr_frames), clip_config, _find_cuts(config))
 
-        def place(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
-            return place_latents(ready, frugal, config, runtime, given, hr_frames)
+        def place(ready: Iterable[Prepared], networks: AdaptiveNetworks) -> Iterator[Sampled]:
+            return place_latents(ready, networks, config, run_plan, given, hr_frames)
 
-        found = run_stages(clips, network, config, runtime, place, Carried(), ignore)
+        found = run_stages(clips, network, config, run_plan, place, ClipState(), ignore)
         return _join(found, config.target_size(*lr_size))
 
     return decode

@@ -19,8 +19,8 @@ class RunPlan:
     clip_length: int
     tile_size: int | None  # latent pixels; None: the whole frame at once
     reasons: tuple[str, ...]
-    needed: int | None = None  # bytes at the peak, as planned
-    free: int | None = None  # bytes of the device, when it was planned
+    peak_bytes: int | None = None  # bytes at the peak, as planned
+    free_bytes: int | None = None  # bytes of the device, when it was planned
 
 
 def native_scale(scales: Sequence[int], scale: Fraction) -> int:

@@ -14,7 +14,7 @@ from vsr_cli.pipeline.prefetch import prefetch
 from vsr_cli.pipeline.restorers.registry import make_flow
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.stages import (
-    Carried,
+    ClipState,
     Prepared,
     Sampled,
     decode_clips,
@@ -30,49 +30,49 @@ def upscale_small(
     frames: Iterator[Tensor],
     model: SmallModel,
     config: UpscaleConfig,
-    runtime: RunPlan,
+    run_plan: RunPlan,
     is_cut: IsCut,
     *,
     first: int,
-    carried: Carried,
+    clip_state: ClipState,
     report: Report,
 ) -> Iterator[Clip]:
     """`upscale_frames` for models of the shipped family."""
-    clip_config = replace(config.clip, length=runtime.clip_length)
+    clip_config = replace(config.clip, length=run_plan.clip_length)
     clips = cut_clips(frames, clip_config, is_cut, first=first)
 
-    def sample(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
-        return sample_clips(ready, frugal, config, runtime, carried)
+    def sample(ready: Iterable[Prepared], networks: AdaptiveNetworks) -> Iterator[Sampled]:
+        return sample_clips(ready, networks, config, run_plan, clip_state)
 
-    yield from run_stages(clips, model, config, runtime, sample, carried, report)
+    yield from run_stages(clips, model, config, run_plan, sample, clip_state, report)
 
 
 def run_stages(
     clips: Iterable[Clip],
     model: SmallModel,
     config: UpscaleConfig,
-    runtime: RunPlan,
+    run_plan: RunPlan,
     find_latents: FindLatents,
-    carried: Carried,
+    clip_state: ClipState,
     report: Report,
 ) -> Iterator[Clip]:
     """Run all stages, whichever way the latents are come by.
 
     Args:
         clips: of LR frames.
-        model: on the device and in the dtype of `runtime`.
+        model: on the device and in the dtype of `run_plan`.
         config: how.
-        runtime: how much at once.
+        run_plan: how much at once.
         find_latents: samples them, or gives others.
-        carried: what the clip before the first one handed on, and then what each hands on.
+        clip_state: what the clip before the first one handed on, and then what each hands on.
         report: hears how scarce memory is coped with.
     """
     scale = native_scale(model.scales, config.scale)
-    flow = make_flow(config, runtime.device)
-    prepared = estimate_motion(clips, flow, scale=scale, device=runtime.device)
-    frugal = AdaptiveNetworks(
-        model, scale, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report
+    flow = make_flow(config, run_plan.device)
+    prepared = estimate_motion(clips, flow, scale=scale, device=run_plan.device)
+    networks = AdaptiveNetworks(
+        model, scale, tile_size=run_plan.tile_size, may_tile=config.tile != 0, report=report
     )
     # Reading and flow are the CPU's work and go on while the networks compute.
     with closing(prefetch(prepared, 1)) as ready:
-        yield from decode_clips(find_latents(ready, frugal), frugal, config, carried)
+        yield from decode_clips(find_latents(ready, networks), networks, config, clip_state)
