@@ -18,7 +18,7 @@ from vsr_cli.pipeline.restorers.small.memory import plan_small
 from vsr_cli.pipeline.restorers.small.stages import ClipState
 from vsr_cli.pipeline.run_plan import RunPlan
 
-_RELEASED_UPDATES, _UPDATES = 10, 12  # of RAFT
+_REFERENCE_UPDATES, _UPDATES = 10, 12  # of RAFT
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def make_flow(
     config: UpscaleConfig, device: torch.device, *, bundled_flow: Path | None = None
 ) -> FlowEstimator:
     """The flow estimator that was asked for, or else the one that the model brings."""
-    updates = _RELEASED_UPDATES if config.mgld_mode == "parity" else _UPDATES
+    updates = _REFERENCE_UPDATES if config.mgld_mode == "parity" else _UPDATES
     path = config.flow_weights or bundled_flow
     return RaftFlow(path, device=device, num_updates=updates) if path else DisFlow()
 

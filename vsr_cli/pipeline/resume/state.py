@@ -28,11 +28,11 @@ def save_clip_state(path: Path, clip_state: ClipState) -> None:
         for step, state in enumerate(trajectory.states):
             tensors |= {f"state.{step}.{index}": x for index, x in enumerate(state)}
         tensors |= {f"prediction.{step}": x for step, x in enumerate(trajectory.predictions)}
-        tensors |= {f"stepped.{step}": x for step, x in enumerate(trajectory.stepped)}
-    remembered, is_last = clip_state.remembered, False
-    if remembered is not None:
-        is_last = not remembered.is_contiguous()
-        tensors["remembered"] = remembered
+        tensors |= {f"stepped.{step}": x for step, x in enumerate(trajectory.stepped_latents)}
+    memory_features, is_last = clip_state.memory_features, False
+    if memory_features is not None:
+        is_last = not memory_features.is_contiguous()
+        tensors["remembered"] = memory_features
     with output_errors(f"`{path}` cannot be written"), replace_when_complete(path) as part:
         try:
             whole = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
@@ -55,19 +55,21 @@ def load_clip_state(path: Path, guidance: Guidance, device: torch.device) -> Cli
         raise InputError(
             f"`{path}` cannot be read back", why=str(error), hint="use `--fresh` to start anew"
         ) from error
-    remembered = tensors.pop("remembered", None)
-    if remembered is not None and is_last:
-        remembered = remembered.contiguous(memory_format=torch.channels_last)
+    memory_features = tensors.pop("remembered", None)
+    if memory_features is not None and is_last:
+        memory_features = memory_features.contiguous(memory_format=torch.channels_last)
     predictions = _numbered(tensors, "prediction")
     if not predictions:
-        return ClipState(remembered=remembered)
+        return ClipState(memory_features=memory_features)
     trajectory = Trajectory.reserve(len(predictions), predictions[0][0], guidance)
     for step, prediction in enumerate(predictions):
         trajectory.keep_state(step, _numbered(tensors, f"state.{step}"))
         trajectory.predictions[step].copy_(prediction)
-    for kept, stepped in zip(trajectory.stepped, _numbered(tensors, "stepped"), strict=True):
+    for kept, stepped in zip(
+        trajectory.stepped_latents, _numbered(tensors, "stepped"), strict=True
+    ):
         kept.copy_(stepped)
-    return ClipState(trajectory=trajectory, remembered=remembered)
+    return ClipState(trajectory=trajectory, memory_features=memory_features)
 
 
 def _numbered(tensors: dict[str, Tensor], name: str) -> list[Tensor]:

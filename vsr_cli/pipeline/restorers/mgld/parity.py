@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.diffusion.motion import Motion
-from vsr_cli.diffusion.reference_guidance import guide_reference, released_motion
+from vsr_cli.diffusion.reference_guidance import guide_reference, reference_motion
 from vsr_cli.diffusion.sampler import sample_from_lr
 from vsr_cli.diffusion.schedule import make_respaced_chain
 from vsr_cli.errors import WeightsError
@@ -159,7 +159,7 @@ def _find_motion(padded: Tensor, flow: FlowEstimator) -> Motion:
         resize_flow(field.to(padded.device), latent_size, antialias=False)
         for field in flow(small[None])
     )
-    return released_motion(forward, backward)
+    return reference_motion(forward, backward)
 
 
 def _pair_tiles(size: tuple[int, int], config: MgldConfig) -> tuple[Grid, Grid]:

@@ -76,8 +76,8 @@ def upscale_clips(
                 config,
                 flow,
                 start=clip.start,
-                pinned=clip_state.trajectory.predictions if clip_state.trajectory else None,
-                num_kept=0 if ahead is None else 2,
+                known_states=clip_state.trajectory.predictions if clip_state.trajectory else None,
+                num_carried=0 if ahead is None else 2,
             )
             done = _decode(networks, latents, padded, config.fidelity)
             sr_frames = crop(done, size)[clip.num_shared : len(clip.frames)].clamp(-1, 1)
@@ -106,8 +106,8 @@ def _sample(
     flow: FlowEstimator,
     *,
     start: int,
-    pinned: list[Tensor] | None,
-    num_kept: int,
+    known_states: list[Tensor] | None,
+    num_carried: int,
 ) -> tuple[Tensor, list[Tensor]]:
     """Latents (1, T, 4, h, w) of enlarged frames (T, 3, H, W), and what the next clip needs."""
     height, width = (side // LATENT_STRIDE for side in padded.shape[-2:])
@@ -141,8 +141,8 @@ def _sample(
             chain=make_respaced_chain(config.sampler.steps or networks.model.default_steps),
             noise=noise,
             guide=guide,
-            pinned=pinned,
-            num_kept=num_kept,
+            known_states=known_states,
+            num_carried=num_carried,
         )
 
 

@@ -11,7 +11,7 @@ from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import Denoise, Noise, State, Trajectory, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.models.flow import FlowEstimator
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.model import (
     BODY_STRIDE,
     LATENT_STRIDE,
@@ -56,11 +56,11 @@ class ClipState:
     """All that a clip hands on to the next one of its shot; the stages put in what is new.
 
     trajectory: of the sampler.
-    remembered: the decoder's memory, (1, C, H, W).
+    memory_features: the decoder's memory, (1, C, H, W).
     """
 
     trajectory: Trajectory | None = None
-    remembered: Tensor | None = None
+    memory_features: Tensor | None = None
 
 
 def estimate_motion(
@@ -189,15 +189,15 @@ def decode_clips(
     for sampled in clips:
         prepared, clip = sampled.prepared, sampled.prepared.clip
         if clip.num_shared == 0:
-            clip_state.remembered = None
+            clip_state.memory_features = None
         with torch.inference_mode():
-            frames, clip_state.remembered = model.decode(
+            frames, clip_state.memory_features = model.decode(
                 sampled.latents,
                 prepared.lr_frames,
                 sampled.condition.lr_features,
                 fidelity=config.fidelity,
-                remembered=clip_state.remembered,
-                recalls=_recalls(prepared, config.memory),
+                memory_features=clip_state.memory_features,
+                warps=_memory_warps(prepared, config.memory),
             )
             matched = match_color(frames[0].clamp(-1, 1), prepared.body_frames[0], config.color)
         height, width = clip.frames.shape[-2:]
@@ -230,21 +230,21 @@ def _clip_noise(
     return noise
 
 
-def _recalls(prepared: Prepared, memory: Memory) -> list[Recall | None]:
+def _memory_warps(prepared: Prepared, memory: Memory) -> list[MemoryWarp | None]:
     """How each fresh frame finds the one before it; None starts a shot.
 
     `still` finds every pixel where it is and takes it for visible, `off` finds nothing.
     """
     if memory == "off":
         return [None] * prepared.body_frames.shape[1]
-    first: list[Recall | None] = [] if prepared.clip.num_shared else [None]
+    first: list[MemoryWarp | None] = [] if prepared.clip.num_shared else [None]
     if prepared.motion is None:
         return first
     backward, visible = prepared.motion.flow_backward, prepared.motion.visible_backward
     if memory == "still":
         backward, visible = torch.zeros_like(backward), torch.ones_like(visible)
     pairs = range(backward.shape[1])
-    return [*first, *(Recall(backward[:, k], visible[:, k]) for k in pairs)]
+    return [*first, *(MemoryWarp(backward[:, k], visible[:, k]) for k in pairs)]
 
 
 def match_color(frames: Tensor, body_frames: Tensor, how: ColorFix) -> Tensor:
