@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr_cli.atomic import replace_when_complete
+from vsr_cli.atomic import move_into_place, replace_when_complete
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
@@ -49,3 +49,34 @@ def test_content_is_on_disk_before_the_name_and_the_name_before_anything_else(
     with replace_when_complete(path) as part:
         part.write_text("new")
     assert synced == [("file", False), ("folder", True)]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_name_that_is_taken_meanwhile_is_not_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    temp, path = tmp_path / "temp", tmp_path / "file.txt"
+    temp.write_text("new")
+    path.write_text("somebody's")
+    with pytest.raises(FileExistsError):
+        move_into_place(temp, path, replace=False)
+    assert (temp.read_text(), path.read_text()) == ("new", "somebody's")
+    path.unlink()
+    move_into_place(temp, path, replace=False)
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_takes_a_files_place_has_its_rights(tmp_path: Path) -> None:
+    temp, path = tmp_path / "temp", tmp_path / "file.txt"
+    for file in (temp, path):
+        file.touch()
+    path.chmod(0o600)
+    temp.chmod(0o644)
+    move_into_place(temp, path)
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -40,7 +40,7 @@ MAY_USE = {
     "media": {"av", "numpy", "PIL"},
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
-    "diffusion": {"torch", "diffusers"},
+    "diffusion": {"torch"},
     "quality": {"torch", "torchvision", "safetensors", "PIL"},
     "pipeline": {"torch", "numpy", "safetensors", "filelock"},
     "training": {"torch", "torchvision", "safetensors", "numpy", "typer", "PIL"},

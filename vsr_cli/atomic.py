@@ -1,6 +1,8 @@
 """Files that appear complete or not at all, and outlive a power failure once they have."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,20 +33,41 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def move_into_place(temp: Path, path: Path) -> None:
+def move_into_place(temp: Path, path: Path, *, replace: bool = True) -> None:
     """Give a complete file its name, when both its content and then its name are on disk.
 
     Args:
         temp: closed, and on the same disk as `path`.
-        path: the final name; a file that has it is replaced.
+        path: the final name.
+        replace: whether a file that has it gives way; the new one then takes over its rights.
 
     Raises:
+        FileExistsError: the name is taken, and `replace` is false.
         OSError: the disk is full, or the folder takes no files.
     """
     with temp.open("r+b") as file:
         os.fsync(file.fileno())
-    temp.replace(path)
+    if replace:
+        with suppress(FileNotFoundError):
+            temp.chmod(stat.S_IMODE(path.stat().st_mode))
+        temp.replace(path)
+    else:
+        _rename_to_free_name(temp, path)
     _sync_folder(path.absolute().parent)
+
+
+def _rename_to_free_name(temp: Path, path: Path) -> None:
+    """Rename a file to a name that nobody has, even where somebody takes it at this moment."""
+    try:
+        os.link(temp, path, follow_symlinks=False)  # fails where the name is taken
+    except FileExistsError:
+        raise
+    except OSError as error:  # file systems without hard links: as near as can be
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        temp.replace(path)
+    else:
+        temp.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -79,6 +79,11 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert modules_after(statement) & {"torch", "numpy", "av", "cv2", "diffusers", "click"} == set()
 
 
+def test_a_job_of_the_shipped_model_loads_no_library_that_knows_the_network() -> None:
+    loaded = modules_after("import vsr_cli.pipeline.upscale")
+    assert loaded & {"diffusers", "huggingface_hub", "torchvision", "requests", "httpx"} == set()
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
 def test_help_names_every_command(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)

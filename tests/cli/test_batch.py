@@ -132,6 +132,8 @@ def test_two_sources_never_become_one_target(folder: Path, pipeline: FakePipelin
         (("in", "--name", "{stem}_{frames}"), "has an unknown field `frames`"),
         (("in", "--name", "{stem"), "is no template"),
         (("in", "--name", "../{name}"), "is no file name"),
+        (("in", "--name", ".."), "is no file name"),
+        (("in", "--name", "."), "is no file name"),
         (("in", "--name", "{stem.__class__}"), "has an unknown field"),
     ],
 )

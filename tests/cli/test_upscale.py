@@ -185,6 +185,19 @@ def test_events_go_to_a_file_on_request(pipeline: FakePipeline, tmp_path: Path) 
     assert events(again)[-1]["type"] == "error"  # and on standard output afterwards
 
 
+@pytest.mark.parametrize("name", ["in.mp4", "out.mp4", "link.ndjson"])
+def test_events_are_never_written_over_the_source_or_the_target(
+    pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.mp4").write_text("film")
+    (tmp_path / "link.ndjson").symlink_to("in.mp4")
+    result = vsr("in.mp4", "out.mp4", "--progress-file", name)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert f"`--progress-file {name}` is the source or the target itself" in result.stderr
+    assert (tmp_path / "in.mp4").read_text() == "film"
+
+
 @pytest.mark.parametrize("place", ["/no/such/folder/events", "fd:77", "fd:x"])
 def test_a_file_for_events_that_cannot_be_written_is_refused(
     pipeline: FakePipeline, place: str

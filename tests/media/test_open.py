@@ -189,6 +189,36 @@ def taken(video: VideoSource, track: int = 0) -> list[tuple[Fraction, bytes]]:
     return [((p.dts or 0) * p.time_base, bytes(p)) for p in packets if p]
 
 
+PLAYLISTS = {
+    "hls.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    "self.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nself.m3u8\n",
+    "concat.ffconcat": "ffconcat version 1.0\nfile '{}'\n",
+    "dash.mpd": '<?xml version="1.0"?>\n<MPD><Period><BaseURL>{}</BaseURL></Period></MPD>',
+    "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_list_of_other_files_is_refused_and_said_to_be_one(
+    name: str, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    other = make_clip(tmp_path / "other.ts", num_frames=2, codec="mpeg2video")
+    path = tmp_path / name
+    path.write_text(PLAYLISTS[name].format(other))
+    with pytest.raises(InputError, match="is a list of other files"):
+        probe(path)
+
+
+def test_no_format_that_opens_other_files_can_be_asked_for(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    other = make_clip(tmp_path / "other.mp4", num_frames=2)
+    path = tmp_path / "list.txt"
+    path.write_text(f"file '{other}'\n")
+    with pytest.raises(InputError, match="is a list of other files"):
+        probe(path, InputConfig(format="concat"))
+
+
 def test_sound_is_handed_out_in_step_with_the_picture(
     tmp_path: Path, make_clip: MakeClip, feed: Feed
 ) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TextIO
 
 from vsr_cli.cli.progress import frames_per_second, seconds_left
@@ -65,6 +66,26 @@ def write_events_to(place: str | None) -> None:
             why=reason,
             hint="give a path, or `fd:3` with `3>events.ndjson`",
         ) from error
+
+
+def require_other_file(place: str, *files: Path) -> None:
+    """Refuse to write events over a file that the job reads or makes.
+
+    Raises:
+        ConfigError: `place` is one of them, by whatever name.
+    """
+    if place.startswith("fd:"):
+        return
+    path = Path(place)
+    for file in files:
+        is_same = path.absolute() == file.absolute()
+        with suppress(OSError):
+            is_same = is_same or path.samefile(file)
+        if is_same:
+            raise ConfigError(
+                f"`--progress-file {place}` is the source or the target itself",
+                hint="give another name; nothing is written over them",
+            )
 
 
 def close_events() -> None:

@@ -92,7 +92,7 @@ def check_template(template: str) -> None:
     for _, field, form, conversion in parts:
         if field is not None and (field not in FIELDS or form or conversion):
             raise ConfigError(f"`--name {template}` has an unknown field `{field}`", hint=hint)
-    if "/" in template or not template:
+    if "/" in template or template in ("", ".", ".."):
         raise ConfigError(f"`--name {template}` is no file name", hint=hint)
 
 

@@ -10,7 +10,7 @@ from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job_options import MakeConfig, with_job_options
-from vsr_cli.cli.json_events import report_as_json, write_event, write_events_to
+from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
 from vsr_cli.cli.progress import plan_lines, progress_bar, tee
 from vsr_cli.config import UpscaleConfig
@@ -54,6 +54,7 @@ def upscale(
     to_stdout, as_json = as_json, as_json or progress_file is not None
     with report_failures(verbose=verbose, as_json=as_json, stop=stop):
         if progress_file is not None:
+            require_other_file(progress_file, source, target)
             write_events_to(progress_file)
         if verbose:
             show_debug_log()

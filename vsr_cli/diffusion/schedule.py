@@ -1,11 +1,11 @@
 """Times and noise: the ancestral chain, and noise that belongs to a place and not to a call."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 NUM_TRAIN_TIMESTEPS = 1000
@@ -17,17 +17,40 @@ _MIX_SECOND = 0x94D049BB133111EB
 _SIDE_BITS = 24  # of a row or column in the counter
 
 
-class AncestralScheduler(DDPMScheduler):
-    """Diffusers' DDPM chain, fed with a prediction and with noise that the caller draws.
+class AncestralScheduler:
+    """The ancestral chain of DDPM, fed with a prediction and with noise that the caller draws.
 
-    DDPMScheduler draws its own noise from a generator, which depends on what else was drawn
-    before; here noise must belong to a frame and a place (`keyed_noise`).
+    x_s = sqrt(A_s) beta / (1 - A_t) x0 + sqrt(alpha) (1 - A_s) / (1 - A_t) x_t + sigma_t noise,
+    alpha = A_t / A_s, beta = 1 - alpha, sigma_t^2 = (1 - A_s) / (1 - A_t) beta: the posterior of
+    arXiv 2006.11239, eq. 6 and 7, with its small variance. Schedulers of libraries draw their own
+    noise, from a generator that depends on what else was drawn before; here it must belong to a
+    frame and a place (`keyed_noise`).
+
+    alphas_cumprod: A, (N,) float32.
+    timesteps: (T,) int64, descending, indices of A.
     """
 
-    def advance(self, prediction: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
-        """From time `t` to the next one of the chain: posterior mean + sigma_t noise.
+    def __init__(
+        self, alphas_cumprod: Tensor, timesteps: Sequence[int], *, predicts_noise: bool = False
+    ) -> None:
+        """Start a chain.
 
-        arXiv 2006.11239, eq. 6 and 7, with the small variance; at the last time no noise.
+        Args:
+            alphas_cumprod: A of every time.
+            timesteps: those the chain visits, descending.
+            predicts_noise: what `advance` is fed with is noise, not clean latents.
+        """
+        self.alphas_cumprod = alphas_cumprod
+        self.predicts_noise = predicts_noise
+        self.set_timesteps(timesteps)
+
+    def set_timesteps(self, timesteps: Sequence[int]) -> None:
+        """Visit these times from now on, descending."""
+        self.timesteps = torch.tensor(timesteps)
+        self._after = dict(zip(timesteps, [*timesteps[1:], None], strict=True))
+
+    def advance(self, prediction: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
+        """From time `t` to the next one of the chain; after the last, the clean prediction.
 
         Args:
             prediction: clean latents or, if the chain was made for it, noise; any shape.
@@ -35,19 +58,26 @@ class AncestralScheduler(DDPMScheduler):
             noisy_latents: x_t, the same shape.
             noise: standard normal, the same shape.
         """
-        mean = self.step(prediction, t, noisy_latents, return_dict=False)[0]
+        now, after = self._alphas(t)
+        x0 = prediction
+        if self.predicts_noise:
+            x0 = (noisy_latents - math.sqrt(1 - now) * prediction) / math.sqrt(now)
+        step = now / after
+        mean = (
+            math.sqrt(after) * (1 - step) * x0 + math.sqrt(step) * (1 - after) * noisy_latents
+        ) / (1 - now)
         return mean + self.sigma(t) * noise
 
     def sigma(self, t: int) -> float:
-        """Standard deviation of the noise that the step from `t` adds."""
-        is_last = t == int(self.timesteps[-1])
-        return 0.0 if is_last else math.sqrt(float(super()._get_variance(t)))
+        """Standard deviation of the noise that the step from `t` adds; 0 at the last."""
+        now, after = self._alphas(t)
+        return math.sqrt((1 - after) / (1 - now) * (1 - now / after))
 
-    def _get_variance(
-        self, t: int, predicted_variance: Tensor | None = None, variance_type: str | None = None
-    ) -> Tensor:
-        """Nothing, so that `step` returns the mean."""
-        return torch.zeros(())
+    def _alphas(self, t: int) -> tuple[float, float]:
+        """A at `t` and at the time after it; 1 where there is none."""
+        after = self._after[t]
+        now = float(self.alphas_cumprod[t])
+        return now, 1.0 if after is None else float(self.alphas_cumprod[after])
 
 
 def make_scheduler(steps: int) -> AncestralScheduler:
@@ -62,17 +92,20 @@ def make_scheduler(steps: int) -> AncestralScheduler:
     """
     if not 1 <= steps <= NUM_TRAIN_TIMESTEPS:
         raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
-    scheduler = AncestralScheduler(
-        num_train_timesteps=NUM_TRAIN_TIMESTEPS,
-        beta_schedule="squaredcos_cap_v2",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        prediction_type="sample",
-        variance_type="fixed_small",
-        clip_sample=False,
-    )
-    scheduler.set_timesteps(steps)
-    return scheduler
+    spacing = NUM_TRAIN_TIMESTEPS / steps
+    times = [round(NUM_TRAIN_TIMESTEPS - k * spacing) - 1 for k in range(steps)]
+    return AncestralScheduler(_cosine_alphas(), times)
+
+
+@functools.cache
+def _cosine_alphas() -> Tensor:
+    """A of the cosine schedule, without signal at the last time, (1000,) float32."""
+    places = torch.linspace(0, 1, NUM_TRAIN_TIMESTEPS + 1, dtype=torch.float64)
+    curve = torch.cos((places + 0.008) / 1.008 * math.pi / 2).square()
+    betas = (1 - curve[1:] / curve[:-1]).clamp(max=0.999)
+    roots = (1 - betas).cumprod(0).sqrt()
+    roots = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    return roots.square().float()
 
 
 @dataclass(frozen=True)
@@ -111,15 +144,7 @@ def make_respaced_chain(steps: int) -> RespacedChain:
     last = NUM_TRAIN_TIMESTEPS - 1
     times = [round(index * last / (steps - 1)) for index in range(steps)] if steps > 1 else [last]
     kept = alphas_cumprod[times]
-    before = torch.cat([kept.new_ones(1), kept[:-1]])
-    scheduler = AncestralScheduler(
-        num_train_timesteps=steps,
-        trained_betas=(1 - kept / before).tolist(),
-        prediction_type="epsilon",
-        variance_type="fixed_small",
-        clip_sample=False,
-    )
-    scheduler.set_timesteps(steps)
+    scheduler = AncestralScheduler(kept, range(steps - 1, -1, -1), predicts_noise=True)
     return RespacedChain(scheduler, tuple(times), alphas_cumprod)
 
 

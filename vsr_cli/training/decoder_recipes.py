@@ -248,7 +248,7 @@ def jittered_scheduler(steps: int) -> AncestralScheduler:
     for step in range(1, steps):
         last = times[0] - step * share
         times.append(round(last - share * (float(torch.rand(())) - 0.5)))
-    scheduler.set_timesteps(timesteps=times)
+    scheduler.set_timesteps(times)
     return scheduler
 
 

@@ -14,7 +14,8 @@ from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.dataset import Sample
 
 NOISE_ON_TRUE = (0.2, 0.6)  # deviation of what is added to true latents before decoding
-EQUIVARIANCE_WEIGHT, EQUIVARIANCE_SHARE = 0.1, 0.25  # of the steps: it costs as much as the rest
+EQUIVARIANCE_WEIGHT = 0.1  # on average: it is looked at in some steps, because it costs much
+EQUIVARIANCE_SHARE = 0.25
 PERCEPTUAL_WEIGHT, ADVERSARIAL_PERCEPTUAL_WEIGHT = 0.1, 0.2
 PERCEPTUAL_START = 2 / 3  # of stage A1; an edge must be there before its look can be judged
 ADVERSARIAL_WEIGHT = 0.1
@@ -81,7 +82,8 @@ class AutoencoderRecipe:
         }
         self.observed = {"latent_size": size.detach().mean()}
         if torch.rand(()) < EQUIVARIANCE_SHARE:
-            terms["equivariance"] = EQUIVARIANCE_WEIGHT * equivariance(model, batch, unit)
+            weight = EQUIVARIANCE_WEIGHT / EQUIVARIANCE_SHARE
+            terms["equivariance"] = weight * equivariance(model, batch, unit)
         if self.adversary is None:
             if self.vgg is not None and progress > PERCEPTUAL_START:
                 terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)

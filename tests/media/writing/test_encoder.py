@@ -69,6 +69,9 @@ def test_lossless_is_ffv1_in_matroska_and_exact_elsewhere(
         ("libx264", "x264-params", "keyint=often", "does not take a setting"),
         ("libx265", "x265-params", "nonsense=1", "does not take a setting"),
         ("libsvtav1", "svtav1-params", "nonsense=1", "does not take a setting"),
+        ("libx264", "x264-params", "keyint=2:dump-yuv=in.mp4", "`dump-yuv` names a file"),
+        ("libx264", "stats", "in.mp4", "`stats` names a file"),
+        ("libx265", "x265-params", "csv=in.mp4:csv-log-level=2", "`csv` names a file"),
     ],
 )
 def test_settings_that_no_encoder_knows_are_usage_errors(

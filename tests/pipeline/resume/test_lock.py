@@ -46,7 +46,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, obstacle: str) -> None:
     else:
         folder.symlink_to(tmp_path / "nowhere")
     with (
-        pytest.raises(OutputError, match="cannot be made"),
+        pytest.raises(OutputError, match="is left alone"),
         open_job(tmp_path / "out.mp4", JobConfig()),
     ):
         pass

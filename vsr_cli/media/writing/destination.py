@@ -148,6 +148,9 @@ class Destination(Protocol):
         Args:
             container: FFmpeg's name.
             options: of the muxer.
+
+        Raises:
+            OutputError: the name that is written to until the end is somebody's link.
         """
 
     def release_header(self) -> None:
@@ -228,6 +231,8 @@ class FileDestination:
         return self.temp
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
+        if self.temp.is_symlink():
+            raise OutputError(f"`{self.temp}` is a link, which is not followed", hint="remove it")
         return av.open(f"file:{self.temp}", "w", format=container, container_options=options)
 
     def release_header(self) -> None:
@@ -249,15 +254,18 @@ class FileDestination:
         Raises:
             OutputError: the name has been taken meanwhile, or the folder does not take it.
         """
-        if self.target.exists() and not self._overwrite:
+        try:
+            with output_errors(f"`{self.target}` cannot be written"):
+                move_into_place(self.temp, self.target, replace=self._overwrite)
+        except OutputError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
             failed = self.keep_as_failed()
             raise OutputError(
                 f"`{self.target}` has appeared meanwhile",
                 why=f"the new video is complete and kept as `{failed.name}`",
                 hint="rename it",
-            )
-        with output_errors(f"`{self.target}` cannot be written"):
-            move_into_place(self.temp, self.target)
+            ) from error
 
 
 @contextmanager

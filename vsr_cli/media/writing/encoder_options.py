@@ -63,8 +63,57 @@ def encoder_options(
     if container == "avi":
         options["bf"] = "0"  # AVI cannot say that pictures are shown in another order
     _add(options, hdr_options(codec.name, layout, info))
+    for name, value in config.options:
+        _refuse_files(name, value)
     _add(options, dict(config.options))
     return options
+
+
+# Settings of encoders that make them write to files, or read them.
+_FILE_SETTINGS = frozenset(
+    [
+        "analysis-load",
+        "analysis-reuse-file",
+        "analysis-save",
+        "cqmfile",
+        "csv",
+        "dhdr10-info",
+        "dolby-vision-rpu",
+        "dump-yuv",
+        "fgs-table",
+        "film-grain-table",
+        "input",
+        "lambda-file",
+        "log-file",
+        "nalu-file",
+        "opencl-clbin",
+        "output",
+        "passlogfile",
+        "qpfile",
+        "recon",
+        "scaling-list",
+        "stat-report",
+        "stats",
+        "vbv-stats",
+        "zonefile",
+    ]
+)
+
+
+def _refuse_files(name: str, value: str) -> None:
+    """Refuse a setting that names a file: an encoder would overwrite whatever has that name.
+
+    Raises:
+        ConfigError: it is one, by itself or within a list such as `x264-params`.
+    """
+    settings = [name, *(part.partition("=")[0] for part in value.split(":"))]
+    for setting in settings:
+        if setting.strip().lstrip("-").replace("_", "-") in _FILE_SETTINGS:
+            raise ConfigError(
+                f"the encoder's setting `{setting}` names a file",
+                why="encoders write there without asking, also over the source",
+                hint="leave it out",
+            )
 
 
 @lru_cache

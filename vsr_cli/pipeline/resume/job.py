@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import shutil
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +23,11 @@ MANIFEST = "manifest.json"
 PATIENCE = 0.1  # seconds to try for the lock, as a run that has just finished may yet remove it
 RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm"})  # FFmpeg's names of containers
 LONGEST_NAME = 255  # bytes, on every usual file system
+
+# All that a job ever puts into its folder. Nothing else is removed, whatever the folder is called.
+_OWN_NAME = re.compile(
+    r"(lock|manifest\.json|target(\.[^/]*)?|chunk_\d{6,}\.(mkv|raw)|state_\d{9,}\.safetensors)(\.part)?"
+)
 
 
 class JobBusyError(OutputError):
@@ -87,13 +92,13 @@ class Job:
 
     def keep_only(self, names: tuple[str, ...]) -> None:
         """Remove what no checkpoint needs any more."""
-        for path in self.folder.iterdir():
+        for path in _own_files(self.folder):
             if path.name not in (*names, LOCK, self.manifest_path.name):
                 path.unlink()
 
     def remove(self) -> None:
         """Remove the folder: there is nothing to go on with, or nothing left to do."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove_folder(self.folder)
 
 
 def is_resumable(source: Path, target: Path, config: OutputConfig) -> bool:
@@ -169,7 +174,7 @@ def remove_job(folder: Path) -> bool:
     """Remove a job unless it is at work; returns whether it is gone."""
     try:
         with _locked(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_folder(folder)
     except JobBusyError:
         return False
     return True
@@ -199,11 +204,13 @@ def _locked(folder: Path) -> Iterator[None]:
         JobBusyError: another run holds it.
         OutputError: the folder cannot be made.
     """
+    _require_own(folder)
     lock = FileLock(folder / LOCK, timeout=PATIENCE)
     with output_errors(f"`{folder}` cannot be made"):
         while not lock.is_locked:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)  # frames are nobody else's to see
                 lock.acquire()
             except FileNotFoundError:  # removed in between by the run that has just finished
                 continue
@@ -228,3 +235,57 @@ def _is_no_folder(path: Path) -> bool:
         return not stat.S_ISDIR(path.lstat().st_mode)
     except FileNotFoundError:
         return False
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a folder that only has the name of a job's: what is in it is not ours to touch.
+
+    Raises:
+        OutputError: it is a link, belongs to another user, holds links, or holds files and is no
+            job.
+    """
+    try:
+        why = _find_reason(folder)
+    except OSError:  # nothing is there yet, or any more; what else is wrong is said elsewhere
+        return
+    if why is not None:
+        raise OutputError(
+            f"`{folder}` is left alone", why=why, hint="move it away, or give `--job-dir FOLDER`"
+        )
+
+
+def _find_reason(folder: Path) -> str | None:
+    """Why a folder is not ours, None if it is."""
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a link"
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is no folder"
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        return "it belongs to another user"
+    paths = list(folder.iterdir())
+    for path in paths:
+        if path.is_symlink():
+            return f"`{path.name}` in it is a link"
+    is_job = not paths or any(path.name in (LOCK, MANIFEST) for path in paths)
+    return None if is_job else "it holds files and no job"
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """What a job has put into its folder."""
+    with suppress(FileNotFoundError):
+        return [path for path in folder.iterdir() if _OWN_NAME.fullmatch(path.name)]
+    return []
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a job's files, and its folder unless somebody has put more into it.
+
+    The manifest goes first, for without it the rest means nothing, and the lock last.
+    """
+    order = {MANIFEST: 0, LOCK: 2}
+    for path in sorted(_own_files(folder), key=lambda path: order.get(path.name, 1)):
+        with suppress(OSError):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
