@@ -51,7 +51,7 @@ def test_the_tables_of_a_respaced_chain_are_the_same(
         """A step from x = 0 or 1 given noise 0 or 1 reads the coefficients off."""
         ends = torch.full((1, 1), noise), torch.full((1, 1), x)
         zero = torch.zeros(1, 1)
-        steps_down = [chain.scheduler.advance(ends[0], k, ends[1], zero) for k in range(steps)]
+        steps_down = [chain.scheduler.step(ends[0], k, ends[1], zero) for k in range(steps)]
         return torch.cat(steps_down)[:, 0]
 
     first, second = table["posterior_mean_coef1"], table["posterior_mean_coef2"]

@@ -103,7 +103,7 @@ def test_paper_guidance_pulls_the_stepped_latents_by_the_variance_of_the_step() 
         v, _ = denoise(x, alpha.clamp_min(1e-9).logit().expand(1), None)
         x0 = alpha.sqrt() * x - (1 - alpha).sqrt() * v
         is_last = index == steps - 1
-        x = scheduler.advance(x0, t, x, torch.zeros_like(x) if is_last else noise(index + 1))
+        x = scheduler.step(x0, t, x, torch.zeros_like(x) if is_last else noise(index + 1))
         # z - s sigma^2 grad E(z), the gradient by automatic differentiation
         z = x.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(motion_loss(z, shifted(3)), z)
@@ -127,7 +127,7 @@ def test_paper_guidance_reaches_over_from_the_clip_before() -> None:
         alpha = scheduler.alphas_cumprod[t]
         v, _ = denoise(x, alpha.clamp_min(1e-9).logit().expand(1), past)
         x0 = alpha.sqrt() * x - (1 - alpha).sqrt() * v
-        return scheduler.advance(x0, t, x, drawn)
+        return scheduler.step(x0, t, x, drawn)
 
     start, drawn = (
         keyed_noise(

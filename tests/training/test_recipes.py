@@ -263,5 +263,5 @@ def test_the_chain_in_training_is_the_one_that_is_sampled() -> None:
         for index, t in enumerate(times):
             x0 = predict_x0(model, condition, scheduler, noisy, t, motion)
             if index < 3:
-                noisy = scheduler.advance(x0, t, noisy, noises[index + 1])
+                noisy = scheduler.step(x0, t, noisy, noises[index + 1])
     torch.testing.assert_close(x0, drawn, atol=1e-4, rtol=1e-4)

@@ -134,7 +134,7 @@ def sample_latents(
             previous_x0.copy_(last.detach())
         is_last = index == len(timesteps) - 1
         drawn = torch.zeros_like(latents) if is_last else noise(index + 1).float()
-        latents = scheduler.advance(predicted, t, latents, drawn)
+        latents = scheduler.step(predicted, t, latents, drawn)
         if guidance == "paper":
             last = latents[:, -1:]
             if motion is not None and motion_scale > 0:
@@ -193,7 +193,7 @@ def sample_from_lr(
         predicted = predict_noise(latents, chain.network_times[index]).float()
         is_last = count == len(steps)
         drawn = torch.zeros_like(latents) if is_last else noise(count).float()
-        latents = chain.scheduler.advance(predicted, index, latents, drawn)
+        latents = chain.scheduler.step(predicted, index, latents, drawn)
         if guide is not None:
             latents = guide(latents, chain.scheduler.sigma(index))
         latents = pin(latents)

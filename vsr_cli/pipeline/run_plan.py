@@ -12,7 +12,7 @@ from vsr_cli.errors import ConfigError, DeviceError
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Device, dtype and clip length of a job, and why."""
+    """Where a run computes, in what precision and how much at once, with the reasons."""
 
     device: torch.device
     dtype: torch.dtype

@@ -1,4 +1,4 @@
-"""The whole program on one screen: a video in, the same video four times larger out."""
+"""Upscale a video file: plan, resume, compute, encode, and put the target in place."""
 
 import logging
 import time

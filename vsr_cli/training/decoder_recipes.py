@@ -261,7 +261,7 @@ def rollout(
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in times[:stop]:
         x0 = predict_x0(model, condition, scheduler, noisy, t, None)
-        noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
+        noisy = scheduler.step(x0, t, noisy, torch.randn_like(noisy))
     return noisy, times[stop]
 
 
@@ -296,7 +296,7 @@ def draw_latents(
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in scheduler.timesteps.tolist():
         x0 = predict_x0(model, condition, scheduler, noisy, t, on_latents)
-        noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
+        noisy = scheduler.step(x0, t, noisy, torch.randn_like(noisy))
     return x0
 
 

@@ -113,7 +113,7 @@ def make_flow(
 
 
 def flow_name(model_info: ModelInfo, config: UpscaleConfig) -> str:
-    """What `make_flow` makes."""
+    """Name the flow estimator that `make_flow` returns."""
     return "raft" if model_info.has_flow else config.flow
 
 

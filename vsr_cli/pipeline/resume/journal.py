@@ -33,7 +33,7 @@ class FrameTime:
 
     @classmethod
     def of(cls, frame: Frame) -> "FrameTime":
-        """That of a frame."""
+        """Return the times of a frame."""
         return cls(frame.pts, frame.duration, frame.time_base, frame.interlaced)
 
 

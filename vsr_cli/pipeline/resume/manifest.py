@@ -77,7 +77,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All of it."""
+    """The manifest of one job, as `manifest.json` holds it."""
 
     path: str  # of the source, for people
     source: Values
@@ -132,7 +132,7 @@ class Manifest:
             ) from error
 
     def advanced_to(self, checkpoint: Checkpoint, records: Sequence[ChunkRecord]) -> "Manifest":
-        """The same job, further on."""
+        """Return the manifest of the same job at a later checkpoint."""
         return replace(self, checkpoint=checkpoint, pieces=tuple(records))
 
     def require_same(self, now: "Manifest") -> None:
