@@ -40,7 +40,7 @@ class MakeClip(Protocol):
         color_range: int = 0,
         rotation: int = 0,
         sample_aspect_ratio: Fraction | None = None,
-        title: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Path: ...
 
