@@ -40,7 +40,7 @@ class MakeClip(Protocol):
         color_range: int = 0,
         rotation: int = 0,
         sample_aspect_ratio: Fraction | None = None,
-        title: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Path: ...
 
@@ -71,7 +71,7 @@ def write_clip(
     color_range: int = 0,
     rotation: int = 0,
     sample_aspect_ratio: Fraction | None = None,
-    title: str | None = None,
+    metadata: Mapping[str, str] | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Path:
     time_base = time_base or 1 / rate
@@ -92,8 +92,7 @@ def write_clip(
             context.sample_aspect_ratio = sample_aspect_ratio
         if rotation:
             stream.set_display_rotation(rotation)
-        if title:
-            output.metadata["title"] = title
+        output.metadata.update(metadata or {})
         seconds = float((times[-1] + step) * time_base)
         tracks = [_add_track(output, name, n) for n, name in enumerate(audio)]
         for index, (time, picture) in enumerate(zip(times, _pictures(times, size), strict=True)):

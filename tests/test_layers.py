@@ -58,6 +58,24 @@ EXCEPTIONS = {
 # Parts of one layer that know nothing of each other.
 APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
 
+# Names of a family, or of a restorer, that a file of the pipeline imports all the same, and why.
+ACROSS_FAMILIES = {
+    # The shipped family is told by its type, and is the one that can be given latents.
+    "pipeline/frames.py": {"models.small.model.SmallModel"},
+    # Other families take as long for two frames as for a whole clip, which it counts with.
+    "pipeline/bench.py": {"models.small.model.SmallModel"},
+    # Reads headers and tells models by their type, since families are no objects yet.
+    "pipeline/restorers/registry.py": {"models.mgld.config", "models.mgld.model.MgldModel"},
+    # Has no state of its own yet, and the same ways to correct colours.
+    "pipeline/restorers/mgld/restorer.py": {
+        "pipeline.restorers.small.stages.ClipState",
+        "pipeline.restorers.small.stages.match_color",
+    },
+    # A state is not yet a set of named tensors that every family fills as it likes.
+    "pipeline/resume/output.py": {"pipeline.restorers.small.stages.ClipState"},
+    "pipeline/resume/state.py": {"pipeline.restorers.small.stages.ClipState"},
+}
+
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
 LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
 
@@ -105,6 +123,32 @@ def test_parts_that_are_apart_never_reach_each_other(part: str, other: str) -> N
     assert {path.as_posix() for path in reached_from(own) if path.is_relative_to(other)} == set()
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if layer_of(path) == "pipeline"], ids=str)
+def test_a_family_is_known_to_its_own_restorer_alone_and_a_restorer_to_no_resuming(
+    path: Path,
+) -> None:
+    names = imported_names(ast.parse((PACKAGE / path).read_text()))
+    across = {name.removeprefix("vsr_cli.") for name in names if crosses_families(path, name)}
+    assert across == ACROSS_FAMILIES.get(path.as_posix(), set())
+
+
+def crosses_families(path: Path, name: str) -> bool:
+    """Whether a file of the pipeline that imports `name` reaches into a family not its own.
+
+    A family is `models/<family>` and `pipeline/restorers/<family>`. Files outside of all families
+    may import any restorer, except those that resume jobs.
+    """
+    restorers = Path("pipeline/restorers")
+    families = {file.parent.name for file in FILES if file.parent.parent == restorers}
+    own = path.parent.name if path.parent.parent == restorers else None
+    for family in families - {own}:
+        if name.startswith(f"vsr_cli.models.{family}."):
+            return True
+        if own is not None and name.startswith(f"vsr_cli.pipeline.restorers.{family}."):
+            return True
+    return path.is_relative_to("pipeline/resume") and name.startswith("vsr_cli.pipeline.restorers.")
+
+
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_no_file_imports_itself_by_way_of_others(path: Path) -> None:
     assert path not in reached_from({path})
@@ -138,6 +182,12 @@ def test_the_guard_sees_forbidden_imports() -> None:
     assert not may_import("diffusion", "vsr_cli.models.flow.DisFlow")
     assert not may_import("quality", "vsr_cli.models.weights.load_weights")
     assert may_import("quality", "vsr_cli.models.flow.DisFlow")
+    small, mgld = (Path(f"pipeline/restorers/{name}/restorer.py") for name in ("small", "mgld"))
+    assert crosses_families(small, "vsr_cli.models.mgld.model.MgldModel")
+    assert crosses_families(mgld, "vsr_cli.pipeline.restorers.small.stages.ClipState")
+    assert not crosses_families(mgld, "vsr_cli.models.mgld.model.MgldModel")
+    assert crosses_families(Path("pipeline/clips.py"), "vsr_cli.models.small.model.SmallModel")
+    assert crosses_families(Path("pipeline/resume/job.py"), "vsr_cli.pipeline.restorers.registry.x")
     lazy = ast.parse("def f():\n    from vsr_cli.cli import app\n    import click.core")
     assert imported_names(lazy) == {"vsr_cli.cli.app", "click.core"}
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.parity import assert_like, recorded
 from vsr_cli.diffusion.motion import Motion, motion_gradient, motion_loss
-from vsr_cli.diffusion.reference_guidance import reference_loss, released_motion, shift_pairs
+from vsr_cli.diffusion.reference_guidance import reference_loss, reference_motion, shift_pairs
 from vsr_cli.diffusion.schedule import make_respaced_chain
 from vsr_cli.ops.warp import backward_warp, resize_flow
 from vsr_cli.ops.windows import gaussian_weights
@@ -51,7 +51,7 @@ def test_the_tables_of_a_respaced_chain_are_the_same(
         """A step from x = 0 or 1 given noise 0 or 1 reads the coefficients off."""
         ends = torch.full((1, 1), noise), torch.full((1, 1), x)
         zero = torch.zeros(1, 1)
-        steps_down = [chain.scheduler.advance(ends[0], k, ends[1], zero) for k in range(steps)]
+        steps_down = [chain.scheduler.step(ends[0], k, ends[1], zero) for k in range(steps)]
         return torch.cat(steps_down)[:, 0]
 
     first, second = table["posterior_mean_coef1"], table["posterior_mean_coef2"]
@@ -69,7 +69,7 @@ def test_tiles_are_weighed_alike(schedule: dict[str, Tensor], size: int) -> None
 def test_the_released_loss_and_its_gradient_are_the_same(
     guidance: dict[str, Tensor], masked: bool
 ) -> None:
-    motion = released_motion(guidance["flow_to_next"][None], guidance["flow_to_prev"][None])
+    motion = reference_motion(guidance["flow_to_next"][None], guidance["flow_to_prev"][None])
     assert torch.equal(1 - motion.visible_forward[0], guidance["occluded_next"])
     assert torch.equal(1 - motion.visible_backward[0], guidance["occluded_prev"])
     if not masked:

@@ -103,7 +103,7 @@ def test_paper_guidance_pulls_the_stepped_latents_by_the_variance_of_the_step() 
         v, _ = denoise(x, alpha.clamp_min(1e-9).logit().expand(1), None)
         x0 = alpha.sqrt() * x - (1 - alpha).sqrt() * v
         is_last = index == steps - 1
-        x = scheduler.advance(x0, t, x, torch.zeros_like(x) if is_last else noise(index + 1))
+        x = scheduler.step(x0, t, x, torch.zeros_like(x) if is_last else noise(index + 1))
         # z - s sigma^2 grad E(z), the gradient by automatic differentiation
         z = x.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(motion_loss(z, shifted(3)), z)
@@ -119,7 +119,7 @@ def test_paper_guidance_pulls_the_stepped_latents_by_the_variance_of_the_step() 
 def test_paper_guidance_reaches_over_from_the_clip_before() -> None:
     # Two steps: only the first has a variance, so what it does can be followed by hand.
     _, history = draw(range(3), steps=2, scale=0.8, motion=shifted(2), guidance="paper")
-    last, states = history.stepped[0], list(history.states)
+    last, states = history.stepped_latents[0], list(history.states)
     scheduler = make_scheduler(2)
     first_t, second_t = scheduler.timesteps.tolist()
 
@@ -127,7 +127,7 @@ def test_paper_guidance_reaches_over_from_the_clip_before() -> None:
         alpha = scheduler.alphas_cumprod[t]
         v, _ = denoise(x, alpha.clamp_min(1e-9).logit().expand(1), past)
         x0 = alpha.sqrt() * x - (1 - alpha).sqrt() * v
-        return scheduler.advance(x0, t, x, drawn)
+        return scheduler.step(x0, t, x, drawn)
 
     start, drawn = (
         keyed_noise(
@@ -162,7 +162,7 @@ def test_every_clip_of_a_shot_keeps_its_trajectory_in_the_memory_of_the_first(
 
     def kept(trajectory: Trajectory) -> list[Tensor]:
         states = [x for state in trajectory.states for x in state]
-        return [*states, *trajectory.predictions, *trajectory.stepped]
+        return [*states, *trajectory.predictions, *trajectory.stepped_latents]
 
     _, history = draw(range(3), steps=steps, scale=1.0, motion=still(2), guidance=guidance)
     places = [x.data_ptr() for x in kept(history)]

@@ -50,7 +50,7 @@ def test_a_step_is_that_of_ddpm_with_its_noise_handed_in(steps: int) -> None:
     for t in ours.timesteps[:: max(1, steps // 5)].tolist():
         expected = reference.step(x0, t, x_t, generator=torch.manual_seed(0), return_dict=False)[0]
         drawn = torch.randn(1, 64, generator=torch.manual_seed(0))
-        torch.testing.assert_close(ours.advance(x0, t, x_t, drawn), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours.step(x0, t, x_t, drawn), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [*range(1, 60), 333, 512, 600, 999, 1000])
@@ -62,7 +62,7 @@ def test_any_number_of_steps_runs_from_noise_to_the_clean_prediction(steps: int)
     assert times[-1] >= 0
     assert (times.diff() < 0).all()
     assert scheduler.alphas_cumprod[999] == 0
-    last = scheduler.advance(normal(0), int(times[-1]), normal(1), normal(2))
+    last = scheduler.step(normal(0), int(times[-1]), normal(1), normal(2))
     torch.testing.assert_close(last, normal(0), atol=1e-5, rtol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_ancestral_chain_keeps_the_spread_of_noised_data() -> None:
     latents = torch.randn(1, 20_000, generator=generator)
     for t, after in zip(scheduler.timesteps, scheduler.timesteps[1:], strict=False):
         drawn = torch.randn(1, 20_000, generator=generator)
-        latents = scheduler.advance(x0, int(t), latents, drawn)
+        latents = scheduler.step(x0, int(t), latents, drawn)
         expected = (1 - scheduler.alphas_cumprod[after]).sqrt()
         assert latents.std() == pytest.approx(expected.item(), rel=0.03)
 

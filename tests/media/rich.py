@@ -33,7 +33,10 @@ def cover_picture() -> bytes:
 def write_rich(path: Path, *, subs: Sequence[str] = ("subrip", "ass"), extras: bool = True) -> Path:
     """An MKV with two tracks of sound, subtitles, and, with `extras`, all else there is."""
     plain = write_clip(
-        path.with_name("plain.mkv"), num_frames=8, audio=["aac", "ac3"], title="a holiday"
+        path.with_name("plain.mkv"),
+        num_frames=8,
+        audio=["aac", "ac3"],
+        metadata={"title": "a holiday"},
     )
     with av.open(f"file:{plain}") as old, av.open(f"file:{path}", "w") as new:
         copies: dict[int, Stream] = {}

@@ -15,7 +15,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.open import STDIN, Pipe
+from vsr_cli.media.open import STDIN, Pipe, open_container
 from vsr_cli.media.reading.reader import VideoSource, open_video, probe, read_frames
 from vsr_cli.media.side_streams import SideStreams
 
@@ -189,6 +189,36 @@ def taken(video: VideoSource, track: int = 0) -> list[tuple[Fraction, bytes]]:
     return [((p.dts or 0) * p.time_base, bytes(p)) for p in packets if p]
 
 
+PLAYLISTS = {
+    "hls.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    "self.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nself.m3u8\n",
+    "concat.ffconcat": "ffconcat version 1.0\nfile '{}'\n",
+    "dash.mpd": '<?xml version="1.0"?>\n<MPD><Period><BaseURL>{}</BaseURL></Period></MPD>',
+    "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_list_of_other_files_is_refused_and_said_to_be_one(
+    name: str, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    other = make_clip(tmp_path / "other.ts", num_frames=2, codec="mpeg2video")
+    path = tmp_path / name
+    path.write_text(PLAYLISTS[name].format(other))
+    with pytest.raises(InputError, match="is a list of other files"):
+        probe(path)
+
+
+def test_no_format_that_opens_other_files_can_be_asked_for(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    other = make_clip(tmp_path / "other.mp4", num_frames=2)
+    path = tmp_path / "list.txt"
+    path.write_text(f"file '{other}'\n")
+    with pytest.raises(InputError, match="is a list of other files"):
+        probe(path, InputConfig(format="concat"))
+
+
 def test_sound_is_handed_out_in_step_with_the_picture(
     tmp_path: Path, make_clip: MakeClip, feed: Feed
 ) -> None:
@@ -253,3 +283,20 @@ def test_a_length_that_no_video_has_is_refused(tmp_path: Path) -> None:
         output.mux(stream.encode(None))
     with pytest.raises(InputError, match="claims to have 1000000000000 frames"):
         probe(source)
+
+
+def test_text_in_a_file_need_not_be_utf8(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=2, metadata={"title": "Kap#tel"})
+    path.write_bytes(path.read_bytes().replace(b"Kap#tel", b"Kap\xectel"))
+    with open_container(path) as container:
+        assert container.metadata["title"] == "Kap\N{REPLACEMENT CHARACTER}tel"
+    assert probe(path).width > 0
+
+
+@pytest.mark.parametrize("text", ["yesterday", "10:00", "10:00:00:0x"])
+def test_what_is_called_a_time_code_and_is_none_is_not_taken_for_one(
+    tmp_path: Path, make_clip: MakeClip, text: str
+) -> None:
+    path = make_clip(tmp_path / "in.mkv", num_frames=4, metadata={"timecode": text})
+    assert probe(path).timecode is None
+    assert probe(path, InputConfig(frames=(1, 3))).timecode is None

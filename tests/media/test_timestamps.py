@@ -117,3 +117,13 @@ def test_time_codes_with_drops_count_every_frame_once() -> None:
     assert len(set(codes)) == 18100
     assert codes == sorted(codes)
     assert advance_timecode(codes[5000], 13000, NTSC) == codes[18000]
+
+
+@pytest.mark.parametrize("text", ["", "00:00:00", "00:00:00:0x", "00:60:00:00", "a:b:c:d"])
+def test_what_is_no_time_code_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a time code"):
+        advance_timecode(text, 1, Fraction(25))
+
+
+def test_a_full_stop_marks_dropped_frames_like_a_semicolon() -> None:
+    assert advance_timecode("00:00:59.29", 1, NTSC) == "00:01:00.02"

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from tests.networks import tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
-from vsr_cli.models.small.decoder import SOFTNESS, Recall, soften
+from vsr_cli.models.small.decoder import SOFTNESS, MemoryWarp, soften
 from vsr_cli.models.small.denoiser import Denoiser
 from vsr_cli.models.small.model import enlarge, lr_multiple
 
@@ -83,7 +83,7 @@ def test_any_size_of_whole_latents_decodes_to_exactly_the_scale_times_it(
     v, _ = model.denoise(latents, torch.zeros(1), condition, None)
     assert v.shape == latents.shape
     sr, _ = model.decode(
-        latents, lr, condition.lr_features, fidelity=1.0, remembered=None, recalls=[None, None]
+        latents, lr, condition.lr_features, fidelity=1.0, memory_features=None, warps=[None, None]
     )
     assert sr.shape == (1, 2, 3, scale * height, scale * width)
     assert model.encode(sr, lr, condition.lr_features).shape == latents.shape
@@ -120,23 +120,23 @@ def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
     model, lr = tiny_model(), frames(4)
     latents = torch.randn(1, 4, 4, 6, 8, generator=torch.Generator().manual_seed(3))
     features = model.features(lr, 4)
-    recall = Recall(torch.full((1, 2, 12, 16), 0.7), torch.ones(1, 1, 12, 16))
+    warp = MemoryWarp(torch.full((1, 2, 12, 16), 0.7), torch.ones(1, 1, 12, 16))
 
     def decode(
-        part: slice, remembered: Tensor | None, recalls: list[Recall | None]
+        part: slice, memory_features: Tensor | None, warps: list[MemoryWarp | None]
     ) -> tuple[Tensor, Tensor]:
         return model.decode(
             latents[:, part],
             lr[:, part],
             features[:, part],
             fidelity=1.0,
-            remembered=remembered,
-            recalls=recalls,
+            memory_features=memory_features,
+            warps=warps,
         )
 
-    whole, _ = decode(slice(0, 4), None, [None, recall, recall, recall])
-    first, state = decode(slice(0, 2), None, [None, recall])
-    second, _ = decode(slice(2, 4), state, [recall, recall])
+    whole, _ = decode(slice(0, 4), None, [None, warp, warp, warp])
+    first, state = decode(slice(0, 2), None, [None, warp])
+    second, _ = decode(slice(2, 4), state, [warp, warp])
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-5, rtol=1e-4)
 
 
@@ -145,10 +145,10 @@ def test_memory_is_read_only_where_the_flow_can_be_trusted() -> None:
     model, lr = tiny_model(), frames(1)
     features, latents = model.features(lr, 4), torch.zeros(1, 1, 4, 6, 8)
 
-    def decode(remembered: Tensor, visible: float) -> Tensor:
-        recall = Recall(torch.zeros(1, 2, 12, 16), torch.full((1, 1, 12, 16), visible))
+    def decode(memory_features: Tensor, visible: float) -> Tensor:
+        warp = MemoryWarp(torch.zeros(1, 2, 12, 16), torch.full((1, 1, 12, 16), visible))
         return model.decode(
-            latents, lr, features, fidelity=1.0, remembered=remembered, recalls=[recall]
+            latents, lr, features, fidelity=1.0, memory_features=memory_features, warps=[warp]
         )[0]
 
     one, two = torch.randn(1, 8, 12, 16), torch.randn(1, 8, 12, 16)
@@ -173,7 +173,7 @@ def test_fidelity_zero_takes_nothing_from_the_lr_features_in_the_decoder() -> No
 
     def decode(features: Tensor, fidelity: float) -> Tensor:
         return model.decode(
-            latents, lr, features, fidelity=fidelity, remembered=None, recalls=[None]
+            latents, lr, features, fidelity=fidelity, memory_features=None, warps=[None]
         )[0]
 
     one, two = torch.randn(1, 1, 8, 12, 16), torch.randn(1, 1, 8, 12, 16)

@@ -24,8 +24,8 @@ def test_tiles_change_the_picture_by_less_than_one_code() -> None:
     frames = [texture[:, :150, k : k + 170] for k in range(3)]
 
     def upscale(tile: int | None) -> torch.Tensor:
-        runtime = RunPlan(torch.device("cpu"), torch.float32, 3, tile, ())
-        clips = upscale_frames(iter(frames), model, config, runtime)
+        run_plan = RunPlan(torch.device("cpu"), torch.float32, 3, tile, ())
+        clips = upscale_frames(iter(frames), model, config, run_plan)
         return torch.cat([clip.frames for clip in clips])
 
     difference = (upscale(48) - upscale(None)).abs() * 127.5

@@ -9,7 +9,7 @@ from vsr_cli.diffusion.motion import Motion
 from vsr_cli.training import adversary as adversary_module
 from vsr_cli.training.adversary import (
     CHANGE_GAIN,
-    Adversary,
+    DiscriminatorTrainer,
     UNetDiscriminator,
     frames_and_change,
     relativistic_loss,
@@ -25,7 +25,7 @@ def test_the_discriminator_learns_alone_at_first() -> None:
     torch.manual_seed(0)
     fake, real = torch.rand(2, 1, 1, 3, 32, 32)
     fake.requires_grad_(True)
-    adversary = Adversary(1e-3, warm_up=2)
+    adversary = DiscriminatorTrainer(1e-3, warm_up=2)
     before = deepcopy(adversary.discriminator.state_dict())
     losses = [adversary.loss(fake, real, None) for _ in range(3)]
     assert [loss.requires_grad for loss in losses] == [False, False, True]
@@ -36,7 +36,7 @@ def test_the_discriminator_learns_alone_at_first() -> None:
 def test_a_discriminator_goes_on_elsewhere(tmp_path: Path) -> None:
     torch.manual_seed(0)
     frames = torch.rand(1, 6, 32, 32)
-    one, other = Adversary(1e-3), Adversary(1e-3)
+    one, other = DiscriminatorTrainer(1e-3), DiscriminatorTrainer(1e-3)
     one.write(tmp_path / "discriminator.safetensors")
     other.read(tmp_path / "discriminator.safetensors")
     one.discriminator.eval()
@@ -56,7 +56,7 @@ def test_relativistic_loss_counts_only_the_lead() -> None:
 
 def test_the_discriminator_learns_to_tell_flat_from_striped() -> None:
     torch.manual_seed(0)
-    adversary = Adversary(2e-4, warm_up=0)
+    adversary = DiscriminatorTrainer(2e-4, warm_up=0)
     striped = (torch.arange(32) % 4 < 2).float().expand(1, 2, 3, 32, 32) * 2 - 1
     flat = torch.zeros(1, 2, 3, 32, 32, requires_grad=True)
     first = adversary.loss(flat, striped, None)
@@ -96,7 +96,7 @@ def test_the_discriminator_learns_to_tell_flicker_from_still_frames(
 ) -> None:
     monkeypatch.setattr(adversary_module, "CHANGE_SHARE", 1.0)
     torch.manual_seed(0)
-    adversary = Adversary(2e-4, warm_up=0)
+    adversary = DiscriminatorTrainer(2e-4, warm_up=0)
     # Every frame by itself could be either's: only the change tells them apart.
     one, other = torch.rand(2, 3, 32, 32) * 2 - 1
     still = torch.stack([one, one, other, other]).unflatten(0, (2, 2))
@@ -120,14 +120,14 @@ def test_without_its_share_the_change_is_not_looked_at(monkeypatch: pytest.Monke
     ):
         monkeypatch.setattr(adversary_module, "CHANGE_SHARE", share)
         torch.manual_seed(0)
-        losses.append(Adversary(1e-3, warm_up=0).loss(fake, real, motion).item())
+        losses.append(DiscriminatorTrainer(1e-3, warm_up=0).loss(fake, real, motion).item())
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_state_brings_back_discriminator_and_optimiser() -> None:
     torch.manual_seed(0)
     fake, real = torch.rand(1, 1, 3, 32, 32), torch.rand(1, 1, 3, 32, 32)
-    one, other = Adversary(1e-3, warm_up=0), Adversary(1e-3, warm_up=0)
+    one, other = DiscriminatorTrainer(1e-3, warm_up=0), DiscriminatorTrainer(1e-3, warm_up=0)
     one.loss(fake, real, None)
     other.load_state_dict(deepcopy(one.state_dict()))
     losses = []

@@ -91,7 +91,7 @@ def test_less_wrapping_makes_a_lower_fidelity_the_new_one(tmp_path: Path) -> Non
     def decoded(model: SmallModel, fidelity: float) -> Tensor:
         features = model.features(lr_frames, 4)
         frames, _ = model.decode(
-            latents, lr_frames, features, fidelity=fidelity, remembered=None, recalls=[None]
+            latents, lr_frames, features, fidelity=fidelity, memory_features=None, warps=[None]
         )
         return frames.detach()
 

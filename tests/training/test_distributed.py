@@ -10,7 +10,7 @@ from torch.multiprocessing.spawn import spawn
 from tests.networks import write_tiny_weights
 from tests.training.samples import batch
 from vsr_cli.training import distributed
-from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.decoder_recipes import DecoderRecipe
 from vsr_cli.training.loop import Run, TrainConfig
 
@@ -61,7 +61,7 @@ def share_a_module(folder: Path) -> Result:
 
 def train_twice(folder: Path) -> Result:
     torch.manual_seed(distributed.rank())  # discriminators differ until they are shared
-    recipe = DecoderRecipe(None, steps=2, adversary=Adversary(1e-3, warm_up=0))
+    recipe = DecoderRecipe(None, steps=2, adversary=DiscriminatorTrainer(1e-3, warm_up=0))
     config = TrainConfig(run=folder / "run", init=folder / "init.safetensors", iterations=4)
     run = Run(recipe, config, CPU)
     run.iteration = 2  # the adversary has its say

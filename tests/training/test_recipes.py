@@ -11,7 +11,7 @@ from vsr_cli.diffusion.sampler import sample_latents
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.training import decoder_recipes
 from vsr_cli.training import recipes as recipes_module
-from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.decoder_recipes import (
     LONGEST_PAST,
     SAMPLED,
@@ -19,7 +19,7 @@ from vsr_cli.training.decoder_recipes import (
     ZERO,
     DecoderRecipe,
     StudentRecipe,
-    find_recalls,
+    find_warps,
     follow,
     jittered_scheduler,
     predict_x0,
@@ -40,12 +40,12 @@ def make_recipe(name: str) -> Recipe:
     if name == "autoencoder":
         return AutoencoderRecipe(None)
     if name == "floor":
-        return AutoencoderRecipe(None, Adversary(1e-3, warm_up=0))
+        return AutoencoderRecipe(None, DiscriminatorTrainer(1e-3, warm_up=0))
     if name == "denoiser":
         return DenoiserRecipe()
     if name == "student":
         return StudentRecipe(tiny_model(1), steps=2)
-    return DecoderRecipe(None, steps=2, adversary=Adversary(1e-3, warm_up=0))
+    return DecoderRecipe(None, steps=2, adversary=DiscriminatorTrainer(1e-3, warm_up=0))
 
 
 NAMES = ("autoencoder", "floor", "denoiser", "student", "decoder")
@@ -222,11 +222,11 @@ def test_the_way_back_is_the_flow_of_the_direction_that_was_walked() -> None:
     t = torch.arange(3.0).view(1, 3, 1, 1, 1)
     flow, visible = t.expand(1, 3, 2, 4, 4), t.expand(1, 3, 1, 4, 4)
     motion = Motion(flow, -flow - 10, visible, visible + 10)
-    first, *others = find_recalls(motion, [2, 1, 2, 3])
+    first, *others = find_warps(motion, [2, 1, 2, 3])
     assert first is None
     # Back from 1 to 2 is forward from 1; back from 2 to 1, and from 3 to 2, is backward.
-    assert [recall.flow[0, 0, 0, 0].item() for recall in others if recall] == [1, -11, -12]
-    assert [recall.visible[0, 0, 0, 0].item() for recall in others if recall] == [1, 11, 12]
+    assert [warp.flow[0, 0, 0, 0].item() for warp in others if warp] == [1, -11, -12]
+    assert [warp.visible[0, 0, 0, 0].item() for warp in others if warp] == [1, 11, 12]
 
 
 def test_a_past_changes_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,5 +263,5 @@ def test_the_chain_in_training_is_the_one_that_is_sampled() -> None:
         for index, t in enumerate(times):
             x0 = predict_x0(model, condition, scheduler, noisy, t, motion)
             if index < 3:
-                noisy = scheduler.advance(x0, t, noisy, noises[index + 1])
+                noisy = scheduler.step(x0, t, noisy, noises[index + 1])
     torch.testing.assert_close(x0, drawn, atol=1e-4, rtol=1e-4)

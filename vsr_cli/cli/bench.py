@@ -35,14 +35,14 @@ def bench(
         if not as_json:
             typer.echo("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
             typer.echo("|---|---|---|---|---|---|")
-        runtime = measure(
+        run_plan = measure(
             config,
             [_parse_size(text) for text in size or ["320x180"]],
             steps or [1, 4, 15, 50],
             num_frames,
             _print_result_as_json if as_json else _print_result,
         )
-        print_line(f"on {runtime.device}, {str(runtime.dtype).removeprefix('torch.')}")
+        print_line(f"on {run_plan.device}, {str(run_plan.dtype).removeprefix('torch.')}")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -4,9 +4,17 @@ import logging
 import sys
 
 
+def printable(text: str) -> str:
+    """Text as it may be shown: what would steer a terminal or begin a new line is spelt out.
+
+    File names, titles and what libraries say of a file come from elsewhere.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def print_line(line: str) -> None:
     """Write one line for people."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{printable(line)}\n")
     sys.stderr.flush()
 
 
@@ -14,7 +22,8 @@ class DebugLog(logging.Handler):
     """Prints what the layers below log for developers, as every other line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print_line(self.format(record))
+        for line in self.format(record).splitlines():
+            print_line(line)
 
 
 def show_debug_log() -> None:

@@ -15,7 +15,7 @@ import typer
 
 from vsr_cli import __version__
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.cli.console import print_line
+from vsr_cli.cli.console import print_line, printable
 from vsr_cli.cli.json_events import close_events, write_event
 from vsr_cli.cli.signals import Signals
 from vsr_cli.errors import VsrError
@@ -89,7 +89,7 @@ class FailureReport:
                 print_line("".join(traceback.format_exception(error)).rstrip())
         for name_of_line, text in (("error", what), ("why", why), ("hint", hint)):
             if text:
-                print_line(f"{name_of_line}: {_on_one_line(text)}")
+                print_line(f"{name_of_line}: {printable(text)}")
         if self._as_json:
             values = {"exit": code, "code": f"E_{name}", "what": what, "why": why, "hint": hint}
             write_event("error", values)
@@ -117,11 +117,6 @@ def write_crash_log(error: BaseException) -> Path:
         path = Path(tempfile.gettempdir()) / name
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
-
-
-def _on_one_line(text: str) -> str:
-    """Text with what would move the cursor written out, as names of files may hold it."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _summary(error: BaseException) -> str:

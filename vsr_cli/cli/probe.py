@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsr_cli.cli.console import printable
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.json_events import write_event
@@ -61,11 +62,11 @@ def probe(
             write_event("probe", {"source": source, **found, "output": describe_plan(plan)})
             return
         for line in lines_for_people(info, streams, num_chapters, config.input):
-            typer.echo(line)
+            typer.echo(printable(line))
         typer.echo(f"output: {size[1]}x{size[0]}, {plan.codec} {plan.pix_fmt}")
         for reason in plan.reasons:
             if reason != info.color_reason:  # said above
-                typer.echo(f"  {reason}")
+                typer.echo(printable(f"  {reason}"))
 
 
 def describe_source(

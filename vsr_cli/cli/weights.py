@@ -24,10 +24,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `list`, or 
 def list_weights(*, as_json: AsJson = False) -> None:
     """List shipped and imported weights with size and sha256."""
     with report_failures(as_json=as_json):
-        from vsr_cli.models.files import noted_digest, sha256
+        from vsr_cli.models.files import recorded_digest, sha256
 
         for path in _installed():
-            digest, size = noted_digest(path) or sha256(path), path.stat().st_size
+            digest, size = recorded_digest(path) or sha256(path), path.stat().st_size
             if as_json:
                 values = {"name": path.stem, "file": path, "bytes": size, "sha256": digest}
                 write_event("weights", values)

@@ -15,7 +15,7 @@ STRENGTH = 10.0
 _LEAST_VARIANCE = 1e-20
 
 
-def released_motion(flow_forward: Tensor, flow_backward: Tensor) -> Motion:
+def reference_motion(flow_forward: Tensor, flow_backward: Tensor) -> Motion:
     """Motion whose loss is the released one.
 
     Visible is what passes the forward-backward check of `ops.warp.visibility`, but zero flow is
@@ -51,7 +51,7 @@ def shift_pairs(motion: Motion) -> Motion:
 
 
 def reference_loss(latents: Tensor, motion: Motion) -> Tensor:
-    """The loss of latents (1, T, C, h, w) along what `released_motion` returned."""
+    """The loss of latents (1, T, C, h, w) along what `reference_motion` returned."""
     return motion_loss(latents, motion, outside="zeros") / latents[:, 0].numel()
 
 
@@ -60,7 +60,7 @@ def guide_reference(noisy_latents: Tensor, motion: Motion, *, scale: float, sigm
 
     Args:
         noisy_latents: (1, T, C, h, w), already stepped to the next time.
-        motion: from `released_motion`.
+        motion: from `reference_motion`.
         scale: 1 as released, 0 changes nothing.
         sigma: of the noise of that step; 0 counts as 1e-10.
     """

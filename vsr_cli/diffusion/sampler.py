@@ -33,12 +33,13 @@ class Trajectory:
     states: the denoiser's state after the last frame, one for each step.
     predictions: the last frame's predicted x0 before each round of guidance, for each step
         (rounds, B, 1, C, h, w).
-    stepped: the last frame's latents after each step, before guidance; only of `paper` guidance.
+    stepped_latents: the last frame's latents after each step, before guidance; only of `paper`
+        guidance.
     """
 
     states: list[State]
     predictions: list[Tensor]
-    stepped: list[Tensor]
+    stepped_latents: list[Tensor]
 
     @classmethod
     def reserve(cls, num_steps: int, frame: Tensor, guidance: Guidance) -> "Trajectory":
@@ -122,29 +123,29 @@ def sample_latents(
         v, state = denoise(latents, log_snr, history.states[index] if history else None)
         predicted = alpha.sqrt() * latents - (1 - alpha).sqrt() * v.float()
         kept.keep_state(index, state)
-        for before_round in kept.predictions[index]:  # still the clip before's, if there was one
+        for previous_x0 in kept.predictions[index]:  # still the clip before's, if there was one
             last = predicted[:, -1:]
             if guidance == "bounded" and motion is not None and motion_scale > 0:
-                before = [before_round] if history is not None else []
+                before = [previous_x0] if history is not None else []
                 pulled = guide_bounded(
                     torch.cat([*before, predicted], 1), motion, strength=motion_scale
                 )
                 predicted = pulled[:, len(before) :]
-            before_round.copy_(last.detach())
+            previous_x0.copy_(last.detach())
         is_last = index == len(timesteps) - 1
         drawn = torch.zeros_like(latents) if is_last else noise(index + 1).float()
-        latents = scheduler.advance(predicted, t, latents, drawn)
+        latents = scheduler.step(predicted, t, latents, drawn)
         if guidance == "paper":
             last = latents[:, -1:]
             if motion is not None and motion_scale > 0:
-                before = [history.stepped[index]] if history is not None else []
+                before = [history.stepped_latents[index]] if history is not None else []
                 latents = guide_paper(
                     torch.cat([*before, latents], dim=1),
                     motion,
                     strength=motion_scale,
                     variance=scheduler.sigma(t) ** 2,
                 )[:, len(before) :]
-            kept.stepped[index].copy_(last.detach())
+            kept.stepped_latents[index].copy_(last.detach())
     return latents, kept
 
 
@@ -155,8 +156,8 @@ def sample_from_lr(
     chain: RespacedChain,
     noise: Noise,
     guide: Guide | None = None,
-    pinned: list[Tensor] | None = None,
-    num_kept: int = 0,
+    known_states: list[Tensor] | None = None,
+    num_carried: int = 0,
 ) -> tuple[Tensor, list[Tensor]]:
     """Draw latents as the published family does: from noised LR latents, predicting noise.
 
@@ -170,8 +171,9 @@ def sample_from_lr(
         chain: from `make_respaced_chain`.
         noise: draw 0 starts the chain, draw k follows step k; the last one is not needed.
         guide: None switches guidance off.
-        pinned: what the call for the clip before kept; its frames are the first of this clip.
-        num_kept: how many of the last frames to keep for the clip after this one.
+        known_states: what the call for the clip before kept; its frames are the first of this
+            clip.
+        num_carried: how many of the last frames to keep for the clip after this one.
 
     Returns:
         latents (B, T, C, h, w) float32, and the kept frames at the start and after each step.
@@ -179,20 +181,20 @@ def sample_from_lr(
     steps = chain.scheduler.timesteps.tolist()
     kept: list[Tensor] = []
 
-    def settle(latents: Tensor) -> Tensor:
-        if pinned is not None:
-            old = pinned[len(kept)]
+    def pin(latents: Tensor) -> Tensor:
+        if known_states is not None:
+            old = known_states[len(kept)]
             latents = torch.cat([old, latents[:, old.shape[1] :]], dim=1)
-        kept.append(latents[:, latents.shape[1] - num_kept :].clone())
+        kept.append(latents[:, latents.shape[1] - num_carried :].clone())
         return latents
 
-    latents = settle(chain.noise_start(lr_latents.float(), noise(0).float()))
+    latents = pin(chain.noise_start(lr_latents.float(), noise(0).float()))
     for count, index in enumerate(steps, start=1):
         predicted = predict_noise(latents, chain.network_times[index]).float()
         is_last = count == len(steps)
         drawn = torch.zeros_like(latents) if is_last else noise(count).float()
-        latents = chain.scheduler.advance(predicted, index, latents, drawn)
+        latents = chain.scheduler.step(predicted, index, latents, drawn)
         if guide is not None:
             latents = guide(latents, chain.scheduler.sigma(index))
-        latents = settle(latents)
+        latents = pin(latents)
     return latents, kept

@@ -38,7 +38,7 @@ class AncestralScheduler:
         Args:
             alphas_cumprod: A of every time.
             timesteps: those the chain visits, descending.
-            predicts_noise: what `advance` is fed with is noise, not clean latents.
+            predicts_noise: what `step` is fed with is noise, not clean latents.
         """
         self.alphas_cumprod = alphas_cumprod
         self.predicts_noise = predicts_noise
@@ -49,7 +49,7 @@ class AncestralScheduler:
         self.timesteps = torch.tensor(timesteps)
         self._after = dict(zip(timesteps, [*timesteps[1:], None], strict=True))
 
-    def advance(self, prediction: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
+    def step(self, prediction: Tensor, t: int, noisy_latents: Tensor, noise: Tensor) -> Tensor:
         """From time `t` to the next one of the chain; after the last, the clean prediction.
 
         Args:
@@ -62,9 +62,9 @@ class AncestralScheduler:
         x0 = prediction
         if self.predicts_noise:
             x0 = (noisy_latents - math.sqrt(1 - now) * prediction) / math.sqrt(now)
-        step = now / after
+        alpha = now / after
         mean = (
-            math.sqrt(after) * (1 - step) * x0 + math.sqrt(step) * (1 - after) * noisy_latents
+            math.sqrt(after) * (1 - alpha) * x0 + math.sqrt(alpha) * (1 - after) * noisy_latents
         ) / (1 - now)
         return mean + self.sigma(t) * noise
 

@@ -6,7 +6,8 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -21,6 +22,16 @@ EVERYTHING = InputConfig()  # the whole source, as it says it is
 
 _HINT = "give a video file such as `.mp4`, `.mkv`, `.mov`, `.avi`, `.ts` or `.webm`"
 _PIPE_HINT = "pipe Matroska, NUT, MPEG-TS, y4m or fragmented MP4; raw video needs `--in-format`"
+# Formats that open other files or addresses by themselves, or run what is written in them: whoever
+# names one file must not get pictures of another in the target.
+_REFUSED_FORMATS = frozenset(
+    {
+        *("hls", "applehttp", "dash", "concat", "concatf", "imf", "webm_dash_manifest"),
+        *("sdp", "rtsp", "rtp", "sap", "lavfi", "avisynth", "vapoursynth", "tty"),
+    }
+)
+_LIST_HEADS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"v=0\r\n", b"v=0\n")
+_HEAD_BYTES = 512  # in which a list tells what it is
 _BUFFER = 1 << 20  # bytes asked of a pipe at once
 _PATIENCE = 0.2  # seconds between two looks whether anybody still waits for a pipe
 
@@ -50,8 +61,6 @@ def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[I
             _check_file(source)
             container = _open_with_av(source, None, config)
         resources.enter_context(container)
-        if container.format.name == "tty":  # FFmpeg would paint plain text
-            raise InputError(f"`{source}` cannot be read as a video", why="it is text", hint=_HINT)
         yield container
 
 
@@ -74,7 +83,7 @@ class Pipe:
             if os.name == "posix" and not select.select([self._descriptor], [], [], _PATIENCE)[0]:
                 continue
             data = os.read(self._descriptor, size)
-            self.head = self.head or data[:16]
+            self.head = self.head or data[:_HEAD_BYTES]
             return data
         return b""
 
@@ -134,6 +143,7 @@ def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> Input
     file = pipe or f"file:{source}"
     # What comes from elsewhere may not name files of this machine.
     options = {"protocol_whitelist": "crypto,data" if pipe else "file,crypto,data"}
+    options["format_whitelist"] = _allowed_formats()
     options["pattern_type"] = "none"  # the name of an image is a name, whatever it looks like
     if config.raw_size:
         options["video_size"] = "{1}x{0}".format(*config.raw_size)
@@ -146,17 +156,49 @@ def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> Input
             f"there is no format `{config.format}`", hint="try `matroska`, `nut` or `rawvideo`"
         )
     try:
-        return av.open(file, "r", format=config.format, options=options, buffer_size=_BUFFER)
+        return av.open(
+            file,
+            "r",
+            format=config.format,
+            options=options,
+            metadata_errors="replace",  # text in files need not be UTF-8
+            buffer_size=_BUFFER,
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         if pipe and pipe.head[4:8] == b"ftyp":
             raise late_index() from error
         name = "standard input" if source == STDIN else f"`{source}`"
+        head = pipe.head if pipe else _read_head(source)
+        if _is_list(head) or config.format in _REFUSED_FORMATS:
+            raise InputError(
+                f"{name} is a list of other files or addresses, which are not opened from it",
+                why="what they hold would end up in the target unseen",
+                hint="give the file of the video itself",
+            ) from error
         empty = pipe is not None and not pipe.head
         raise InputError(
             f"{name} {'is empty' if empty else 'cannot be read as a video'}",
             why="it ended before the first byte" if empty else reason(error),
             hint=_PIPE_HINT if pipe else _HINT,
         ) from error
+
+
+@lru_cache
+def _allowed_formats() -> str:
+    """Names of all formats but those that are refused, as FFmpeg wants them."""
+    return ",".join(sorted(av.formats_available - _REFUSED_FORMATS))
+
+
+def _read_head(source: Path) -> bytes:
+    with suppress(OSError), source.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+    return b""
+
+
+def _is_list(head: bytes) -> bool:
+    """Whether data begin like a playlist, a manifest or a description of a session."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start.startswith(_LIST_HEADS) or (start.startswith(b"<?xml") and b"<MPD" in start)
 
 
 def late_index() -> InputError:

@@ -1,5 +1,6 @@
 """When pictures are shown: the grid they lie on, and times that are missing."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -122,19 +123,26 @@ class TimestampFixer:
         return ticks * self._scale
 
 
+# HH:MM:SS:FF; the last mark is another where frame numbers are dropped.
+TIMECODE = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?P<separator>[:;.])(\d{2,3})")
+
+
 def advance_timecode(timecode: str, num_frames: int, rate: Fraction) -> str:
     """The time code of the frame `num_frames` later (SMPTE ST 12-1).
 
-    After a semicolon frames are counted with drops: the first two numbers (four at 59.94) of every
-    minute but each tenth do not exist.
+    After a semicolon or a full stop frames are counted with drops: the first two numbers (four at
+    59.94) of every minute but each tenth do not exist.
 
     Raises:
         ValueError: it is no time code.
     """
-    separator = ";" if ";" in timecode else ":"
-    hours, minutes, seconds, frames = (int(part) for part in timecode.replace(";", ":").split(":"))
+    found = TIMECODE.fullmatch(timecode)
+    if found is None:
+        raise ValueError(f"expected a time code, got `{timecode}`")
+    separator = found["separator"]
+    hours, minutes, seconds, frames = (int(part) for part in found.group(1, 2, 3, 5))
     nominal = round(rate)
-    drop = nominal // 15 if separator == ";" else 0
+    drop = nominal // 15 if separator != ":" else 0
     passed = 60 * hours + minutes
     count = (passed * 60 + seconds) * nominal + frames - drop * (passed - passed // 10)
     count += num_frames

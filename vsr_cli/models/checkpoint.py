@@ -36,10 +36,10 @@ _UNREADABLE = (  # what readers raise on files of another kind; unpickling fails
 )
 
 
-class Record:
+class IgnoredObject:
     """Stands for what a checkpoint names beside tensors; it keeps nothing and does nothing."""
 
-    def __new__(cls, *_: object, **__: object) -> "Record":
+    def __new__(cls, *_: object, **__: object) -> "IgnoredObject":
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
@@ -90,7 +90,7 @@ def _unpickle(path: Path) -> object:
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
     if foreign := [name for name in names if not name.startswith(_RECORDS)]:
         raise _refuse(path, foreign)
-    with torch.serialization.safe_globals([(Record, name) for name in names]):
+    with torch.serialization.safe_globals([(IgnoredObject, name) for name in names]):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip or None)
 
 

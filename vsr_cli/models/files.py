@@ -61,7 +61,7 @@ def find_weights(name: str) -> Path:
     )
 
 
-def note_digest(path: Path) -> None:
+def record_digest(path: Path) -> None:
     """Write a file's digest into the SHA256SUMS beside it, in the place of an older one."""
     sums = path.parent / SUMS
     lines = sums.read_text().splitlines() if sums.is_file() else []
@@ -70,7 +70,7 @@ def note_digest(path: Path) -> None:
         part.write_text("\n".join([*kept, f"{sha256(path)}  {path.name}"]) + "\n")
 
 
-def noted_digest(path: Path) -> str | None:
+def recorded_digest(path: Path) -> str | None:
     """What the SHA256SUMS beside a file says of it; None where it says nothing."""
     sums = path.parent / SUMS
     lines = sums.read_text().splitlines() if sums.is_file() else []
@@ -137,7 +137,7 @@ def verify(path: Path) -> str:
         raise WeightsError(
             f"`{path}` cannot be read", why=error.strerror, hint="check its permissions"
         ) from error
-    expected = noted_digest(path)
+    expected = recorded_digest(path)
     if expected is not None and expected != digest:
         raise WeightsError(
             f"`{path}` is damaged",

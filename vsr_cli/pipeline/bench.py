@@ -14,7 +14,7 @@ from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_model
 from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.restorers.registry import plan_run_for
+from vsr_cli.pipeline.restorers.registry import plan_run
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 
@@ -32,40 +32,40 @@ def measure(
     """
     device, _ = choose_device(config.device)
     dtype, _ = choose_dtype(config.dtype, device)
-    runtime = RunPlan(device, dtype, num_frames, None, ())
+    run_plan = RunPlan(device, dtype, num_frames, None, ())
     path = config.model or shipped_weights()
     model = load_model(path)
     is_imported = not isinstance(model, SmallModel)
     for lr_size in lr_sizes:
         if is_imported:
-            runtime = plan_run_for(path, config, lr_size)
-        model.to(device, runtime.dtype).to(memory_format=torch.channels_last)
+            run_plan = plan_run(path, config, lr_size)
+        model.to(device, run_plan.dtype).to(memory_format=torch.channels_last)
         frames = _moving_noise(lr_size, num_frames)
         # Imported models take as long for two frames as for a whole clip.
         counted = frames if is_imported else frames[:2]
         for count in steps:
             sampler = SamplerConfig(steps=count)
             job = replace(config, sampler=sampler, clip=ClipConfig(length=num_frames))
-            _run(frames[:2], model, job, runtime)
+            _run(frames[:2], model, job, run_plan)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             started = time.perf_counter()
-            _run(frames, model, job, runtime)
+            _run(frames, model, job, run_plan)
             seconds = (time.perf_counter() - started) / num_frames
             peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
             with FlopCounterMode(display=False) as counter:
-                _run(counted, model, job, runtime)
+                _run(counted, model, job, run_plan)
             tflop = counter.get_total_flops() / len(counted) / 1e12
             report(
                 BenchResult(
                     lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak
                 )
             )
-    return runtime
+    return run_plan
 
 
-def _run(frames: list[Tensor], model: VideoModel, config: UpscaleConfig, runtime: RunPlan) -> None:
-    for clip in upscale_frames(iter(frames), model, config, runtime):
+def _run(frames: list[Tensor], model: VideoModel, config: UpscaleConfig, run_plan: RunPlan) -> None:
+    for clip in upscale_frames(iter(frames), model, config, run_plan):
         clip.frames.sum().item()  # waits for the device
 
 

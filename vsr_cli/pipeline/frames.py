@@ -1,7 +1,6 @@
 """The pipeline without files: low-resolution frames in, clips of enlarged ones out."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,31 +16,21 @@ from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
 from vsr_cli.pipeline.memory import reuse_memory
-from vsr_cli.pipeline.prefetch import prefetch
-from vsr_cli.pipeline.restorers.registry import make_flow, plan_run_for, upscale_imported
+from vsr_cli.pipeline.restorers.registry import plan_run, upscale_imported
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
-from vsr_cli.pipeline.restorers.small.stages import (
-    Carried,
-    Prepared,
-    Sampled,
-    decode_clips,
-    estimate_motion,
-    place_latents,
-    sample_clips,
-)
-from vsr_cli.pipeline.run_plan import RunPlan, native_scale
-
-FindLatents = Callable[[Iterable[Prepared], AdaptiveNetworks], Iterator[Sampled]]
+from vsr_cli.pipeline.restorers.small.restorer import run_stages, upscale_small
+from vsr_cli.pipeline.restorers.small.stages import ClipState, Prepared, Sampled, place_latents
+from vsr_cli.pipeline.run_plan import RunPlan
 
 
 def upscale_frames(
     frames: Iterator[Tensor],
     model: VideoModel,
     config: UpscaleConfig,
-    runtime: RunPlan,
+    run_plan: RunPlan,
     *,
     first: int = 0,
-    carried: Carried | None = None,
+    clip_state: ClipState | None = None,
     report: Report = ignore,
 ) -> Generator[Clip, None, None]:
     """LR frames (3, h, w) in [-1, 1] -> clips of SR frames (T, 3, H, W), each frame once.
@@ -51,50 +40,25 @@ def upscale_frames(
 
     Args:
         frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `runtime`.
+        model: on the device and in the dtype of `run_plan`.
         config: how.
-        runtime: how many frames at once.
+        run_plan: how many frames at once.
         first: the frame to go on with.
-        carried: what the clip before it handed on. After each clip that is yielded it holds what
-            that one hands on.
+        clip_state: what the clip before it handed on. After each clip that is yielded it holds
+            what that one hands on.
         report: hears how scarce memory is coped with.
     """
     reuse_memory()
-    carried = carried or Carried()
+    clip_state = clip_state or ClipState()
     cuts = _find_cuts(config)
     if not isinstance(model, SmallModel):
         yield from upscale_imported(
-            frames, model, config, runtime, cuts, first=first, carried=carried, report=report
+            frames, model, config, run_plan, cuts, first=first, clip_state=clip_state, report=report
         )
         return
-    clip_config = replace(config.clip, length=runtime.clip_length)
-    clips = cut_clips(frames, clip_config, cuts, first=first)
-
-    def sample(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
-        return sample_clips(ready, frugal, config, runtime, carried)
-
-    yield from _upscale_clips(clips, model, config, runtime, sample, carried, report)
-
-
-def _upscale_clips(
-    clips: Iterable[Clip],
-    model: SmallModel,
-    config: UpscaleConfig,
-    runtime: RunPlan,
-    find_latents: FindLatents,
-    carried: Carried,
-    report: Report,
-) -> Iterator[Clip]:
-    """All stages of the shipped family, whichever way it comes by its latents."""
-    scale = native_scale(model.scales, config.scale)
-    flow = make_flow(config, runtime.device)
-    prepared = estimate_motion(clips, flow, scale=scale, device=runtime.device)
-    frugal = AdaptiveNetworks(
-        model, scale, tile_size=runtime.tile_size, may_tile=config.tile != 0, report=report
+    yield from upscale_small(
+        frames, model, config, run_plan, cuts, first=first, clip_state=clip_state, report=report
     )
-    # Reading and flow are the CPU's work and go on while the networks compute.
-    with closing(prefetch(prepared, 1)) as ready:
-        yield from decode_clips(find_latents(ready, frugal), frugal, config, carried)
 
 
 def frame_upscaler(
@@ -107,9 +71,9 @@ def frame_upscaler(
 
     def upscale(lr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        runtime = plan_run_for(path, config, lr_size)
-        model.to(runtime.device, runtime.dtype)
-        clips = upscale_frames(iter(lr_frames), model, config, runtime)
+        run_plan = plan_run(path, config, lr_size)
+        model.to(run_plan.device, run_plan.dtype)
+        clips = upscale_frames(iter(lr_frames), model, config, run_plan)
         return _join(clips, config.target_size(*lr_size))
 
     return upscale
@@ -139,15 +103,15 @@ def frame_decoder(
 
     def decode(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        runtime = plan_run_for(path, config, lr_size)
-        network.to(runtime.device, runtime.dtype)
-        clip_config = replace(config.clip, length=runtime.clip_length)
+        run_plan = plan_run(path, config, lr_size)
+        network.to(run_plan.device, run_plan.dtype)
+        clip_config = replace(config.clip, length=run_plan.clip_length)
         clips = cut_clips(iter(lr_frames), clip_config, _find_cuts(config))
 
-        def place(ready: Iterable[Prepared], frugal: AdaptiveNetworks) -> Iterator[Sampled]:
-            return place_latents(ready, frugal, config, runtime, given, hr_frames)
+        def place(ready: Iterable[Prepared], networks: AdaptiveNetworks) -> Iterator[Sampled]:
+            return place_latents(ready, networks, config, run_plan, given, hr_frames)
 
-        found = _upscale_clips(clips, network, config, runtime, place, Carried(), ignore)
+        found = run_stages(clips, network, config, run_plan, place, ClipState(), ignore)
         return _join(found, config.target_size(*lr_size))
 
     return decode

@@ -39,7 +39,7 @@ def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
             end = _End(error)
         _put(ready, end, stopped)
 
-    thread = threading.Thread(target=work, name="vsr-ahead", daemon=True)
+    thread = threading.Thread(target=work, name="vsr-prefetch", daemon=True)
     thread.start()
     try:
         while not isinstance(item := ready.get(), _End):

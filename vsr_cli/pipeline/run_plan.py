@@ -12,15 +12,15 @@ from vsr_cli.errors import ConfigError, DeviceError
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Device, dtype and clip length of a job, and why."""
+    """Where a run computes, in what precision and how much at once, with the reasons."""
 
     device: torch.device
     dtype: torch.dtype
     clip_length: int
     tile_size: int | None  # latent pixels; None: the whole frame at once
     reasons: tuple[str, ...]
-    needed: int | None = None  # bytes at the peak, as planned
-    free: int | None = None  # bytes of the device, when it was planned
+    peak_bytes: int | None = None  # bytes at the peak, as planned
+    free_bytes: int | None = None  # bytes of the device, when it was planned
 
 
 def native_scale(scales: Sequence[int], scale: Fraction) -> int:

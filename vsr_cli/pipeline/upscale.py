@@ -1,4 +1,4 @@
-"""The whole program on one screen: a video in, the same video four times larger out."""
+"""Upscale a video file: plan, resume, compute, encode, and put the target in place."""
 
 import logging
 import time
@@ -30,8 +30,8 @@ from vsr_cli.pipeline.clips import num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory, release_memory
-from vsr_cli.pipeline.restorers.registry import ModelInfo, flow_name, inspect_model, plan_run_for
-from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.restorers.registry import ModelInfo, flow_name, inspect_model, plan_run
+from vsr_cli.pipeline.restorers.small.stages import ClipState
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
@@ -40,7 +40,7 @@ from vsr_cli.pipeline.resume.manifest import (
     identify_source,
 )
 from vsr_cli.pipeline.resume.output import CheckpointedOutput
-from vsr_cli.pipeline.resume.state import load_carried
+from vsr_cli.pipeline.resume.state import load_clip_state
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 SHORTEST_CLIP = 2  # frames
@@ -49,14 +49,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Run:
     """One video on its way, and what was decided about it."""
 
     source: Path
     target: Path
     info: VideoInfo
     coding: EncoderPlan
-    runtime: RunPlan
+    run_plan: RunPlan
     report: Report
     started: float  # seconds on the monotonic clock
 
@@ -117,17 +117,17 @@ class Upscaler:
             ) as writer:
                 coding = writer.plan
             if not manifest.checkpoint.is_complete:
-                task = Task(
+                run = Run(
                     source=source,
                     target=target,
                     info=info,
                     coding=coding,
-                    runtime=self._runtime(info, manifest.planned),
+                    run_plan=self._plan_run(info, manifest.planned),
                     report=report,
                     started=started,
                 )
-                report(self._plan(task))
-                self._compute(job, task, manifest)
+                report(self._plan(run))
+                self._compute(job, run, manifest)
             num_frames = join_chunks(
                 job.chunks(),
                 target,
@@ -156,12 +156,12 @@ class Upscaler:
                 target, info, size, self.config.output, source=video.side_streams, report=report
             ) as writer:
                 return self._plan(
-                    Task(
+                    Run(
                         source=source,
                         target=target,
                         info=info,
                         coding=writer.plan,
-                        runtime=self._runtime(info, None),
+                        run_plan=self._plan_run(info, None),
                         report=report,
                         started=0,
                     )
@@ -175,27 +175,27 @@ class Upscaler:
         with VideoWriter(
             target, info, size, self.config.output, source=video.side_streams, report=report
         ) as writer:
-            task = Task(
+            run = Run(
                 source=source,
                 target=target,
                 info=info,
                 coding=writer.plan,
-                runtime=self._runtime(info, None),
+                run_plan=self._plan_run(info, None),
                 report=report,
                 started=started,
             )
-            report(self._plan(task))
+            report(self._plan(run))
             num_frames = 0
             with _memory_errors():
-                frames = _read(video, task, skip=0)
-                with closing(self._clips(task, frames, Carried(), first=0)) as clips:
+                frames = _read(video, run, skip=0)
+                with closing(self._clips(run, frames, ClipState(), first=0)) as clips:
                     for frame in chain.from_iterable(clips):
                         writer.write(frame)
                         num_frames += 1
             writer.finish()
         return _done(target, size, num_frames, started)
 
-    def _compute(self, job: Job, task: Task, manifest: Manifest) -> None:
+    def _compute(self, job: Job, run: Run, manifest: Manifest) -> None:
         """Compute what is missing; where clips turn out too long for the memory, with shorter ones.
 
         Raises:
@@ -204,62 +204,68 @@ class Upscaler:
         while True:
             try:
                 with _memory_errors():
-                    self._compute_rest(job, task, manifest)
+                    self._compute_rest(job, run, manifest)
                     return
             except MemoryExhaustedError:
-                length = task.runtime.clip_length // 2
+                length = run.run_plan.clip_length // 2
                 if length < SHORTEST_CLIP:
                     raise
             # Out here the failed run's tensors are no longer held by its traceback.
             release_memory()
             text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
-            task.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
-            task = replace(task, runtime=replace(task.runtime, clip_length=length))
+            run.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
+            run = replace(run, run_plan=replace(run.run_plan, clip_length=length))
             manifest = job.read() or manifest
 
-    def _compute_rest(self, job: Job, task: Task, manifest: Manifest) -> None:
+    def _compute_rest(self, job: Job, run: Run, manifest: Manifest) -> None:
         """Compute from the last checkpoint to the end, or to where a stop is asked for."""
-        config, runtime, checkpoint = self.config, task.runtime, manifest.checkpoint
-        first, carried = checkpoint.num_frames, Carried()
+        config, run_plan, checkpoint = self.config, run.run_plan, manifest.checkpoint
+        first, clip_state = checkpoint.num_frames, ClipState()
         if first:
             text = f"going on after {first} frames that are done"
-            task.report(Note(code="W_RESUMED", text=text))
+            run.report(Note(code="W_RESUMED", text=text))
         if checkpoint.state is not None:
             state = job.folder / checkpoint.state
-            carried = load_carried(state, config.sampler.guidance, runtime.device)
+            clip_state = load_clip_state(state, config.sampler.guidance, run_plan.device)
         planned = PreviousPlan(
             asked_length=config.clip.length,
             asked_tile=config.tile,
-            clip_length=runtime.clip_length,
-            tile_size=runtime.tile_size,
+            clip_length=run_plan.clip_length,
+            tile_size=run_plan.tile_size,
         )
         manifest = replace(manifest, planned=planned)
         with (
-            CheckpointedOutput(job, manifest, task.coding, task.info, config.job) as output,
-            open_video(task.source, config.input) as video,
+            CheckpointedOutput(job, manifest, run.coding, run.info, config.job) as output,
+            open_video(run.source, config.input) as video,
             self._stop.deferred(),
         ):
-            frames = _read(video, task, skip=first - num_shared_at(first, config.clip))
-            with closing(self._clips(task, frames, carried, first=first)) as clips:
+            frames = _read(video, run, skip=first - num_shared_at(first, config.clip))
+            with closing(self._clips(run, frames, clip_state, first=first)) as clips:
                 for clip in clips:
                     for frame in clip:
                         output.write(frame)
                     if self._stop.is_requested:
-                        output.secure(carried)
+                        output.checkpoint(clip_state)
                         raise Stopped(num_frames=output.num_frames)
-                    output.secure_if_due(carried)
+                    output.checkpoint_if_due(clip_state)
             output.finish()
 
     def _clips(
-        self, task: Task, frames: Iterator[Frame], carried: Carried, *, first: int
+        self, run: Run, frames: Iterator[Frame], clip_state: ClipState, *, first: int
     ) -> Generator[Iterator[Frame], None, None]:
         """Enlarged frames ready to be encoded, clip by clip, from frame `first` on."""
-        model = self._model.to(task.runtime.device, task.runtime.dtype)
+        model = self._model.to(run.run_plan.device, run.run_plan.dtype)
         model.to(memory_format=torch.channels_last)
         headers: deque[Frame] = deque()  # frames read and not yet written, without their colours
         rgb = read_rgb(frames, headers)
         clips = upscale_frames(
-            rgb, model, self.config, task.runtime, first=first, carried=carried, report=task.report
+            rgb,
+            model,
+            self.config,
+            run.run_plan,
+            first=first,
+            clip_state=clip_state,
+            report=run.report,
         )
         num_known = num_shared_at(first, self.config.clip)
         begun, done = time.monotonic(), first
@@ -267,13 +273,13 @@ class Upscaler:
         def finish(sr_frames: Tensor) -> Iterator[Frame]:
             nonlocal done
             for sr_frame in sr_frames:
-                yield coded_frame(sr_frame, headers.popleft(), task.coding)
+                yield coded_frame(sr_frame, headers.popleft(), run.coding)
                 done += 1
-                task.report(
+                run.report(
                     Progress(
                         stage="upscale",
                         frame=done,
-                        num_frames=task.info.num_frames,
+                        num_frames=run.info.num_frames,
                         seconds=time.monotonic() - begun,
                         first=first,
                     )
@@ -307,47 +313,47 @@ class Upscaler:
         return self.config.model or shipped_weights()
 
     @cached_property
-    def _known(self) -> ModelInfo:
+    def _model_info(self) -> ModelInfo:
         return inspect_model(self._model_path)
 
     @property
     def _steps(self) -> int:
-        return self.config.sampler.steps or self._known.default_steps
+        return self.config.sampler.steps or self._model_info.default_steps
 
-    def _runtime(self, info: VideoInfo, planned: PreviousPlan | None) -> RunPlan:
+    def _plan_run(self, info: VideoInfo, planned: PreviousPlan | None) -> RunPlan:
         """As in the run before, if the user asks for the same; else what fits now."""
         config = self.config
-        runtime = plan_run_for(self._model_path, config, (info.height, info.width))
+        run_plan = plan_run(self._model_path, config, (info.height, info.width))
         asked = (config.clip.length, config.tile)
         if planned is None or asked != (planned.asked_length, planned.asked_tile):
-            return runtime
-        return replace(runtime, clip_length=planned.clip_length, tile_size=planned.tile_size)
+            return run_plan
+        return replace(run_plan, clip_length=planned.clip_length, tile_size=planned.tile_size)
 
-    def _plan(self, task: Task) -> Plan:
+    def _plan(self, run: Run) -> Plan:
         """What was chosen, in one record."""
-        config, runtime, coding, info = self.config, task.runtime, task.coding, task.info
+        config, run_plan, coding, info = self.config, run.run_plan, run.coding, run.info
         return Plan(
-            source=str(task.source),
-            target=str(task.target),
+            source=str(run.source),
+            target=str(run.target),
             model=self._model_path.name,
-            device=str(runtime.device),
-            dtype=_name(runtime.dtype),
+            device=str(run_plan.device),
+            dtype=_name(run_plan.dtype),
             steps=self._steps,
             seed=config.sampler.seed,
             motion_scale=config.sampler.motion_scale,
             fidelity=config.fidelity,
             color=config.color,
-            flow=flow_name(self._known, config),
-            clip_length=runtime.clip_length,
-            tile=f"{8 * runtime.tile_size} pixels" if runtime.tile_size else "off",
+            flow=flow_name(self._model_info, config),
+            clip_length=run_plan.clip_length,
+            tile=f"{8 * run_plan.tile_size} pixels" if run_plan.tile_size else "off",
             source_size=(info.height, info.width),
             target_size=coding.size,
             num_frames=info.num_frames,
             codec=coding.codec,
             pix_fmt=coding.pix_fmt,
-            reasons=runtime.reasons + coding.reasons,
-            memory_gb=None if runtime.needed is None else round(runtime.needed / 1e9, 2),
-            free_memory_gb=None if runtime.free is None else round(runtime.free / 1e9, 2),
+            reasons=run_plan.reasons + coding.reasons,
+            memory_gb=_gigabytes(run_plan.peak_bytes),
+            free_memory_gb=_gigabytes(run_plan.free_bytes),
         )
 
 
@@ -362,12 +368,16 @@ def _memory_errors() -> Iterator[None]:
         raise MemoryExhaustedError.of(error) from None  # its traceback would hold on to the memory
 
 
-def _read(video: VideoSource, task: Task, *, skip: int) -> Iterator[Frame]:
+def _read(video: VideoSource, run: Run, *, skip: int) -> Iterator[Frame]:
     """The frames to enlarge, but for some at the front."""
-    if not task.coding.is_regular:
-        return video.frames(report=task.report, skip=skip)
-    every = to_constant_rate(video.frames(report=task.report), task.coding, task.info, task.report)
+    if not run.coding.is_regular:
+        return video.frames(report=run.report, skip=skip)
+    every = to_constant_rate(video.frames(report=run.report), run.coding, run.info, run.report)
     return islice(every, skip, None)
+
+
+def _gigabytes(num_bytes: int | None) -> float | None:
+    return None if num_bytes is None else round(num_bytes / 1e9, 2)
 
 
 def _name(dtype: torch.dtype) -> str:

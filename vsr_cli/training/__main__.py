@@ -17,7 +17,7 @@ from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.quality.cases import find_clips
 from vsr_cli.quality.metrics import Lpips
 from vsr_cli.training import distributed
-from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.bench import measure as measure_speed
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
 from vsr_cli.training.decoder_recipes import DecoderRecipe, StudentRecipe
@@ -232,7 +232,7 @@ def _recipe(
         return StudentRecipe(warm_start(init), steps)
     if name in (StageName.DENOISER, StageName.CLIPS):
         return DenoiserRecipe()
-    adversary = Adversary(rate)
+    adversary = DiscriminatorTrainer(rate)
     if discriminator is not None:
         adversary.read(discriminator)
     if name is StageName.FLOOR:

@@ -60,7 +60,7 @@ def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class Adversary:
+class DiscriminatorTrainer:
     """A discriminator and its optimiser; both go on where they were when training resumes."""
 
     def __init__(self, learning_rate: float, *, warm_up: int = WARM_UP) -> None:

@@ -9,10 +9,10 @@ from vsr_cli.diffusion.motion import Motion, guide_bounded
 from vsr_cli.diffusion.sampler import guidance_rounds
 from vsr_cli.diffusion.schedule import NUM_TRAIN_TIMESTEPS, AncestralScheduler, make_scheduler
 from vsr_cli.models.flow import DisFlow
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.model import Condition, SmallModel, reduce_to_body
 from vsr_cli.training import losses as L
-from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.recipes import (
     NOISE_ON_TRUE,
@@ -41,7 +41,7 @@ class StudentRecipe:
     ends, in one step. Its denoising loss goes on, so that it still serves chains of many steps.
     """
 
-    adversary: Adversary | None = None
+    adversary: DiscriminatorTrainer | None = None
 
     def __init__(self, teacher: SmallModel, steps: int) -> None:
         self.teacher = teacher.eval().requires_grad_(False)
@@ -91,11 +91,13 @@ class DecoderRecipe:
     L = L_recon + 0.5 L_diff + 0.5 L_swc + w L_GAN (arXiv 2312.00853, eq. 4 to 6).
     """
 
-    def __init__(self, vgg: L.VggFeatures | None, steps: int, adversary: Adversary) -> None:
+    def __init__(
+        self, vgg: L.VggFeatures | None, steps: int, adversary: DiscriminatorTrainer
+    ) -> None:
         self.vgg = vgg
         self.steps = steps
         self.flow = DisFlow()
-        self.adversary: Adversary | None = adversary
+        self.adversary: DiscriminatorTrainer | None = adversary
         self.denoising = DenoisingLoss()
 
     @property
@@ -120,26 +122,26 @@ class DecoderRecipe:
         kinds = random_kinds(hr.shape[0], hr.device)
         seen = self._latents(model, target, condition, motion, kinds)
         past = random_past(lr.shape[1])
-        recalls = find_recalls(motion, [*past, *range(lr.shape[1])])
+        warps = find_warps(motion, [*past, *range(lr.shape[1])])
         fidelity = random_fidelity(kinds == ZERO)
-        remembered = None
+        memory_features = None
         if past:
             with torch.no_grad():
-                _, remembered = model.decode(
+                _, memory_features = model.decode(
                     seen[:, past],
                     lr[:, past],
                     condition.lr_features[:, past],
                     fidelity=fidelity,
-                    remembered=None,
-                    recalls=recalls[: len(past)],
+                    memory_features=None,
+                    warps=warps[: len(past)],
                 )
         frames, _ = model.decode(
             seen,
             lr,
             condition.lr_features,
             fidelity=fidelity,
-            remembered=remembered,
-            recalls=recalls[len(past) :],
+            memory_features=memory_features,
+            warps=warps[len(past) :],
         )
         terms = self._terms(frames, hr, kinds)
         if progress > DENOISER_START:
@@ -226,16 +228,16 @@ def random_past(num_frames: int) -> list[int]:
     return [last - abs(k % (2 * last) - last) for k in range(count, 0, -1)]
 
 
-def find_recalls(motion: Motion, path: list[int]) -> list[Recall | None]:
+def find_warps(motion: Motion, path: list[int]) -> list[MemoryWarp | None]:
     """The way back along a walk through a clip, from each frame to its neighbour before it."""
-    recalls: list[Recall | None] = [None]
+    warps: list[MemoryWarp | None] = [None]
     for before, now in pairwise(path):
         if now > before:
             flow, visible = motion.flow_backward[:, before], motion.visible_backward[:, before]
         else:
             flow, visible = motion.flow_forward[:, now], motion.visible_forward[:, now]
-        recalls.append(Recall(flow, visible))
-    return recalls
+        warps.append(MemoryWarp(flow, visible))
+    return warps
 
 
 def jittered_scheduler(steps: int) -> AncestralScheduler:
@@ -259,7 +261,7 @@ def rollout(
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in times[:stop]:
         x0 = predict_x0(model, condition, scheduler, noisy, t, None)
-        noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
+        noisy = scheduler.step(x0, t, noisy, torch.randn_like(noisy))
     return noisy, times[stop]
 
 
@@ -294,7 +296,7 @@ def draw_latents(
     noisy = torch.randn(shape, device=condition.lr_features.device)
     for t in scheduler.timesteps.tolist():
         x0 = predict_x0(model, condition, scheduler, noisy, t, on_latents)
-        noisy = scheduler.advance(x0, t, noisy, torch.randn_like(noisy))
+        noisy = scheduler.step(x0, t, noisy, torch.randn_like(noisy))
     return x0
 
 

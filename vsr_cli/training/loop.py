@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import save_weights
 from vsr_cli.training import distributed
-from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.curves import Log
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.warm_start import warm_start
@@ -45,7 +45,7 @@ class Recipe(Protocol):
     """What a stage is: which modules it trains and what it minimises."""
 
     @property
-    def adversary(self) -> Adversary | None:
+    def adversary(self) -> DiscriminatorTrainer | None:
         """Trained beside the model by the recipe itself."""
         ...
 

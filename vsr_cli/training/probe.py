@@ -14,7 +14,7 @@ from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import State, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.models.flow import DisFlow
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.model import LATENT_STRIDE, SmallModel, reduce_to_body
 from vsr_cli.ops.color import match_wavelet
 from vsr_cli.ops.resize import resize
@@ -122,13 +122,13 @@ class Trial:
     def decode(self, latents: Tensor) -> Tensor:
         """Frames (T, 3, H, W) of latents."""
         lr, motion = self.lr_frames[None], self.motion
-        recalls: list[Recall | None] = [None]
+        warps: list[MemoryWarp | None] = [None]
         for k in range(motion.num_pairs):
-            recalls.append(Recall(motion.flow_backward[:, k], motion.visible_backward[:, k]))
+            warps.append(MemoryWarp(motion.flow_backward[:, k], motion.visible_backward[:, k]))
         with _computing():
             features = self.model.features(lr, self.scale)
             frames, _ = self.model.decode(
-                latents, lr, features, fidelity=1.0, remembered=None, recalls=recalls
+                latents, lr, features, fidelity=1.0, memory_features=None, warps=warps
             )
         return match_wavelet(frames[0].float().clamp(-1, 1), reduce_to_body(lr, self.scale)[0])
 

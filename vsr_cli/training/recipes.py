@@ -10,7 +10,7 @@ from vsr_cli.diffusion.schedule import make_scheduler
 from vsr_cli.models.small.model import BODY_STRIDE, Condition, SmallModel
 from vsr_cli.ops.warp import backward_warp, resize_flow
 from vsr_cli.training import losses as L
-from vsr_cli.training.adversary import Adversary
+from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.dataset import Sample
 
 NOISE_ON_TRUE = (0.2, 0.6)  # deviation of what is added to true latents before decoding
@@ -36,7 +36,9 @@ class AutoencoderRecipe:
     compact GAN.
     """
 
-    def __init__(self, vgg: L.VggFeatures | None, adversary: Adversary | None = None) -> None:
+    def __init__(
+        self, vgg: L.VggFeatures | None, adversary: DiscriminatorTrainer | None = None
+    ) -> None:
         self.vgg = vgg
         self.adversary = adversary
         self.averaged: SmallModel | None = None
@@ -67,7 +69,7 @@ class AutoencoderRecipe:
 
         def decode(model: SmallModel, features: Tensor) -> Tensor:
             return model.decode(
-                latents, lr, features, fidelity=fidelity, remembered=None, recalls=[None]
+                latents, lr, features, fidelity=fidelity, memory_features=None, warps=[None]
             )[0]
 
         frames = decode(model, features)
@@ -114,7 +116,7 @@ def unit_latents(
 class DenoiserRecipe:
     """Stages B1 (single frames) and B2 (clips): condition encoder and U-Net, v-prediction."""
 
-    adversary: Adversary | None = None
+    adversary: DiscriminatorTrainer | None = None
 
     def __init__(self) -> None:
         self.loss = DenoisingLoss()

@@ -111,7 +111,7 @@ def test_rotation_pixel_aspect_colour_and_title_are_kept(
         sample_aspect_ratio=Fraction(16, 15),
         colorspace=6,
         color_range=2,
-        title="holiday",
+        metadata={"title": "holiday"},
     )
     target = tmp_path / f"out{suffix}"
     rewrite(source, target, size=(192, 256))

@@ -316,7 +316,7 @@ def test_raft_arrives_with_the_model_or_by_itself_and_gives_the_same_flow(tmp_pa
     paths = write_published(tmp_path)
     target = tmp_path / "m.safetensors"
     import_published(paths, target, config=NARROW, flow=raft)
-    assert load_mgld(target).brings_flow
+    assert load_mgld(target).has_flow
     frames = torch.rand(1, 2, 3, 128, 136, generator=torch.manual_seed(1)) * 2 - 1
     network = raft_large(weights=None).eval()
     torch.manual_seed(0)

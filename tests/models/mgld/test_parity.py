@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from tests.parity import RECORDED, assert_like, recorded
 from vsr_cli.models.mgld.config import LATENT_SCALE
 from vsr_cli.models.mgld.model import MgldModel
-from vsr_cli.models.mgld.names import Source, decoder_source, denoiser_source, encoder_source
+from vsr_cli.models.mgld.names import (
+    PublishedTensor,
+    decoder_source,
+    denoiser_source,
+    encoder_source,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +41,14 @@ def model(diffusion: dict[str, Tensor], autoencoder: dict[str, Tensor]) -> MgldM
 def fill(
     network: nn.Module,
     tensors: dict[str, Tensor],
-    find: Callable[[str, tuple[int, ...]], Source],
+    find: Callable[[str, tuple[int, ...]], PublishedTensor],
 ) -> set[str]:
     """Give a network the recorded weights; returns the names that were used."""
     values, used = {}, set()
     for name, tensor in network.state_dict().items():
         source = find(name, tuple(tensor.shape))
         assert tuple(tensors[source.name].shape) == source.shape
-        values[name] = source.take(tensors[source.name])
+        values[name] = source.convert(tensors[source.name])
         used.add(source.name)
     network.load_state_dict(values)
     return used
@@ -106,7 +111,7 @@ def test_the_trajectory_is_the_same_with_and_without_guidance_and_in_tiles(
     from vsr_cli.diffusion.reference_guidance import (
         guide_reference,
         reference_loss,
-        released_motion,
+        reference_motion,
     )
     from vsr_cli.diffusion.sampler import sample_from_lr
     from vsr_cli.diffusion.schedule import make_respaced_chain
@@ -131,7 +136,7 @@ def test_the_trajectory_is_the_same_with_and_without_guidance_and_in_tiles(
         noises = [io["start_noise"][None], *io["step_noise"][:, None]]
         chain = make_respaced_chain(4)
         assert_like(chain.noise_start(lr, noises[0])[0], io["x_T"])
-        motion = released_motion(io["flow_to_next"][None], io["flow_to_prev"][None])
+        motion = reference_motion(io["flow_to_next"][None], io["flow_to_prev"][None])
         losses: list[Tensor] = []
 
         def guide(x: Tensor, sigma: float) -> Tensor:
@@ -145,7 +150,7 @@ def test_the_trajectory_is_the_same_with_and_without_guidance_and_in_tiles(
                 chain=chain,
                 noise=noises.__getitem__,
                 guide=guidance,
-                num_kept=5,
+                num_carried=5,
             )
             expected = io["on.latents" if guidance else "off.latents"]
             for found, latents in zip(states[1:], expected, strict=True):

@@ -25,7 +25,7 @@ from vsr_cli.media.frame import (
     resolve_color,
 )
 from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
-from vsr_cli.media.timestamps import TimestampFixer, Timing, find_timing
+from vsr_cli.media.timestamps import TIMECODE, TimestampFixer, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
@@ -309,10 +309,14 @@ def _clock_origin(container: InputContainer, start: Fraction) -> Fraction:
 
 
 def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
-    """The time code of the first frame; it may be written in any of three places."""
+    """The time code of the first frame; it may be written in any of three places.
+
+    What is called so and is none is as if it were not there.
+    """
     holders = [stream.metadata, container.metadata, *(s.metadata for s in container.streams.data)]
     tags = ({key.lower(): value for key, value in holder.items()} for holder in holders)
-    return next((tag["timecode"] for tag in tags if "timecode" in tag), None)
+    found = (tag["timecode"] for tag in tags if "timecode" in tag)
+    return next((text for text in found if TIMECODE.fullmatch(text)), None)
 
 
 def _field_order(stream: VideoStream, first: VideoFrame) -> FieldOrder:

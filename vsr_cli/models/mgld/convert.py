@@ -16,11 +16,11 @@ from torchvision.models.optical_flow import raft_large
 from vsr_cli.errors import OutputError, WeightsError
 from vsr_cli.events import Progress, Report, ignore
 from vsr_cli.models.checkpoint import read_checkpoint
-from vsr_cli.models.files import note_digest
+from vsr_cli.models.files import record_digest
 from vsr_cli.models.flow import FLOW_PREFIX
 from vsr_cli.models.mgld.config import PUBLISHED, MgldConfig
 from vsr_cli.models.mgld.inventory import (
-    Wanted,
+    TensorMapping,
     require_exactly,
     take_inventory,
     take_video_inventory,
@@ -124,13 +124,13 @@ def import_published(
     return Imported(target, len(tensors), target.stat().st_size, tuple(findings))
 
 
-def _convert(file: Mapping[str, Tensor], item: Wanted, dtype: torch.dtype) -> Tensor:
+def _convert(file: Mapping[str, Tensor], item: TensorMapping, dtype: torch.dtype) -> Tensor:
     """One tensor, copied out of its file.
 
     Raises:
         WeightsError: it is not finite, or not any more in `dtype`.
     """
-    tensor = item.source.take(file[item.source.name])
+    tensor = item.source.convert(file[item.source.name])
     converted = tensor.to(dtype, copy=True).contiguous()
     if not converted.isfinite().all():
         fits = tensor.isfinite().all()
@@ -257,7 +257,7 @@ def _write(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> 
         target.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, part, metadata=header)
         part.replace(target)
-        note_digest(target)
+        record_digest(target)
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from vsr_cli.models.mgld.temporal import TemporalAttention, TemporalConv
 
 
 @dataclass
-class Call:
+class CallContext:
     """What the added layers must know of the call they are in; diffusers' U-Net cannot pass it.
 
     num_frames: T, of every clip in the batch.
@@ -32,7 +32,7 @@ class StructuredConv(nn.Module):
     Shape: (N, C, h, w) -> (N, C, h, w), with the structure of its level at (h, w).
     """
 
-    def __init__(self, conv: nn.Conv2d, config: MgldConfig, call: Call, level: int) -> None:
+    def __init__(self, conv: nn.Conv2d, config: MgldConfig, call: CallContext, level: int) -> None:
         super().__init__()
         width, hidden = conv.out_channels, config.spade_channels
         self.call, self.level = call, level
@@ -47,13 +47,13 @@ class StructuredConv(nn.Module):
         return self.norm(self.conv(x)) * (1 + self.gamma(structure)) + self.beta(structure)
 
 
-class ThenTemporal(nn.Module):
+class WithTemporal(nn.Module):
     """A layer of the U-Net, followed by one along time.
 
     Shape: (B*T, C, h, w) -> (B*T, C, h, w); attentions return it in a tuple, as they did.
     """
 
-    def __init__(self, layer: nn.Module, temporal: nn.Module, call: Call) -> None:
+    def __init__(self, layer: nn.Module, temporal: nn.Module, call: CallContext) -> None:
         super().__init__()
         self.layer, self.temporal, self.call = layer, temporal, call
 
@@ -65,7 +65,7 @@ class ThenTemporal(nn.Module):
         return (mixed,) if isinstance(output, tuple) else mixed
 
 
-def add_structure(unet: UNet2DConditionModel, config: MgldConfig, call: Call) -> None:
+def add_structure(unet: UNet2DConditionModel, config: MgldConfig, call: CallContext) -> None:
     """Modulate the second convolution of all residual blocks by the LR structure."""
     last = len(config.denoiser_channels) - 1
     levels = [
@@ -78,14 +78,14 @@ def add_structure(unet: UNet2DConditionModel, config: MgldConfig, call: Call) ->
             resnet.conv2 = StructuredConv(resnet.conv2, config, call, level)
 
 
-def add_temporal(unet: UNet2DConditionModel, config: MgldConfig, call: Call) -> None:
+def add_temporal(unet: UNet2DConditionModel, config: MgldConfig, call: CallContext) -> None:
     """Follow every layer of the middle block by one along time; there are none elsewhere."""
     width = config.denoiser_channels[-1]
     middle = unet.mid_block
     for index in range(2):
-        middle.resnets[index] = ThenTemporal(middle.resnets[index], TemporalConv(width), call)
+        middle.resnets[index] = WithTemporal(middle.resnets[index], TemporalConv(width), call)
     attention = TemporalAttention(width, width // config.head_channels)
-    middle.attentions[0] = ThenTemporal(middle.attentions[0], attention, call)
+    middle.attentions[0] = WithTemporal(middle.attentions[0], attention, call)
 
 
 class Denoiser(nn.Module):
@@ -98,7 +98,7 @@ class Denoiser(nn.Module):
     def __init__(self, config: MgldConfig) -> None:
         super().__init__()
         heads = tuple(width // config.head_channels for width in config.denoiser_channels)
-        self.call = Call()
+        self.call = CallContext()
         self.structure = StructureEncoder(config)
         self.unet = UNet2DConditionModel(
             sample_size=config.tile_size,

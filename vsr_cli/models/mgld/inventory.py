@@ -14,7 +14,7 @@ from vsr_cli.models.mgld.names import (
     FLOW,
     TEXT,
     UNET,
-    Source,
+    PublishedTensor,
     decoder_source,
     denoiser_source,
     encoder_source,
@@ -43,44 +43,46 @@ _SPARE_PARTS = (f"{FIRST_STAGE}decoder.", f"{FIRST_STAGE}post_quant_conv.", TEXT
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TensorMapping:
     """A tensor of ours and the published one it comes from."""
 
     name: str
-    source: Source
+    source: PublishedTensor
 
 
-Find = Callable[[str, tuple[int, ...]], Source]
+Find = Callable[[str, tuple[int, ...]], PublishedTensor]
 
 
 def take_inventory(
     path: Path, unet: Mapping[str, Tensor], config: MgldConfig, model: MgldModel
-) -> list[Wanted]:
+) -> list[TensorMapping]:
     """What of the U-Net's file is used: denoiser and, where it is there, the first stage.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape; named.
     """
 
-    def find(name: str, shape: tuple[int, ...]) -> Source:
+    def find(name: str, shape: tuple[int, ...]) -> PublishedTensor:
         return denoiser_source(name, shape, config.structure_heads)
 
-    wanted = _want(model.denoiser, "denoiser.", find)
+    wanted = _map_tensors(model.denoiser, "denoiser.", find)
     if any(name.startswith(FIRST_STAGE) for name in unet):
-        wanted += _want(model.encoder, "encoder.", _in_first_stage)
+        wanted += _map_tensors(model.encoder, "encoder.", _in_first_stage)
     spare = {name for name in unet if name.startswith(_SPARE_PARTS)} | _TABLES
     require_exactly(path, unet, {item.source.name: item.source.shape for item in wanted}, spare)
     return wanted
 
 
-def take_video_inventory(path: Path, video: Mapping[str, Tensor], model: MgldModel) -> list[Wanted]:
+def take_video_inventory(
+    path: Path, video: Mapping[str, Tensor], model: MgldModel
+) -> list[TensorMapping]:
     """What of the video autoencoder's file is used: its decoder and its encoder.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape; named.
     """
-    wanted = _want(model.decoder, "decoder.", decoder_source)
-    wanted += _want(model.feature_encoder, "feature_encoder.", encoder_source)
+    wanted = _map_tensors(model.decoder, "decoder.", decoder_source)
+    wanted += _map_tensors(model.feature_encoder, "feature_encoder.", encoder_source)
     spare = {name for name in video if name.startswith(_LOSS)}
     require_exactly(path, video, {item.source.name: item.source.shape for item in wanted}, spare)
     return wanted
@@ -139,17 +141,17 @@ def require_exactly(
         )
 
 
-def _want(network: nn.Module, prefix: str, find: Find) -> list[Wanted]:
+def _map_tensors(network: nn.Module, prefix: str, find: Find) -> list[TensorMapping]:
     """All tensors of a network, under `prefix` here."""
     return [
-        Wanted(prefix + name, find(name, tuple(tensor.shape)))
+        TensorMapping(prefix + name, find(name, tuple(tensor.shape)))
         for name, tensor in network.state_dict().items()
     ]
 
 
-def _in_first_stage(name: str, shape: tuple[int, ...]) -> Source:
+def _in_first_stage(name: str, shape: tuple[int, ...]) -> PublishedTensor:
     source = encoder_source(name, shape)
-    return Source(FIRST_STAGE + source.name, source.shape, source.take)
+    return PublishedTensor(FIRST_STAGE + source.name, source.shape, source.convert)
 
 
 def _listed(names: list[str]) -> str:

@@ -44,5 +44,5 @@ def load_mgld(path: Path) -> MgldModel:
         raise WeightsError(f"`{path.name}` is damaged", why=f"`{infinite[0]}` is not finite")
     # Assigned, not copied: the file is mapped into memory. A shared encoder is filled once.
     model.load_state_dict(tensors, strict=False, assign=True)
-    model.path, model.brings_flow = path, bool(flow)
+    model.path, model.has_flow = path, bool(flow)
     return model.eval().requires_grad_(False)

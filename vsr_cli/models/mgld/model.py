@@ -28,7 +28,7 @@ class MgldModel(VideoModel):
         super().__init__()
         self.config = config
         self.path: Path | None = None  # the file it was loaded from
-        self.brings_flow = False  # whether RAFT is in that file, too
+        self.has_flow = False  # whether RAFT is in that file, too
         self.denoiser = Denoiser(config)
         self.encoder = FrameEncoder(config)
         self.decoder = MgldDecoder(config)

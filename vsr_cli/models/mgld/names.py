@@ -69,12 +69,12 @@ _FUSION = {
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedTensor:
     """Name and shape of a published tensor, and what makes it one of ours."""
 
     name: str
     shape: tuple[int, ...]
-    take: Callable[[Tensor], Tensor]
+    convert: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ _DECODER_EXTRAS = [
 ]
 
 
-def denoiser_source(name: str, shape: tuple[int, ...], structure_heads: int) -> Source:
+def denoiser_source(name: str, shape: tuple[int, ...], structure_heads: int) -> PublishedTensor:
     """The origin of a tensor of `Denoiser`, in the file of the U-Net."""
     network, _, rest = name.partition(".")
     if network == "unet":
@@ -162,14 +162,14 @@ def denoiser_source(name: str, shape: tuple[int, ...], structure_heads: int) -> 
     return _plain(there, shape, ones=1 if name.endswith("to_out.0.weight") else 0)
 
 
-def encoder_source(name: str, shape: tuple[int, ...]) -> Source:
+def encoder_source(name: str, shape: tuple[int, ...]) -> PublishedTensor:
     """The origin of a tensor of `FrameEncoder`, in a file of an autoencoder."""
     network, _, rest = name.partition(".")
     there = f"encoder.{_translate(rest, _ENCODER_PARTS)}" if network == "encoder" else name
     return _plain(there, shape, ones=_ones_of_attention(name))
 
 
-def decoder_source(name: str, shape: tuple[int, ...]) -> Source:
+def decoder_source(name: str, shape: tuple[int, ...]) -> PublishedTensor:
     """The origin of a tensor of `MgldDecoder`, in the file of the video autoencoder."""
     network, _, rest = name.partition(".")
     if network == "post_quant_conv":
@@ -205,19 +205,19 @@ def _ones_of_attention(name: str) -> int:
     return 2 if is_projection else 0
 
 
-def _plain(there: str, shape: tuple[int, ...], ones: int = 0) -> Source:
+def _plain(there: str, shape: tuple[int, ...], ones: int = 0) -> PublishedTensor:
     """The same values; kernels may have had further axes of length one."""
     if there.endswith("temporal_conv.weight"):
         ones = 2
-    return Source(there, (*shape, *(1,) * ones), lambda tensor: tensor.reshape(shape))
+    return PublishedTensor(there, (*shape, *(1,) * ones), lambda tensor: tensor.reshape(shape))
 
 
-def _third(there: str, shape: tuple[int, ...], index: int, num_heads: int) -> Source:
+def _third(there: str, shape: tuple[int, ...], index: int, num_heads: int) -> PublishedTensor:
     """Queries, keys or values, which lay side by side for every head."""
     ones = (1,) if there.endswith(".weight") else ()
     whole = (3 * shape[0], *shape[1:], *ones)
 
-    def take(tensor: Tensor) -> Tensor:
+    def convert(tensor: Tensor) -> Tensor:
         return tensor.reshape(num_heads, 3, -1, *shape[1:])[:, index].reshape(shape)
 
-    return Source(there, whole, take)
+    return PublishedTensor(there, whole, convert)

@@ -19,7 +19,7 @@ SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
 
 
 @dataclass(frozen=True)
-class Recall:
+class MemoryWarp:
     """What the decoder may remember for one frame: the way back to the frame before it.
 
     flow: (B, 2, H, W), pixels of the body's grid, at the current frame (`flow_backward`).
@@ -54,9 +54,9 @@ class Memory(nn.Module):
         self.mix = nn.Conv2d(2 * channels + 1, channels, 3, padding=1)
         self.out = zero_init(nn.Conv2d(channels, channels, 1))
 
-    def forward(self, h: Tensor, remembered: Tensor, recall: Recall) -> Tensor:
-        visible = recall.visible.to(h.dtype)
-        warped = backward_warp(soften(remembered), recall.flow).to(h.dtype) * visible
+    def forward(self, h: Tensor, memory_features: Tensor, warp: MemoryWarp) -> Tensor:
+        visible = warp.visible.to(h.dtype)
+        warped = backward_warp(soften(memory_features), warp.flow).to(h.dtype) * visible
         return h + self.out(self.activation(self.mix(torch.cat([h, warped, visible], dim=1))))
 
 
@@ -127,15 +127,15 @@ class SequenceDecoder(nn.Module):
         latents: Tensor,
         lr_features: Tensor,
         fidelity: float | Tensor,
-        remembered: Tensor | None,
-        recall: Recall | None,
+        memory_features: Tensor | None,
+        warp: MemoryWarp | None,
     ) -> tuple[Tensor, Tensor]:
         lr_coarse = self.lr_coarse(F.pixel_unshuffle(lr_features, 2))
         h = self.coarse(self.wrap_coarse(self.stem(latents), lr_coarse, fidelity))
         h = F.pixel_shuffle(self.up_middle(h), 2)
         h = self.wrap_middle(h, lr_features, fidelity)
-        if remembered is not None and recall is not None:
-            h = self.memory(h, remembered, recall)
+        if memory_features is not None and warp is not None:
+            h = self.memory(h, memory_features, warp)
         middle = self.middle(h)
         h = F.pixel_shuffle(self.up_fine(middle), 2)
         lr_fine = F.pixel_shuffle(self.lr_fine(lr_features), 2)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
 from vsr_cli.models.small.blocks import ActivationName, find_activation
-from vsr_cli.models.small.decoder import Recall, SequenceDecoder
+from vsr_cli.models.small.decoder import MemoryWarp, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
 from vsr_cli.ops.windows import Window
 
@@ -162,29 +162,29 @@ class SmallModel(VideoModel):
         lr_features: Tensor,
         *,
         fidelity: float | Tensor,
-        remembered: Tensor | None,
-        recalls: Sequence[Recall | None],
+        memory_features: Tensor | None,
+        warps: Sequence[MemoryWarp | None],
     ) -> tuple[Tensor, Tensor]:
         """Frames (B, T, 3, 4H, 4W), float32 and not clamped, from latents; H as in `features`.
 
-        `recalls[t]` leads frame t back to the one before it, None where there is none;
-        `remembered` is what the last call returned beside the frames.
+        `warps[t]` leads frame t back to the one before it, None where there is none;
+        `memory_features` is what the last call returned beside the frames.
         """
         if self.config.encodes_variance:  # such decoders were taught before latents had unit size
             latents = latents * self.latent_std[:, None, None]
         size = (LATENT_STRIDE * latents.shape[-2], LATENT_STRIDE * latents.shape[-1])
         frames = []
-        for index, recall in enumerate(recalls):
-            residual, remembered = self.decoder(
+        for index, warp in enumerate(warps):
+            residual, memory_features = self.decoder(
                 latents[:, index].to(self.dtype, memory_format=torch.channels_last),
                 lr_features[:, index],
                 fidelity,
-                remembered,
-                recall,
+                memory_features,
+                warp,
             )
             frames.append(enlarge(lr_frames[:, index], size) + residual.float())
-        assert remembered is not None
-        return torch.stack(frames, dim=1), remembered
+        assert memory_features is not None
+        return torch.stack(frames, dim=1), memory_features
 
 
 def lr_multiple(scale: int) -> int:

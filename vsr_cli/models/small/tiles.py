@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.denoiser import LEVEL_OF_MIXER, Past
 from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE, Condition
 from vsr_cli.ops.windows import Grid
@@ -67,15 +67,13 @@ class Tiles:
             for index, n in enumerate(LEVEL_OF_MIXER)
         ]
 
-    def cut_recalls(self, recalls: Sequence[Recall | None]) -> list[list[Recall | None]]:
+    def cut_warps(self, warps: Sequence[MemoryWarp | None]) -> list[list[MemoryWarp | None]]:
         """For each tile, what the decoder may remember for each frame."""
         whole = [
-            None
-            if recall is None
-            else list(zip(*map(self.body_grid.cut, recall.maps), strict=True))
-            for recall in recalls
+            None if warp is None else list(zip(*map(self.body_grid.cut, warp.maps), strict=True))
+            for warp in warps
         ]
         return [
-            [None if maps is None else Recall(*maps[index]) for maps in whole]
+            [None if maps is None else MemoryWarp(*maps[index]) for maps in whole]
             for index in range(len(self.body_grid.tiles))
         ]

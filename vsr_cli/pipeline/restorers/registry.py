@@ -14,11 +14,11 @@ from vsr_cli.models.files import is_imported, read_header
 from vsr_cli.models.flow import FLOW_PREFIX, DisFlow, FlowEstimator, RaftFlow
 from vsr_cli.models.weights import read_config
 from vsr_cli.pipeline.clips import Clip, IsCut
-from vsr_cli.pipeline.restorers.small.memory import plan_run
-from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.restorers.small.memory import plan_small
+from vsr_cli.pipeline.restorers.small.stages import ClipState
 from vsr_cli.pipeline.run_plan import RunPlan
 
-_RELEASED_UPDATES, _UPDATES = 10, 12  # of RAFT
+_REFERENCE_UPDATES, _UPDATES = 10, 12  # of RAFT
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ModelInfo:
 
     family: str
     default_steps: int
-    brings_flow: bool
+    has_flow: bool
 
 
 def inspect_model(path: Path) -> ModelInfo:
@@ -37,7 +37,7 @@ def inspect_model(path: Path) -> ModelInfo:
         WeightsError: missing, damaged, or of another family or version.
     """
     if not is_imported(path):
-        return ModelInfo("small", read_config(path).default_steps, brings_flow=False)
+        return ModelInfo("small", read_config(path).default_steps, has_flow=False)
     from vsr_cli.models.mgld import config as mgld
 
     header = read_header(path)
@@ -45,7 +45,7 @@ def inspect_model(path: Path) -> ModelInfo:
     return ModelInfo("mgld", steps, any(name.startswith(FLOW_PREFIX) for name in header.num_values))
 
 
-def plan_run_for(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
+def plan_run(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
     """How the model in a file runs on a source of (height, width).
 
     Raises:
@@ -56,27 +56,27 @@ def plan_run_for(path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) ->
     if not is_imported(path):
         model = read_config(path)
         steps = config.sampler.steps or model.default_steps
-        return plan_run(config, lr_size, steps, model.scales)
+        return plan_small(config, lr_size, steps, model.scales)
     from vsr_cli.models.mgld import config as mgld
     from vsr_cli.pipeline.restorers.mgld.memory import plan_mgld
 
     header = read_header(path)
-    runtime = plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
-    if config.flow_weights or inspect_model(path).brings_flow:
-        return runtime
+    run_plan = plan_mgld(header, mgld.read_config(path, header.metadata), config, lr_size)
+    if config.flow_weights or inspect_model(path).has_flow:
+        return run_plan
     why = "flow dis: no RAFT was imported with the model"
-    return replace(runtime, reasons=(*runtime.reasons, why))
+    return replace(run_plan, reasons=(*run_plan.reasons, why))
 
 
 def upscale_imported(
     frames: Iterator[Tensor],
     model: VideoModel,
     config: UpscaleConfig,
-    runtime: RunPlan,
+    run_plan: RunPlan,
     is_cut: IsCut,
     *,
     first: int,
-    carried: Carried,
+    clip_state: ClipState,
     report: Report,
 ) -> Iterator[Clip]:
     """`upscale_frames` for models that were imported."""
@@ -86,31 +86,39 @@ def upscale_imported(
     from vsr_cli.pipeline.restorers.mgld.restorer import upscale_clips
 
     assert isinstance(model, MgldModel)
-    assert isinstance(runtime, MgldRunPlan)
-    flow = make_flow(config, runtime.device, brought=model.path if model.brings_flow else None)
+    assert isinstance(run_plan, MgldRunPlan)
+    flow = make_flow(config, run_plan.device, bundled_flow=model.path if model.has_flow else None)
     if config.mgld_mode == "parity":
-        return upscale_segments(frames, model, config, runtime, flow, first=first, report=report)
+        return upscale_segments(frames, model, config, run_plan, flow, first=first, report=report)
     return upscale_clips(
-        frames, model, config, runtime, flow, is_cut, first=first, carried=carried, report=report
+        frames,
+        model,
+        config,
+        run_plan,
+        flow,
+        is_cut,
+        first=first,
+        clip_state=clip_state,
+        report=report,
     )
 
 
 def make_flow(
-    config: UpscaleConfig, device: torch.device, *, brought: Path | None = None
+    config: UpscaleConfig, device: torch.device, *, bundled_flow: Path | None = None
 ) -> FlowEstimator:
     """The flow estimator that was asked for, or else the one that the model brings."""
-    updates = _RELEASED_UPDATES if config.mgld_mode == "parity" else _UPDATES
-    path = config.flow_weights or brought
+    updates = _REFERENCE_UPDATES if config.mgld_mode == "parity" else _UPDATES
+    path = config.flow_weights or bundled_flow
     return RaftFlow(path, device=device, num_updates=updates) if path else DisFlow()
 
 
-def flow_name(known: ModelInfo, config: UpscaleConfig) -> str:
-    """What `make_flow` makes."""
-    return "raft" if known.brings_flow else config.flow
+def flow_name(model_info: ModelInfo, config: UpscaleConfig) -> str:
+    """Name the flow estimator that `make_flow` returns."""
+    return "raft" if model_info.has_flow else config.flow
 
 
-def guidance_name(known: ModelInfo, config: UpscaleConfig) -> str:
+def guidance_name(model_info: ModelInfo, config: UpscaleConfig) -> str:
     """Which pull along the motion a job gets: imported models have their own."""
-    if known.family == "small":
+    if model_info.family == "small":
         return config.sampler.guidance
     return "released" if config.mgld_mode == "parity" else "paper"

@@ -37,7 +37,7 @@ class JobBusyError(OutputError):
 class Job:
     """A folder that holds all that is not yet the target.
 
-    folder: `manifest.json`, finished chunks, the spool of the chunk begun, and the newest state.
+    folder: `manifest.json`, finished chunks, the journal of the open chunk, and the newest state.
     """
 
     def __init__(self, target: Path, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Job:
         """A finished chunk."""
         return self.folder / f"chunk_{number:06}.mkv"
 
-    def spool_path(self, number: int) -> Path:
+    def journal_path(self, number: int) -> Path:
         """The frames of an unfinished one."""
         return self.folder / f"chunk_{number:06}.raw"
 
@@ -83,7 +83,7 @@ class Job:
             InputError: the manifest is damaged.
         """
         manifest = self.read()
-        return [self.folder / piece.name for piece in manifest.pieces] if manifest else []
+        return [self.folder / record.name for record in manifest.pieces] if manifest else []
 
     def clear(self) -> None:
         """Remove everything that an earlier run has left."""

@@ -33,7 +33,7 @@ class FrameTime:
 
     @classmethod
     def of(cls, frame: Frame) -> "FrameTime":
-        """That of a frame."""
+        """Return the times of a frame."""
         return cls(frame.pts, frame.duration, frame.time_base, frame.interlaced)
 
 
@@ -87,7 +87,7 @@ class FrameJournal(ResourceOwner):
 
 
 def read_journal(path: Path, plan: EncoderPlan, times: Sequence[FrameTime]) -> Iterator[Frame]:
-    """The first frames of a spool, one for each of `times`.
+    """The first frames of a journal, one for each of `times`.
 
     Raises:
         InputError: the file does not hold them.
@@ -116,6 +116,6 @@ def read_journal(path: Path, plan: EncoderPlan, times: Sequence[FrameTime]) -> I
 
 
 def frame_bytes(plan: EncoderPlan) -> int:
-    """Size of a frame in a spool."""
+    """Size of a frame in a journal."""
     samples = sum(height * width for height, width in plan.layout.plane_shapes(*plan.size))
     return samples * (1 if plan.layout.depth == 8 else 2)

@@ -20,7 +20,7 @@ _SAMPLE = 2**20  # bytes at the head and at the tail that stand for a source
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
 # what is added to the picture when it is complete.
-_FREE = frozenset(
+_NOT_IDENTIFYING = frozenset(
     {
         *("clip.length", "tile", "job.folder", "job.fresh", "job.keep", "job.checkpoint"),
         *("output.overwrite", "output.audio", "output.subs", "output.chapters"),
@@ -28,7 +28,7 @@ _FREE = frozenset(
     }
 )
 # Options that are not spelled as their place in the config ends.
-_SPELLINGS = {
+_OPTION_NAMES = {
     **{"output.video_codec": "vcodec", "output.options": "enc-opt", "input.format": "in-format"},
     **{f"input.{name}": f"in-{name}" for name in ("matrix", "range", "primaries", "transfer")},
     "input.stop": "to",
@@ -64,7 +64,7 @@ class Checkpoint:
     """A place to go on from.
 
     num_frames: of the target, that need not be computed again.
-    spooled: times of those that belong to the chunk begun, whose samples are in its spool.
+    spooled: times of those that belong to the open chunk, whose samples are in its journal.
     state: the file with what the next clip needs; None where there is no next or no earlier one.
     is_complete: whether these are all frames.
     """
@@ -77,7 +77,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All of it."""
+    """The manifest of one job, as `manifest.json` holds it."""
 
     path: str  # of the source, for people
     source: Values
@@ -121,7 +121,7 @@ class Manifest:
                 source=values["source"],
                 options=values["options"],
                 planned=PreviousPlan(**values["planned"]) if values["planned"] else None,
-                pieces=tuple(ChunkRecord(**piece) for piece in values["pieces"]),
+                pieces=tuple(ChunkRecord(**record) for record in values["pieces"]),
                 checkpoint=Checkpoint(**checkpoint, spooled=tuple(times)),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -131,9 +131,9 @@ class Manifest:
                 hint="use `--fresh` to start anew",
             ) from error
 
-    def at(self, checkpoint: Checkpoint, pieces: Sequence[ChunkRecord]) -> "Manifest":
-        """The same job, further on."""
-        return replace(self, checkpoint=checkpoint, pieces=tuple(pieces))
+    def advanced_to(self, checkpoint: Checkpoint, records: Sequence[ChunkRecord]) -> "Manifest":
+        """Return the manifest of the same job at a later checkpoint."""
+        return replace(self, checkpoint=checkpoint, pieces=tuple(records))
 
     def require_same(self, now: "Manifest") -> None:
         """Refuse to go on with another source, or with options that give another picture.
@@ -150,8 +150,8 @@ class Manifest:
         if changed := _differences(self.options, now.options):
             name = changed[0]
             raise ConfigError(
-                f"an unfinished job was begun with {_spoken(name, self.options.get(name))}",
-                why=f"this one has {_spoken(name, now.options.get(name))}",
+                f"an unfinished job was begun with {_as_option(name, self.options.get(name))}",
+                why=f"this one has {_as_option(name, now.options.get(name))}",
                 hint="use the same options to go on, or `--fresh` to start anew",
             )
 
@@ -196,7 +196,7 @@ def identify_options(config: UpscaleConfig, device: str, dtype: str) -> Values:
     """
     found: dict[str, str | None] = {}
     for path, value in _flatten(config):
-        if path not in _FREE:
+        if path not in _NOT_IDENTIFYING:
             found[path] = None if value is None else str(value)
     found |= {"device": device, "dtype": dtype, "model": verify(config.model or shipped_weights())}
     if config.flow_weights is not None:
@@ -219,9 +219,9 @@ def _differences(before: Values, now: Values) -> list[str]:
     return [name for name in {**before, **now} if before.get(name) != now.get(name)]
 
 
-def _spoken(name: str, value: str | None) -> str:
+def _as_option(name: str, value: str | None) -> str:
     """An option as it is typed."""
-    option = "--" + _SPELLINGS.get(name, name.split(".")[-1]).replace("_", "-")
+    option = "--" + _OPTION_NAMES.get(name, name.split(".")[-1]).replace("_", "-")
     if value is None:
         return f"no `{option}`"
     return f"`{option} {value[:12] if len(value) == 64 else value}`"

@@ -10,11 +10,11 @@ from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.chunks import ChunkWriter
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
-from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.restorers.small.stages import ClipState
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, frame_bytes, read_journal
 from vsr_cli.pipeline.resume.manifest import Checkpoint, ChunkRecord, Manifest
-from vsr_cli.pipeline.resume.state import save_carried
+from vsr_cli.pipeline.resume.state import save_clip_state
 
 MAX_JOURNAL_BYTES = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24
@@ -24,7 +24,7 @@ class CheckpointedOutput(ResourceOwner):
     """Encodes the frames of a job so that little is ever lost.
 
     Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were.
-    The frames of the chunk begun are kept as they are, too, and a checkpoint says how many of them
+    The frames of the open chunk are kept as they are, too, and a checkpoint says how many of them
     count: going on, they are encoded anew. So the target is the same, coded byte for coded byte.
     """
 
@@ -49,13 +49,13 @@ class CheckpointedOutput(ResourceOwner):
         self._clock, self._due = clock, clock() + config.checkpoint
         most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(plan))
         self._chunk_length = min(config.chunk_length, most)
-        self._pieces = list(manifest.pieces)
+        self._records = list(manifest.pieces)
         self._times: list[FrameTime] = []
         super().__init__()
-        self._begun: tuple[ChunkWriter, FrameJournal] | None = None
+        self._open_chunk: tuple[ChunkWriter, FrameJournal] | None = None
         checkpoint = manifest.checkpoint
         self.num_frames = checkpoint.num_frames - len(checkpoint.spooled)
-        _require(job.folder, self._pieces)
+        _require(job.folder, self._records)
         job.keep_only(self._needed(checkpoint))
         try:
             self._take_back(checkpoint)
@@ -69,16 +69,16 @@ class CheckpointedOutput(ResourceOwner):
         Raises:
             OutputError: the encoder fails, or the disk is full.
         """
-        chunk, spool = self._begun or self._begin_chunk(num_kept=0)
-        spool.append(frame)
+        chunk, journal = self._open_chunk or self._begin_chunk(num_kept=0)
+        journal.append(frame)
         self._encode(chunk, frame)
 
-    def secure_if_due(self, carried: Carried) -> None:
-        """Make a checkpoint if the last one is long ago; `carried` belongs to the last frame."""
+    def checkpoint_if_due(self, clip_state: ClipState) -> None:
+        """Make a checkpoint if the last one is long ago; `clip_state` belongs to the last frame."""
         if self._clock() >= self._due:
-            self.secure(carried)
+            self.checkpoint(clip_state)
 
-    def secure(self, carried: Carried) -> None:
+    def checkpoint(self, clip_state: ClipState) -> None:
         """Make a checkpoint: from here on nothing of what there is can be lost.
 
         Raises:
@@ -86,9 +86,9 @@ class CheckpointedOutput(ResourceOwner):
         """
         started = self._clock()
         state = self._job.state_path(self.num_frames)
-        save_carried(state, carried)
-        if self._begun is not None:
-            self._begun[1].sync()
+        save_clip_state(state, clip_state)
+        if self._open_chunk is not None:
+            self._open_chunk[1].sync()
         self._note(
             Checkpoint(num_frames=self.num_frames, spooled=tuple(self._times), state=state.name)
         )
@@ -102,26 +102,26 @@ class CheckpointedOutput(ResourceOwner):
         Raises:
             OutputError: the disk is full.
         """
-        if self._begun is not None:
-            self._end_chunk(self._begun[0])
+        if self._open_chunk is not None:
+            self._end_chunk(self._open_chunk[0])
         self._note(Checkpoint(num_frames=self.num_frames, is_complete=True))
 
     def _take_back(self, checkpoint: Checkpoint) -> None:
-        """Encode the frames of the chunk begun anew."""
+        """Encode the frames of the open chunk anew."""
         if not checkpoint.spooled:
             return
-        chunk, spool = self._begin_chunk(num_kept=len(checkpoint.spooled))
-        for frame in read_journal(spool.path, self._plan, checkpoint.spooled):
+        chunk, journal = self._begin_chunk(num_kept=len(checkpoint.spooled))
+        for frame in read_journal(journal.path, self._plan, checkpoint.spooled):
             self._encode(chunk, frame)
 
     def _begin_chunk(self, *, num_kept: int) -> tuple[ChunkWriter, FrameJournal]:
-        number = len(self._pieces)
+        number = len(self._records)
         chunk = ChunkWriter(self._job.chunk_path(number), self._plan, self._info)
         self._resources.enter_context(chunk)
-        spool = FrameJournal(self._job.spool_path(number), self._plan, num_kept)
-        self._resources.enter_context(spool)
-        self._begun = chunk, spool
-        return self._begun
+        journal = FrameJournal(self._job.journal_path(number), self._plan, num_kept)
+        self._resources.enter_context(journal)
+        self._open_chunk = chunk, journal
+        return self._open_chunk
 
     def _encode(self, chunk: ChunkWriter, frame: Frame) -> None:
         chunk.write(frame)
@@ -133,8 +133,8 @@ class CheckpointedOutput(ResourceOwner):
     def _end_chunk(self, chunk: ChunkWriter) -> None:
         chunk.finish()
         self._resources.close()
-        path = self._job.chunk_path(len(self._pieces))
-        piece = ChunkRecord(
+        path = self._job.chunk_path(len(self._records))
+        record = ChunkRecord(
             name=path.name,
             start=self.num_frames - len(self._times),
             stop=self.num_frames,
@@ -142,42 +142,42 @@ class CheckpointedOutput(ResourceOwner):
             last_pts=self._times[-1].pts,
             num_bytes=path.stat().st_size,
         )
-        spool = self._job.spool_path(len(self._pieces))
-        self._pieces.append(piece)
-        self._times, self._begun = [], None
-        if spool.name not in self._needed(self._manifest.checkpoint):
-            spool.unlink()
+        journal = self._job.journal_path(len(self._records))
+        self._records.append(record)
+        self._times, self._open_chunk = [], None
+        if journal.name not in self._needed(self._manifest.checkpoint):
+            journal.unlink()
 
     def _note(self, checkpoint: Checkpoint) -> None:
-        self._manifest = self._manifest.at(checkpoint, self._pieces)
+        self._manifest = self._manifest.advanced_to(checkpoint, self._records)
         self._manifest.write(self._job.manifest_path)
         self._job.keep_only((*self._needed(checkpoint), *self._open_files()))
 
     def _needed(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Names of the files that a checkpoint goes on from."""
-        names = [piece.name for piece in self._manifest.pieces]
+        names = [record.name for record in self._manifest.pieces]
         if checkpoint.spooled:
-            names.append(self._job.spool_path(len(self._manifest.pieces)).name)
+            names.append(self._job.journal_path(len(self._manifest.pieces)).name)
         return (*names, checkpoint.state) if checkpoint.state else tuple(names)
 
     def _open_files(self) -> tuple[str, ...]:
-        """Those of the chunk begun, whatever their present names."""
-        number = len(self._pieces)
+        """Those of the open chunk, whatever their present names."""
+        number = len(self._records)
         chunk = self._job.chunk_path(number).name
-        return chunk, f"{chunk}.part", self._job.spool_path(number).name
+        return chunk, f"{chunk}.part", self._job.journal_path(number).name
 
 
-def _require(folder: Path, pieces: Sequence[ChunkRecord]) -> None:
+def _require(folder: Path, records: Sequence[ChunkRecord]) -> None:
     """Refuse to go on from chunks that are not what was written.
 
     Raises:
         InputError: one is missing or damaged.
     """
-    for piece in pieces:
-        path = folder / piece.name
-        if not path.is_file() or path.stat().st_size != piece.num_bytes:
+    for record in records:
+        path = folder / record.name
+        if not path.is_file() or path.stat().st_size != record.num_bytes:
             raise InputError(
                 f"the unfinished job in `{folder}` is damaged",
-                why=f"`{piece.name}` is not what was written",
+                why=f"`{record.name}` is not what was written",
                 hint="use `--fresh` to start anew",
             )

@@ -21,12 +21,12 @@ from vsr_cli.pipeline.restorers.mgld.memory import (
 
 GB = 10**9
 NEEDS = Needs.of(PUBLISHED, num_values=1_102_867_999, in_denoiser=987_815_367, item=2)
-RUNTIME = MgldRunPlan(torch.device("cuda"), torch.float16, 4, None, ())
+RUN_PLAN = MgldRunPlan(torch.device("cuda"), torch.float16, 4, None, ())
 
 
-def fit(budget: float, height: int, width: int, runtime: MgldRunPlan = RUNTIME) -> MgldRunPlan:
+def fit(budget: float, height: int, width: int, run_plan: MgldRunPlan = RUN_PLAN) -> MgldRunPlan:
     size = (height // 8, width // 8)
-    return fit_memory(runtime, NEEDS, size, int(budget * GB), PUBLISHED, may_tile=True)
+    return fit_memory(run_plan, NEEDS, size, int(budget * GB), PUBLISHED, may_tile=True)
 
 
 def test_peaks_are_those_of_the_published_networks() -> None:
@@ -66,15 +66,15 @@ def test_every_card_finds_a_way(
     card: int, size: tuple[int, int], offload: bool, tiled: bool
 ) -> None:
     budget = 0.85 * (card - 1)  # CUDA itself takes some
-    runtime = fit(budget, *size)
-    assert (runtime.offload, runtime.tile_size is not None) == (offload, tiled)
-    assert runtime.tile_batch >= 1
+    run_plan = fit(budget, *size)
+    assert (run_plan.offload, run_plan.tile_size is not None) == (offload, tiled)
+    assert run_plan.tile_batch >= 1
     kept = NEEDS.weights - NEEDS.denoiser if offload else NEEDS.weights
-    side = runtime.tile_size
+    side = run_plan.tile_size
     sides = [min(8 * side, whole) if side else whole for whole in size]
     frame = size[0] * size[1] * NEEDS.keep_pixel
     assert kept + frame + sides[0] * sides[1] * NEEDS.decode_pixel <= budget * GB
-    assert len(runtime.reasons) == offload + tiled
+    assert len(run_plan.reasons) == offload + tiled
 
 
 def test_what_does_not_fit_at_all_is_refused_with_a_hint() -> None:
@@ -84,7 +84,7 @@ def test_what_does_not_fit_at_all_is_refused_with_a_hint() -> None:
 
 
 def test_tiles_that_were_asked_for_are_kept() -> None:
-    assert fit(40, 720, 1280, replace(RUNTIME, tile_size=96)).tile_size == 96
+    assert fit(40, 720, 1280, replace(RUN_PLAN, tile_size=96)).tile_size == 96
 
 
 def test_small_pictures_are_worked_on_at_the_size_of_training() -> None:

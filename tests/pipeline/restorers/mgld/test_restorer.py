@@ -21,8 +21,8 @@ from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
-from vsr_cli.pipeline.restorers.registry import plan_run_for
-from vsr_cli.pipeline.restorers.small.stages import Carried
+from vsr_cli.pipeline.restorers.registry import plan_run
+from vsr_cli.pipeline.restorers.small.stages import ClipState
 
 CONFIG = UpscaleConfig(
     device="cpu", dtype="float32", scene_cut=False, sampler=SamplerConfig(motion_scale=1)
@@ -49,20 +49,20 @@ def upscale(
     config: UpscaleConfig = CONFIG,
     *,
     first: int = 0,
-    carried: Carried | None = None,
+    clip_state: ClipState | None = None,
     tile_size: int | None = None,
     batch: int | None = None,
     report: Report = ignore,
 ) -> Iterator[Tensor]:
     """Clip after clip of SR frames."""
     assert model.path is not None
-    runtime = plan_run_for(model.path, config, (frames.shape[-2], frames.shape[-1]))
-    assert isinstance(runtime, MgldRunPlan)
-    runtime = replace(
-        runtime, tile_size=tile_size or runtime.tile_size, tile_batch=batch or runtime.tile_batch
+    run_plan = plan_run(model.path, config, (frames.shape[-2], frames.shape[-1]))
+    assert isinstance(run_plan, MgldRunPlan)
+    run_plan = replace(
+        run_plan, tile_size=tile_size or run_plan.tile_size, tile_batch=batch or run_plan.tile_batch
     )
     found = upscale_frames(
-        iter(frames), model, config, runtime, first=first, carried=carried, report=report
+        iter(frames), model, config, run_plan, first=first, clip_state=clip_state, report=report
     )
     for clip in found:
         yield clip.frames
@@ -117,12 +117,12 @@ def test_frames_of_the_future_beyond_one_change_nothing(model: MgldModel) -> Non
 
 
 def test_a_job_goes_on_where_it_was_left(model: MgldModel) -> None:
-    frames, carried = moving(10), Carried()
+    frames, clip_state = moving(10), ClipState()
     whole = list(upscale(model, frames))
-    begun = upscale(model, frames, carried=carried)
+    begun = upscale(model, frames, clip_state=clip_state)
     assert torch.equal(next(begun), whole[0])
     first = len(whole[0])
-    again = list(upscale(model, frames[first - 1 :], first=first, carried=carried))
+    again = list(upscale(model, frames[first - 1 :], first=first, clip_state=clip_state))
     assert len(again) == len(whole) - 1
     for found, expected in zip(again, whole[1:], strict=True):
         assert torch.equal(found, expected)

@@ -63,9 +63,9 @@ def upscale(
     config: UpscaleConfig | None = None,
 ) -> tuple[Tensor, list[str]]:
     config = config or UpscaleConfig(scene_cut=False, sampler=SamplerConfig(steps=2))
-    runtime = RunPlan(torch.device("cpu"), torch.float32, 4, tile, ())
+    run_plan = RunPlan(torch.device("cpu"), torch.float32, 4, tile, ())
     events: list[Event] = []
-    clips = upscale_frames(frames, model, config, runtime, report=events.append)
+    clips = upscale_frames(frames, model, config, run_plan, report=events.append)
     found = torch.cat([clip.frames for clip in clips])
     return found, [event.code for event in events if isinstance(event, Note)]
 

@@ -50,7 +50,7 @@ def test_any_source_gets_exactly_its_targets_size(
 
 
 def run(scale: int, *, length: int = 5, tile: int | None = None) -> Tensor:
-    runtime = RunPlan(torch.device("cpu"), torch.float32, length, tile, ())
+    run_plan = RunPlan(torch.device("cpu"), torch.float32, length, tile, ())
     config = config_of(scale)
     config = UpscaleConfig(
         scale=config.scale,
@@ -60,7 +60,7 @@ def run(scale: int, *, length: int = 5, tile: int | None = None) -> Tensor:
     )
     side = (48 * 4 // scale, 272 * 4 // scale) if tile else (48, 64)
     frames = moving(2 if tile else 5, *side)
-    clips = upscale_frames(iter(frames), tiny_model(), config, runtime)
+    clips = upscale_frames(iter(frames), tiny_model(), config, run_plan)
     return torch.cat([clip.frames for clip in clips])
 
 

@@ -16,7 +16,7 @@ from vsr_cli.pipeline.clips import Clip
 from vsr_cli.pipeline.frames import frame_decoder
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.stages import (
-    Carried,
+    ClipState,
     Sampled,
     decode_clips,
     estimate_motion,
@@ -52,12 +52,12 @@ def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -
     if cut < 4:
         clips.append(Clip(cut - 1, frames[cut - 1 :], 1))
     config = UpscaleConfig(memory=memory, color="none", sampler=SamplerConfig(motion_scale=0))
-    runtime = RunPlan(CPU, torch.float32, 4, None, ())
+    run_plan = RunPlan(CPU, torch.float32, 4, None, ())
     prepared = estimate_motion(clips, flow, scale=4, device=CPU)
-    frugal = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
-    carried = Carried()
-    sampled = sample_clips(prepared, frugal, config, runtime, carried)
-    done = decode_clips(sampled, frugal, config, carried)
+    networks = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
+    clip_state = ClipState()
+    sampled = sample_clips(prepared, networks, config, run_plan, clip_state)
+    done = decode_clips(sampled, networks, config, clip_state)
     return torch.cat([clip.frames for clip in done])
 
 

@@ -148,7 +148,7 @@ def plan_mgld(
     size = ceil(height / LATENT_STRIDE), ceil(width / LATENT_STRIDE)
     length = mgld.clip_length if parity else mgld.clip_length - 1
     why_length = f"clip length {length}: the networks see {mgld.clip_length} frames at a time"
-    runtime = MgldRunPlan(
+    run_plan = MgldRunPlan(
         device,
         dtype,
         length,
@@ -159,12 +159,12 @@ def plan_mgld(
     budget = int(SHARE_OF_FREE_MEMORY * free)
     may_tile = config.tile is None and not parity
     needs = _needs(header, mgld, dtype)
-    fitted = fit_memory(runtime, needs, size, budget, mgld, may_tile=may_tile)
-    return replace(fitted, reasons=tuple(why for why in fitted.reasons if why), free=free)
+    fitted = fit_memory(run_plan, needs, size, budget, mgld, may_tile=may_tile)
+    return replace(fitted, reasons=tuple(why for why in fitted.reasons if why), free_bytes=free)
 
 
 def fit_memory(
-    runtime: MgldRunPlan,
+    run_plan: MgldRunPlan,
     needs: Needs,
     size: tuple[int, int],
     budget: int,
@@ -175,7 +175,7 @@ def fit_memory(
     """Offload networks, and then decode in tiles, only where memory demands it.
 
     Args:
-        runtime: as asked for.
+        run_plan: as asked for.
         needs: of the model.
         size: (height, width) of the latents.
         budget: bytes.
@@ -185,12 +185,12 @@ def fit_memory(
     Raises:
         DeviceError: the least does not fit.
     """
-    asked = runtime.tile_size
+    asked = run_plan.tile_size
     room = budget - size[0] * size[1] * LATENT_STRIDE**2 * needs.keep_pixel
     stride = config.tile_size - config.tile_overlap
     num_tiles = len(Grid.step(size, config.tile_size, stride).tiles)
     smaller = range(max(size) - 1, SMALLEST_TILE - 1, -1) if may_tile else ()
-    can_offload = runtime.device.type == "cuda"
+    can_offload = run_plan.device.type == "cuda"
     for offload, sides in (
         (False, (asked,) if can_offload else (asked, *smaller)),
         (True, (asked, *smaller) if can_offload else ()),
@@ -204,7 +204,7 @@ def fit_memory(
             if batch < 1 or decoded > decoding:
                 continue
             left = min(sampling - batch * needs.denoise_tile, decoding - decoded)
-            reasons = list(runtime.reasons)
+            reasons = list(run_plan.reasons)
             if offload:
                 reasons.append("networks wait in the CPU's memory: the GPU has too little for all")
             if side != asked:
@@ -212,15 +212,15 @@ def fit_memory(
                     f"decoded in tiles of {LATENT_STRIDE * (side or 0)} pixels: what fits"
                 )
             return replace(
-                runtime,
+                run_plan,
                 tile_size=side,
                 tile_batch=batch,
                 offload=offload,
                 reasons=tuple(reasons),
-                needed=budget - left,
+                peak_bytes=budget - left,
             )
     raise DeviceError(
-        f"this model does not fit into the memory of `{runtime.device}`",
+        f"this model does not fit into the memory of `{run_plan.device}`",
         why=f"{budget / 1e9:.1f} GB may be used, and its networks alone are "
         f"{needs.weights / 1e9:.1f} GB",
         hint="free memory, take a smaller `--scale`, or use another `--device`",

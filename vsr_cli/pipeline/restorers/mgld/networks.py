@@ -22,10 +22,10 @@ class Networks:
     Between calls nothing but weights stays here.
     """
 
-    def __init__(self, model: MgldModel, runtime: MgldRunPlan, report: Report) -> None:
+    def __init__(self, model: MgldModel, run_plan: MgldRunPlan, report: Report) -> None:
         self.model = model
-        self.runtime = runtime
-        self._batch = runtime.tile_batch
+        self.run_plan = run_plan
+        self._batch = run_plan.tile_batch
         self._report = report
 
     def encode(self, frames: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -37,7 +37,7 @@ class Networks:
         """Latents (1, T, 4, h, w) and the LR frames (T, 3, H, W) -> frames (T, 3, H, W)."""
         with self._turn(self.model.feature_encoder):
             features = self.model.features(frames) if fidelity else ()
-            if self.runtime.offload:
+            if self.run_plan.offload:
                 features = tuple(level.cpu() for level in features)
         with self._turn(self.model.decoder):
             return self.model.decode(latents[0], features, fidelity)
@@ -85,7 +85,7 @@ class Networks:
             if not is_out_of_memory(error):
                 raise
             if noisy.shape[0] == 1:
-                raise _too_little(self.runtime) from error
+                raise _too_little(self.run_plan) from error
         release_memory()
         self._batch = max(1, noisy.shape[0] // 2)
         text = f"memory has run out; the denoiser goes on with {self._batch} tiles at a time"
@@ -99,9 +99,9 @@ class Networks:
         Raises:
             DeviceError: memory runs out.
         """
-        if self.runtime.offload:
+        if self.run_plan.offload:
             for other in self.model.children():
-                other.to(self.runtime.device if other is part else "cpu")
+                other.to(self.run_plan.device if other is part else "cpu")
             gc.collect()
             torch.cuda.empty_cache()
         try:
@@ -109,7 +109,7 @@ class Networks:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise _too_little(self.runtime) from error
+            raise _too_little(self.run_plan) from error
 
 
 def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
@@ -120,9 +120,9 @@ def enlarge(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return enlarged.clamp(-1, 1)
 
 
-def _too_little(runtime: MgldRunPlan) -> DeviceError:
+def _too_little(run_plan: MgldRunPlan) -> DeviceError:
     return DeviceError(
-        f"`{runtime.device}` has run out of memory",
+        f"`{run_plan.device}` has run out of memory",
         why="less was free than was planned with",
         hint="free memory, take a smaller `--scale` or `--tile 768`, or use another `--device`",
     )

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.diffusion.motion import Motion
-from vsr_cli.diffusion.reference_guidance import guide_reference, released_motion
+from vsr_cli.diffusion.reference_guidance import guide_reference, reference_motion
 from vsr_cli.diffusion.sampler import sample_from_lr
 from vsr_cli.diffusion.schedule import make_respaced_chain
 from vsr_cli.errors import WeightsError
@@ -39,7 +39,7 @@ def upscale_segments(
     frames: Iterator[Tensor],
     model: MgldModel,
     config: UpscaleConfig,
-    runtime: MgldRunPlan,
+    run_plan: MgldRunPlan,
     flow: FlowEstimator,
     *,
     first: int,
@@ -52,9 +52,9 @@ def upscale_segments(
 
     Args:
         frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `runtime`.
+        model: on the device and in the dtype of `run_plan`.
         config: how; scene cuts are not looked for.
-        runtime: how much at once.
+        run_plan: how much at once.
         flow: RAFT.
         first: the frame to go on with.
         report: hears how scarce memory is coped with.
@@ -68,14 +68,14 @@ def upscale_segments(
             why="no flow network was imported with the model",
             hint="import it with `--flow raft-things.pth`, or use `--flow raft --flow-weights`",
         )
-    networks = Networks(model, runtime, report)
+    networks = Networks(model, run_plan, report)
     for _ in islice(frames, num_shared_at(first, config.clip)):
         pass  # the frames before the first one matter to clips that overlap alone
     while held := list(islice(frames, model.config.clip_length)):
         count = len(held)
         held += [held[-1]] * (model.config.clip_length - count)
         with torch.inference_mode():
-            lr_frames = torch.stack(held).to(runtime.device)
+            lr_frames = torch.stack(held).to(run_plan.device)
             done = _upscale_segment(networks, lr_frames, config, flow)
         yield Clip(first, torch.cat([done[: count - 1], done[-1:]]), 0)
         first += count
@@ -159,7 +159,7 @@ def _find_motion(padded: Tensor, flow: FlowEstimator) -> Motion:
         resize_flow(field.to(padded.device), latent_size, antialias=False)
         for field in flow(small[None])
     )
-    return released_motion(forward, backward)
+    return reference_motion(forward, backward)
 
 
 def _pair_tiles(size: tuple[int, int], config: MgldConfig) -> tuple[Grid, Grid]:

@@ -19,7 +19,7 @@ from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
 from vsr_cli.pipeline.restorers.mgld.memory import TILE_OVERLAP, MgldRunPlan, work_size
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
-from vsr_cli.pipeline.restorers.small.stages import Carried, match_color
+from vsr_cli.pipeline.restorers.small.stages import ClipState, match_color
 
 FLOW_STRIDE = 4  # pixels of a frame for each pixel that flow is estimated on
 
@@ -28,12 +28,12 @@ def upscale_clips(
     frames: Iterator[Tensor],
     model: MgldModel,
     config: UpscaleConfig,
-    runtime: MgldRunPlan,
+    run_plan: MgldRunPlan,
     flow: FlowEstimator,
     is_cut: IsCut,
     *,
     first: int,
-    carried: Carried,
+    clip_state: ClipState,
     report: Report,
 ) -> Iterator[Clip]:
     """LR frames (3, H, W) in [-1, 1] -> clips of SR frames, at least as large as the target.
@@ -46,27 +46,29 @@ def upscale_clips(
 
     Args:
         frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `runtime`.
+        model: on the device and in the dtype of `run_plan`.
         config: how.
-        runtime: how much at once.
+        run_plan: how much at once.
         flow: of neighbouring frames.
         is_cut: whether a shot ends between two frames.
         first: the frame to go on with.
-        carried: what the clip before it handed on, and then what each handed on that is yielded.
+        clip_state: what the clip before it handed on, and then what each one that is yielded did.
         report: hears how scarce memory is coped with.
     """
-    networks = Networks(model, runtime, report)
-    clips = cut_clips(frames, replace(config.clip, length=runtime.clip_length), is_cut, first=first)
+    networks = Networks(model, run_plan, report)
+    clips = cut_clips(
+        frames, replace(config.clip, length=run_plan.clip_length), is_cut, first=first
+    )
     for clip, ahead in _look_ahead(clips):
         if clip.num_shared == 0:
-            carried.trajectory = None
+            clip_state.trajectory = None
         held = torch.cat([clip.frames, *([ahead[None]] if ahead is not None else [])])
         # The last clip of a shot is short; the networks get five frames nonetheless.
         short = model.config.clip_length - len(held)
         filled = torch.cat([held, held[-1:].expand(short, -1, -1, -1)]) if short > 0 else held
         with torch.inference_mode():
             size = work_size(config, _size(held), model.config.least_side)
-            enlarged = enlarge(filled.to(runtime.device), size)
+            enlarged = enlarge(filled.to(run_plan.device), size)
             padded = pad_to_multiple(enlarged, LATENT_STRIDE)
             latents, kept = _sample(
                 networks,
@@ -74,14 +76,16 @@ def upscale_clips(
                 config,
                 flow,
                 start=clip.start,
-                pinned=carried.trajectory.predictions if carried.trajectory else None,
-                num_kept=0 if ahead is None else 2,
+                known_states=clip_state.trajectory.predictions if clip_state.trajectory else None,
+                num_carried=0 if ahead is None else 2,
             )
             done = _decode(networks, latents, padded, config.fidelity)
             sr_frames = crop(done, size)[clip.num_shared : len(clip.frames)].clamp(-1, 1)
-            lr_frames = clip.frames[clip.num_shared :].to(runtime.device)
+            lr_frames = clip.frames[clip.num_shared :].to(run_plan.device)
             matched = match_color(sr_frames, lr_frames, config.color)
-        carried.trajectory = Trajectory([[] for _ in kept], kept, []) if ahead is not None else None
+        clip_state.trajectory = (
+            Trajectory([[] for _ in kept], kept, []) if ahead is not None else None
+        )
         yield Clip(clip.fresh.start, matched, 0)
 
 
@@ -102,8 +106,8 @@ def _sample(
     flow: FlowEstimator,
     *,
     start: int,
-    pinned: list[Tensor] | None,
-    num_kept: int,
+    known_states: list[Tensor] | None,
+    num_carried: int,
 ) -> tuple[Tensor, list[Tensor]]:
     """Latents (1, T, 4, h, w) of enlarged frames (T, 3, H, W), and what the next clip needs."""
     height, width = (side // LATENT_STRIDE for side in padded.shape[-2:])
@@ -137,15 +141,15 @@ def _sample(
             chain=make_respaced_chain(config.sampler.steps or networks.model.default_steps),
             noise=noise,
             guide=guide,
-            pinned=pinned,
-            num_kept=num_kept,
+            known_states=known_states,
+            num_carried=num_carried,
         )
 
 
 def _decode(networks: Networks, latents: Tensor, padded: Tensor, fidelity: float) -> Tensor:
     """Frames (T, 3, H, W): whole, or in tiles that are faded into each other."""
     size = (latents.shape[-2], latents.shape[-1])
-    grid = Grid.plan(size, networks.runtime.tile_size, TILE_OVERLAP)
+    grid = Grid.plan(size, networks.run_plan.tile_size, TILE_OVERLAP)
     pixels = grid.scaled(LATENT_STRIDE)
     pieces = [
         networks.decode(of_latents, of_frames, fidelity)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.events import Note, Report
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.denoiser import Past
 from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
 from vsr_cli.models.small.tiles import Tiles
@@ -87,8 +87,8 @@ class AdaptiveNetworks:
         lr_features: Tensor,
         *,
         fidelity: float,
-        remembered: Tensor | None,
-        recalls: Sequence[Recall | None],
+        memory_features: Tensor | None,
+        warps: Sequence[MemoryWarp | None],
     ) -> tuple[Tensor, Tensor]:
         """As `SmallModel.decode`, which works frame by frame whatever the number of frames."""
         size = self._latent_size(lr_frames)
@@ -97,21 +97,21 @@ class AdaptiveNetworks:
             latents: Tensor,
             lr_frames: Tensor,
             lr_features: Tensor,
-            remembered: Tensor | None,
-            recalls: Sequence[Recall | None],
+            memory_features: Tensor | None,
+            warps: Sequence[MemoryWarp | None],
         ) -> tuple[Tensor, Tensor]:
             return self.model.decode(
                 latents,
                 lr_frames,
                 lr_features,
                 fidelity=fidelity,
-                remembered=remembered,
-                recalls=recalls,
+                memory_features=memory_features,
+                warps=warps,
             )
 
         def call() -> tuple[Tensor, Tensor]:
             if self._is_whole(size):
-                return decode(latents, lr_frames, lr_features, remembered, recalls)
+                return decode(latents, lr_frames, lr_features, memory_features, warps)
             tiles = self._tiles(size)
             cut = tiles.body_grid.cut
             found = map(
@@ -119,8 +119,8 @@ class AdaptiveNetworks:
                 tiles.levels[0].cut(latents),
                 tiles.source_grid.cut(lr_frames),
                 cut(lr_features),
-                repeat(None) if remembered is None else cut(remembered),
-                tiles.cut_recalls(recalls),
+                repeat(None) if memory_features is None else cut(memory_features),
+                tiles.cut_warps(warps),
             )
             frames, memories = zip(*found, strict=True)
             return tiles.output_grid.merge(frames), tiles.body_grid.merge(memories)

@@ -28,7 +28,7 @@ SMALLEST_TILE = 64  # latent pixels; the overlap of smaller ones would cost more
 TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
-def plan_run(
+def plan_small(
     config: UpscaleConfig, lr_size: tuple[int, int], steps: int, scales: Sequence[int]
 ) -> RunPlan:
     """Choose device, dtype, and the clips and tiles that fit the free memory.
@@ -52,8 +52,8 @@ def plan_run(
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
     length, tile, why_fit = fit_memory(config, body_size, steps, half_budget)
     reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
-    needed = width * _bytes_needed(body_size, length, tile, steps)
-    return RunPlan(device, dtype, length, tile, reasons, needed, free)
+    peak_bytes = width * _bytes_needed(body_size, length, tile, steps)
+    return RunPlan(device, dtype, length, tile, reasons, peak_bytes, free)
 
 
 def fit_memory(

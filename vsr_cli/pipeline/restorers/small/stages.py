@@ -11,7 +11,7 @@ from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.sampler import Denoise, Noise, State, Trajectory, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.models.flow import FlowEstimator
-from vsr_cli.models.small.decoder import Recall
+from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.model import (
     BODY_STRIDE,
     LATENT_STRIDE,
@@ -52,15 +52,15 @@ class Sampled:
 
 
 @dataclass
-class Carried:
+class ClipState:
     """All that a clip hands on to the next one of its shot; the stages put in what is new.
 
     trajectory: of the sampler.
-    remembered: the decoder's memory, (1, C, H, W).
+    memory_features: the decoder's memory, (1, C, H, W).
     """
 
     trajectory: Trajectory | None = None
-    remembered: Tensor | None = None
+    memory_features: Tensor | None = None
 
 
 def estimate_motion(
@@ -86,27 +86,29 @@ def sample_clips(
     clips: Iterable[Prepared],
     model: AdaptiveNetworks,
     config: UpscaleConfig,
-    runtime: RunPlan,
-    carried: Carried,
+    run_plan: RunPlan,
+    clip_state: ClipState,
 ) -> Iterator[Sampled]:
     """Draw the latents of each clip; within a shot each goes on where the one before ended."""
     network = model.model
     scheduler = make_scheduler(config.sampler.steps or network.default_steps)
     for prepared in clips:
         if prepared.clip.num_shared == 0:
-            carried.trajectory = None
+            clip_state.trajectory = None
         _, num_frames, _, height, width = prepared.body_frames.shape
         size = (height * BODY_STRIDE // LATENT_STRIDE, width * BODY_STRIDE // LATENT_STRIDE)
         with torch.inference_mode():
             condition = model.condition(prepared.lr_frames)
-            latents, carried.trajectory = sample_latents(
+            latents, clip_state.trajectory = sample_latents(
                 _denoiser(model, condition),
                 shape=(1, num_frames, network.latent_channels, *size),
                 scheduler=scheduler,
-                noise=_clip_noise(network, config.sampler.seed, prepared.clip.fresh, size, runtime),
+                noise=_clip_noise(
+                    network, config.sampler.seed, prepared.clip.fresh, size, run_plan
+                ),
                 motion=prepared.motion.resized(size) if prepared.motion else None,
                 motion_scale=config.sampler.motion_scale,
-                history=carried.trajectory,
+                history=clip_state.trajectory,
                 guidance=config.sampler.guidance,
             )
         yield Sampled(prepared, latents, condition)
@@ -116,7 +118,7 @@ def place_latents(
     clips: Iterable[Prepared],
     model: AdaptiveNetworks,
     config: UpscaleConfig,
-    runtime: RunPlan,
+    run_plan: RunPlan,
     given: GivenLatents,
     hr_frames: Tensor,
 ) -> Iterator[Sampled]:
@@ -126,7 +128,7 @@ def place_latents(
         clips: as there.
         model: as there.
         config: whose seed is that of the noise.
-        runtime: where the noise is made.
+        run_plan: where the noise is made.
         given: which latents.
         hr_frames: the truth of all clips, (T, 3, H, W); as large as what `model` decodes, if
             true latents are given.
@@ -143,7 +145,7 @@ def place_latents(
                 latents = _zero_latents(network, condition)
             if given.deviation:
                 size = (latents.shape[-2], latents.shape[-1])
-                noise = _clip_noise(network, config.sampler.seed, fresh, size, runtime)
+                noise = _clip_noise(network, config.sampler.seed, fresh, size, run_plan)
                 latents = latents + given.deviation * noise(0)
         yield Sampled(prepared, latents, condition)
 
@@ -181,21 +183,21 @@ def decode_clips(
     clips: Iterable[Sampled],
     model: AdaptiveNetworks,
     config: UpscaleConfig,
-    carried: Carried,
+    clip_state: ClipState,
 ) -> Iterator[Clip]:
     """Latents -> frames (T, 3, H, W) with the source's colours, float32 in [-1, 1], each once."""
     for sampled in clips:
         prepared, clip = sampled.prepared, sampled.prepared.clip
         if clip.num_shared == 0:
-            carried.remembered = None
+            clip_state.memory_features = None
         with torch.inference_mode():
-            frames, carried.remembered = model.decode(
+            frames, clip_state.memory_features = model.decode(
                 sampled.latents,
                 prepared.lr_frames,
                 sampled.condition.lr_features,
                 fidelity=config.fidelity,
-                remembered=carried.remembered,
-                recalls=_recalls(prepared, config.memory),
+                memory_features=clip_state.memory_features,
+                warps=_memory_warps(prepared, config.memory),
             )
             matched = match_color(frames[0].clamp(-1, 1), prepared.body_frames[0], config.color)
         height, width = clip.frames.shape[-2:]
@@ -210,7 +212,7 @@ def _denoiser(model: AdaptiveNetworks, condition: Condition) -> Denoise:
 
 
 def _clip_noise(
-    model: SmallModel, seed: int, frames: range, size: tuple[int, int], runtime: RunPlan
+    model: SmallModel, seed: int, frames: range, size: tuple[int, int], run_plan: RunPlan
 ) -> Noise:
     """Noise that belongs to frame, place and step, whatever the clip or tile."""
 
@@ -222,27 +224,27 @@ def _clip_noise(
             channels=model.latent_channels,
             rows=range(size[0]),
             columns=range(size[1]),
-            device=runtime.device,
+            device=run_plan.device,
         )[None]
 
     return noise
 
 
-def _recalls(prepared: Prepared, memory: Memory) -> list[Recall | None]:
+def _memory_warps(prepared: Prepared, memory: Memory) -> list[MemoryWarp | None]:
     """How each fresh frame finds the one before it; None starts a shot.
 
     `still` finds every pixel where it is and takes it for visible, `off` finds nothing.
     """
     if memory == "off":
         return [None] * prepared.body_frames.shape[1]
-    first: list[Recall | None] = [] if prepared.clip.num_shared else [None]
+    first: list[MemoryWarp | None] = [] if prepared.clip.num_shared else [None]
     if prepared.motion is None:
         return first
     backward, visible = prepared.motion.flow_backward, prepared.motion.visible_backward
     if memory == "still":
         backward, visible = torch.zeros_like(backward), torch.ones_like(visible)
     pairs = range(backward.shape[1])
-    return [*first, *(Recall(backward[:, k], visible[:, k]) for k in pairs)]
+    return [*first, *(MemoryWarp(backward[:, k], visible[:, k]) for k in pairs)]
 
 
 def match_color(frames: Tensor, body_frames: Tensor, how: ColorFix) -> Tensor:
