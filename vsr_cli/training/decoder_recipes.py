@@ -16,6 +16,7 @@ from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.recipes import (
     NOISE_ON_TRUE,
+    DenoiserRecipe,
     DenoisingLoss,
     encode_batch,
     perceptual,
@@ -32,7 +33,7 @@ LONGEST_PAST = 24  # frames before a sample
 DENOISER_START, DENOISER_RATE = 0.5, 0.3  # in stage D
 
 
-class StudentRecipe:
+class StudentRecipe(DenoiserRecipe):
     """Stage C: in a few steps, to where the teacher's chain of many steps ends.
 
     The student's own chain is rolled out without gradients to one of its steps. From the state it
@@ -41,26 +42,10 @@ class StudentRecipe:
     ends, in one step. Its denoising loss goes on, so that it still serves chains of many steps.
     """
 
-    adversary: DiscriminatorTrainer | None = None
-
     def __init__(self, teacher: SmallModel, steps: int) -> None:
+        super().__init__()
         self.teacher = teacher.eval().requires_grad_(False)
         self.steps = steps
-        self.loss = DenoisingLoss()
-
-    @property
-    def observed(self) -> dict[str, Tensor]:
-        """See `DenoisingLoss`."""
-        return self.loss.observed
-
-    def watch(self, averaged: SmallModel) -> None:
-        return None
-
-    def trained(self, model: SmallModel) -> list[nn.Module]:
-        return [model.condition_encoder, model.denoiser]
-
-    def rates(self, progress: float) -> list[float]:
-        return [1.0, 1.0]
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         target, condition = encode_batch(model, batch)
