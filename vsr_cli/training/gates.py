@@ -123,7 +123,8 @@ def _pictures(trials: Trials) -> Iterator[Reading]:
         yield _all(5, f"clips below bicubic's LPIPS, {level}", better, len(found))
         calm = mean(t.sharpened(x).tlpips for t, x in zip(found, pictures, strict=True))
         ours = mean(frames.tlpips for frames in made)
-        yield _at_most(5, f"tLPIPS, against `sharpen` as near in LPIPS as it comes, {level}", ours, calm)
+        what = f"tLPIPS, against `sharpen` as near in LPIPS as it comes, {level}"
+        yield _at_most(5, what, ours, calm)
 
 
 def _restoring(trials: Trials) -> Iterator[Reading]:
