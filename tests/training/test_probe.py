@@ -58,6 +58,17 @@ def test_every_gate_has_its_lines_and_stages_a_have_no_sampler_to_measure(folder
     assert {reading.verdict for reading in whole} == {"pass", "FAIL", ""}
 
 
+def test_latents_without_worth_close_no_gap(folder: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():  # whatever the latents, the decoder makes the same of them
+        for parameter in model.decoder.stem.parameters():
+            parameter.zero_()
+    lines = [r for r in readings(model, folder, is_floor=False) if r.what.startswith("share")]
+    assert [(r.measured, r.verdict) for r in lines] == [
+        ("true latents are no better than zero", "FAIL")
+    ] * 2
+
+
 def test_what_a_model_was_not_built_for_is_said(folder: Path) -> None:
     model = SmallModel(replace(TINY, scales=(4,))).eval()
     lines = [r for r in readings(model, folder, is_floor=True) if r.gate == 6]
@@ -103,5 +114,6 @@ def test_the_table_is_printed(
     words = [str(path), "--data", str(folder), "--lpips-weights", "any", "--clips", "1", "--floor"]
     result = CliRunner().invoke(commands.app, ["probe", *words])
     assert result.exit_code == 0, result.output
+    assert "2 frames, the middle 384x256, of a\n" in result.stdout
     assert "| gate | what | measured | wanted | verdict |" in result.stdout
     assert result.stdout.count("\n| 6 |") > 5

@@ -24,8 +24,9 @@ Level = Literal["clean", "mild", "heavy", "mixed"]
 
 MOST_FRAMES = 1000
 SMALLEST_SIDE = 16  # pixels of the source
-# Bytes at the peak for each pixel of the source and frame, the clip itself included.
-BYTES_PER_PIXEL = {"clean": 80, "mild": 125, "heavy": 260, "mixed": 260}
+# Bytes at the peak for each pixel of the source and frame, the clip itself included; at scale 1,
+# where it is most.
+BYTES_PER_PIXEL = {"clean": 80, "mild": 180, "heavy": 260, "mixed": 260}
 
 
 def degrade(

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from vsr_cli.errors import VsrError
 from vsr_cli.models.weights import load_weights, save_weights
+from vsr_cli.quality.cases import find_clips
 from vsr_cli.quality.metrics import Lpips
 from vsr_cli.training import distributed
 from vsr_cli.training.adversary import DiscriminatorTrainer
@@ -197,7 +198,8 @@ def probe(
         model, data, Lpips(lpips_weights), num_frames=frames, num_clips=clips, is_floor=floor
     )
     height, width = CROP
-    typer.echo(f"`{weights}`: {frames} frames of {clips} clips, the middle {width}x{height}\n")
+    names = ", ".join(path.stem for path in find_clips(data)[:clips])
+    typer.echo(f"`{weights}`: {frames} frames, the middle {width}x{height}, of {names}\n")
     typer.echo(head())
     for reading in read_gates(model, trials, is_floor=floor):
         typer.echo(line(reading))

@@ -90,12 +90,8 @@ class Trial:
 
     def sampled_latents(self, steps: int) -> Tensor:
         """Drawn as at run time, (1, T, L, h, w)."""
-        condition = self.model.condition(self.lr_frames[None], self.scale)
         t, size = len(self.hr_frames), self._latent_size
         channels = self.model.latent_channels
-
-        def denoise(x: Tensor, log_snr: Tensor, past: State | None) -> tuple[Tensor, State]:
-            return self.model.denoise(x, log_snr, condition, past)
 
         def noise(step: int) -> Tensor:
             rows, columns = range(size[0]), range(size[1])
@@ -104,6 +100,11 @@ class Trial:
             )[None]
 
         with _computing():
+            condition = self.model.condition(self.lr_frames[None], self.scale)
+
+            def denoise(x: Tensor, log_snr: Tensor, past: State | None) -> tuple[Tensor, State]:
+                return self.model.denoise(x, log_snr, condition, past)
+
             return sample_latents(
                 denoise,
                 shape=(1, t, channels, *size),

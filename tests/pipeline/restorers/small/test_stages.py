@@ -1,19 +1,26 @@
 """The stages, on the real networks a few channels wide."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests.networks import tiny_model
-from vsr_cli.config import Memory, SamplerConfig, UpscaleConfig
+from vsr_cli.config import GivenLatents, Memory, SamplerConfig, UpscaleConfig
+from vsr_cli.errors import ConfigError
 from vsr_cli.events import ignore
+from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import Clip
+from vsr_cli.pipeline.frames import frame_decoder
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.stages import (
     ClipState,
+    Sampled,
     decode_clips,
     estimate_motion,
+    place_latents,
     sample_clips,
 )
 from vsr_cli.pipeline.run_plan import RunPlan
@@ -71,3 +78,64 @@ def test_without_memory_the_flow_and_the_frames_before_make_no_difference(
     kept = decode(model, "still", EvenFlow(0, 0))
     torch.testing.assert_close(found[0], kept[0], atol=1e-5, rtol=1e-5)
     assert (found[1:] - kept[1:]).abs().amax(dim=(1, 2, 3)).min() > 1e-4
+
+
+def place(
+    model: SmallModel, given: GivenLatents, *, cut: int = 4, seed: int = 0
+) -> tuple[list[Sampled], Tensor]:
+    """Given latents of four frames in clips that begin anew after `cut`, and all of their latents.
+
+    The sides of the truth are no multiples of what the networks need.
+    """
+    generator = torch.Generator().manual_seed(1)
+    hr_frames = torch.rand(4, 3, 100, 132, generator=generator) * 2 - 1
+    lr_frames = torch.nn.functional.avg_pool2d(hr_frames, 4)
+    clips = [Clip(0, lr_frames[:cut], 0)]
+    if cut < 4:
+        clips.append(Clip(cut - 1, lr_frames[cut - 1 :], 1))
+    config = UpscaleConfig(sampler=SamplerConfig(seed=seed))
+    plan = RunPlan(CPU, torch.float32, 4, None, ())
+    prepared = estimate_motion(clips, EvenFlow(1, 0), scale=4, device=CPU)
+    networks = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
+    placed = list(place_latents(prepared, networks, config, plan, given, hr_frames))
+    return placed, torch.cat([sampled.latents for sampled in placed], dim=1)
+
+
+TRUE = GivenLatents(is_true=True)
+NOISY = GivenLatents(is_true=True, deviation=0.5)
+
+
+def test_zero_latents_are_zero_and_of_the_shape_of_the_true_ones(model: SmallModel) -> None:
+    _, zero = place(model, GivenLatents(is_true=False))
+    _, true = place(model, TRUE)
+    assert zero.shape == true.shape == (1, 4, 4, 13, 17)
+    assert not zero.any()
+    assert true.any()
+
+
+@pytest.mark.parametrize("given", [TRUE, NOISY])
+def test_given_latents_belong_to_frames_however_clips_are_cut(
+    model: SmallModel, given: GivenLatents
+) -> None:
+    _, whole = place(model, given)
+    placed, parts = place(model, given, cut=2)
+    assert [sampled.latents.shape[1] for sampled in placed] == [2, 2]
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_the_noise_has_its_deviation_and_is_the_seeds(model: SmallModel) -> None:
+    _, true = place(model, TRUE)
+    (_, first), (_, second) = (place(model, NOISY, seed=seed) for seed in (0, 1))
+    assert (first - true).std().item() == pytest.approx(0.5, rel=0.05)
+    assert not torch.equal(first, second)
+
+
+class OtherModel(VideoModel):
+    family = "other"
+
+
+def test_another_family_is_given_no_latents() -> None:
+    with pytest.raises(ConfigError, match=r"`a\.safetensors` takes no latents") as caught:
+        frame_decoder(OtherModel(), Path("a.safetensors"), UpscaleConfig(), TRUE)
+    assert "`other`" in str(caught.value.why)
+    assert caught.value.hint is not None
