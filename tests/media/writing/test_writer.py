@@ -273,10 +273,13 @@ def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, make_clip: Make
         for frame in read_frames(source, report=ignore):
             writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
         target.write_bytes(b"precious")
+        earlier = tmp_path / "out.mp4.failed"
+        earlier.write_bytes(b"precious, too")
         with pytest.raises(OutputError, match="appeared"):
             writer.finish()
     assert target.read_bytes() == b"precious"
-    assert probe(tmp_path / "out.mp4.failed").num_frames == 6
+    assert earlier.read_bytes() == b"precious, too"
+    assert probe(tmp_path / "out.mp4.failed.2").num_frames == 6
 
 
 def test_a_file_that_is_not_what_was_written_never_gets_the_name(

@@ -1,10 +1,11 @@
 """Where a video goes: a name that is checked first, and given when the file is complete."""
 
+import itertools
 import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -243,9 +244,13 @@ class FileDestination:
         self.temp.unlink(missing_ok=True)
 
     def keep_as_failed(self) -> Path:
-        """Keep what is there beside the target, under a name that says it is no good."""
-        failed = self.target.absolute().with_name(self.target.name + ".failed")
-        self.temp.replace(failed)
+        """Keep what is there beside the target, under a free name that says it is no good."""
+        for number in itertools.count(1):
+            ending = ".failed" if number == 1 else f".failed.{number}"
+            failed = self.target.absolute().with_name(self.target.name + ending)
+            with suppress(FileExistsError):  # an earlier one, or the user's: it stays
+                move_into_place(self.temp, failed, replace=False)
+                break
         return failed
 
     def commit(self) -> None:

@@ -135,6 +135,11 @@ class Muxer(ResourceOwner):
         with suppress(av.FFmpegError, OSError, ValueError):
             self._output.close()
 
+    def _keep_as_failed(self) -> str:
+        """Keep the file under another name; says which, and what to do."""
+        name = self._destination.keep_as_failed().name
+        return f"it is kept as `{name}`; try `.mkv`, or another `--vcodec`"
+
     def _verify(self, path: Path, container: Container) -> None:
         expected = ExpectedFile(
             picture=self._stream.index,
@@ -142,7 +147,6 @@ class Muxer(ResourceOwner):
             times=self._times,
             side_streams=self._copier.copied(),
         )
-        hint = f"it is kept as `{self._target.name}.failed`; try `.mkv`, or another `--vcodec`"
         try:
             if container.name == "rawvideo":  # has nothing that could be read
                 problem = check_size(path, self._num_bytes)
@@ -152,12 +156,12 @@ class Muxer(ResourceOwner):
                     path, expected, format_=format_, decode=self._config.verify == "full"
                 )
         except (InputError, av.FFmpegError) as error:
-            self._destination.keep_as_failed()
+            hint = self._keep_as_failed()
             raise VerificationError(
                 "the finished file cannot be read back", why=str(error), hint=hint
             ) from error
         if problem:
-            self._destination.keep_as_failed()
+            hint = self._keep_as_failed()
             times = self._times
             raise VerificationError(
                 f"the finished file is not what was written: {problem}",
