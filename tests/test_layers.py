@@ -17,7 +17,9 @@ BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "p
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
-    "": BASE | {"cli"},  # __init__, __main__
+    "": BASE | {"api", "cli"},  # __init__, __main__
+    "options": {"config", "errors", "pixels", "models.files"},
+    "api": BASE | {"options", "media", "models", "pipeline"},
     "atomic": set[str](),
     "config": {"errors", "pixels"},
     "events": {"errors"},
@@ -32,11 +34,12 @@ MAY_IMPORT = {
     "quality": BASE | {"ops", "media", "models.flow"},
     "pipeline": BASE | {"ops", "media", "models", "diffusion"},
     "training": BASE | {"ops", "media", "models", "diffusion", "quality"},
-    "cli": BASE | {"ops", "media", "models", "diffusion", "quality", "pipeline"},
+    "cli": BASE | {"api", "options", "ops", "media", "models", "quality", "pipeline"},
 }
 
 # Which packages from outside a layer may import beside the standard library.
 MAY_USE = {
+    "api": {"numpy", "torch"},  # for their types
     "media": {"av", "numpy", "PIL"},
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
@@ -57,24 +60,6 @@ EXCEPTIONS = {
 
 # Parts of one layer that know nothing of each other.
 APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
-
-# Names of a family, or of a restorer, that a file of the pipeline imports all the same, and why.
-ACROSS_FAMILIES = {
-    # The shipped family is told by its type, and is the one that can be given latents.
-    "pipeline/frames.py": {"models.small.model.SmallModel"},
-    # Other families take as long for two frames as for a whole clip, which it counts with.
-    "pipeline/bench.py": {"models.small.model.SmallModel"},
-    # Reads headers and tells models by their type, since families are no objects yet.
-    "pipeline/restorers/registry.py": {"models.mgld.config", "models.mgld.model.MgldModel"},
-    # Has no state of its own yet, and the same ways to correct colours.
-    "pipeline/restorers/mgld/restorer.py": {
-        "pipeline.restorers.small.stages.ClipState",
-        "pipeline.restorers.small.stages.match_color",
-    },
-    # A state is not yet a set of named tensors that every family fills as it likes.
-    "pipeline/resume/output.py": {"pipeline.restorers.small.stages.ClipState"},
-    "pipeline/resume/state.py": {"pipeline.restorers.small.stages.ClipState"},
-}
 
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
 LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
@@ -129,7 +114,7 @@ def test_a_family_is_known_to_its_own_restorer_alone_and_a_restorer_to_no_resumi
 ) -> None:
     names = imported_names(ast.parse((PACKAGE / path).read_text()))
     across = {name.removeprefix("vsr_cli.") for name in names if crosses_families(path, name)}
-    assert across == ACROSS_FAMILIES.get(path.as_posix(), set())
+    assert across == set()
 
 
 def crosses_families(path: Path, name: str) -> bool:

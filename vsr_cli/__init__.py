@@ -1,3 +1,48 @@
-"""vsr: motion-guided latent diffusion video upscaling."""
+"""vsr: motion-guided latent diffusion video upscaling.
+
+The names below are the Python interface; `vsr_cli.api` describes it. They load when they are used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vsr_cli.api import Probe, Upscaler, plan, probe, upscale
+    from vsr_cli.cancellation import Stopped, StopRequest
+    from vsr_cli.errors import VsrError
+    from vsr_cli.events import Done, Note, Plan, Progress
+
+__all__ = [
+    "Done",
+    "Note",
+    "Plan",
+    "Probe",
+    "Progress",
+    "StopRequest",
+    "Stopped",
+    "Upscaler",
+    "VsrError",
+    "__version__",
+    "plan",
+    "probe",
+    "upscale",
+]
+
+_MODULES = {
+    **dict.fromkeys(("Probe", "Upscaler", "plan", "probe", "upscale"), "api"),
+    **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
+    **dict.fromkeys(("Done", "Note", "Plan", "Progress"), "events"),
+    "VsrError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(importlib.import_module(f"vsr_cli.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -17,10 +17,10 @@ Audio = Literal["copy", "none", "aac", "flac"]
 ColorFix = Literal["wavelet", "adain", "none"]
 Deinterlace = Literal["auto", "off", "frame", "field"]
 DtypeChoice = Literal["auto", "float32", "bfloat16", "float16"]
-FlowChoice = Literal["dis", "raft"]
-Guidance = Literal["bounded", "paper"]
-MgldMode = Literal["default", "parity"]
-Memory = Literal["warped", "still", "off"]
+FlowChoice = Literal["auto", "dis", "raft"]
+Guidance = Literal["bounded", "paper"]  # a bounded pull on x0, or the published step
+MgldMode = Literal["default", "parity"]  # our way of running it, or the published one
+Memory = Literal["warped", "still", "off"]  # along the flow, as if nothing moved, or none
 OnDecodeError = Literal["repeat", "skip", "stop"]
 Subs = Literal["copy", "none"]
 Verify = Literal["quick", "full", "off"]
@@ -53,7 +53,7 @@ class SamplerConfig:
     steps: int | None = None  # None: the model's own default
     seed: int = 0
     motion_scale: float = 1.0  # >= 0, 0 is off
-    guidance: Guidance = "bounded"  # the published step is there to be compared with
+    guidance: Guidance | None = None  # of the shipped family alone; None: `bounded`
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
@@ -203,12 +203,12 @@ class UpscaleConfig:
     model: Path | None = None  # a weights file; None: the shipped one
     fidelity: float = 1.0  # CFW weight: share of the source's features, 0 to 1
     color: ColorFix = "wavelet"
-    memory: Memory = "warped"  # of the decoder: along the flow, as if nothing moved, or none
-    flow: FlowChoice = "dis"
+    memory: Memory | None = None  # of the shipped family's decoder; None: `warped`
+    flow: FlowChoice = "auto"  # RAFT where the model brings its weights, else DIS
     flow_weights: Path | None = None
     scene_cut: bool = True
     tile: int | None = None  # output pixels; None: only when memory demands; 0: never
-    mgld_mode: MgldMode = "default"  # of imported models: ours, or what was published
+    mgld_mode: MgldMode | None = None  # of imported models alone; None: `default`
     device: str = "auto"
     dtype: DtypeChoice = "auto"
     clip: ClipConfig = field(default_factory=ClipConfig)
@@ -226,11 +226,11 @@ class UpscaleConfig:
             raise ConfigError(
                 f"`--tile {self.tile}` is too small", hint="use 256 output pixels or more, or off"
             )
-        if (self.flow == "raft") != (self.flow_weights is not None):
+        if self.flow == "dis" and self.flow_weights is not None:
             raise ConfigError(
-                "`--flow raft` and `--flow-weights FILE` go together",
-                why="no RAFT weights are shipped",
-                hint="give both, or neither for the built-in DIS flow",
+                "`--flow dis` and `--flow-weights FILE` contradict each other",
+                why="only RAFT has weights",
+                hint="leave one of them out",
             )
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:

@@ -33,6 +33,10 @@ class OutputError(VsrError):
     exit_code: ClassVar[ExitCode] = ExitCode.TARGET
 
 
+class JobBusyError(OutputError):
+    """Another run is at work on the same target."""
+
+
 class WeightsError(VsrError):
     """Weights are missing, damaged, or do not fit the model."""
 

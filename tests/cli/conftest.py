@@ -12,6 +12,5 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
     fake = FakePipeline()
     module = ModuleType("vsr_cli.pipeline.upscale")
     module.Upscaler = fake.upscaler  # type: ignore[attr-defined]
-    module.upscale_video = fake.upscale_video  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return fake

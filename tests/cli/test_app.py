@@ -35,7 +35,7 @@ def wait():
         {cleanup}
 
 module = ModuleType("vsr_cli.pipeline.upscale")
-module.upscale_video = FakePipeline(fail=wait).upscale_video
+module.Upscaler = FakePipeline(fail=wait).upscaler
 sys.modules[module.__name__] = module
 from vsr_cli.cli.app import main
 main()

@@ -9,9 +9,8 @@ from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import target_name
-from vsr_cli.errors import InputError
+from vsr_cli.errors import InputError, JobBusyError
 from vsr_cli.events import Note
-from vsr_cli.pipeline.resume.job import JobBusyError
 
 NAME = ("--name", "{stem}_up{ext}")
 

@@ -255,4 +255,4 @@ def test_latents_are_refused_where_a_scale_is_not_native(clips: Path, tmp_path: 
     words = ("--model", old, "--scale", "2", "--latents", "true", "--frames", "2")
     code, _, err = run(clips, *words, "--level", "clean", "--device", "cpu")
     assert code == 2
-    assert "has no true latents at scale 2" in err
+    assert "has no true latents at a scale of 2" in err

@@ -8,7 +8,6 @@ from typer.testing import CliRunner, Result
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
-from vsr_cli.cli.options_model import parse_scale, parse_tile
 from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import (
     ConfigError,
@@ -20,6 +19,7 @@ from vsr_cli.errors import (
     WeightsError,
 )
 from vsr_cli.events import Note
+from vsr_cli.options import parse_scale, parse_tile
 
 
 def vsr(*arguments: str | Path) -> Result:
@@ -123,10 +123,10 @@ def test_odd_file_names_arrive_as_they_are(pipeline: FakePipeline, name: str) ->
         ("--tile 64", "`--tile 64` is too small", "use 256 output pixels or more, or off"),
         ("--fidelity 2", "`--fidelity 2.0` is out of range", "use 0 to 1"),
         ("--clip-length 1", "does not fit clips of 1 frames", "raise `--clip-length`"),
-        ("--flow raft", "`--flow raft` and `--flow-weights FILE` go together", "give both"),
+        ("--flow dis --flow-weights a", "`--flow-weights FILE` contradict each", "leave one"),
         ("-y -n", "`-n` and `-y` contradict each other", "give one of them"),
         ("-x g", "`-x g` is no setting", "give it as `-x NAME=VALUE`"),
-        ("--cfr often", "`--cfr often` is not a number", "give it as 25, 29.97 or 30000/1001"),
+        ("--cfr often", "`--cfr often` is not a number", "use frames per second, such as"),
         ("--cfr 0", "`--cfr 0` is out of range", "use up to 1000"),
         ("--lossless --crf 1", "`--lossless` and `--crf` contradict each other", "give one"),
     ],

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Plane
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.cfr import to_constant_rate
-from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.pixels import PixelLayout
 
 FAST = OutputConfig(preset="ultrafast")
@@ -34,12 +34,12 @@ def rewrite(
     events: list[Event] = []
     info = probe(source)
     size = size or (info.height, info.width)
-    with VideoWriter(target, info, size, config, source=source, report=events.append) as writer:
+    with open_writer(target, info, size, config, source=source, report=events.append) as writer:
         frames = to_constant_rate(
-            read_frames(source, report=ignore), writer.plan, info, events.append
+            read_frames(source, report=ignore), writer.plan.coding, info, events.append
         )
         for index, frame in enumerate(frames):
-            planes = flat_planes(writer.plan.layout, size, 40 + index)
-            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+            planes = flat_planes(writer.plan.coding.layout, size, 40 + index)
+            write_planes(writer, frame, planes)
         writer.finish()
     return [event for event in events if isinstance(event, Note)]

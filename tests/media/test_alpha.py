@@ -11,11 +11,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import InputConfig, OutputConfig
 from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import open_video, probe, read_frames
-from vsr_cli.media.writing.writer import VideoWriter
 
 MakeClip = Callable[..., Path]
 SIZE = (48, 64)
@@ -100,12 +100,12 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
     events: list[Event] = []
     with (
         open_video(source) as video,
-        VideoWriter(
+        open_writer(
             target, video.info, SIZE, config, source=video.side_streams, report=events.append
         ) as writer,
     ):
         for frame in video.frames(report=ignore):
-            depth, wanted = frame.layout.depth, writer.plan.layout
+            depth, wanted = frame.layout.depth, writer.plan.coding.layout
             alpha = frame.planes[-1].astype(np.float64) / ((1 << depth) - 1)
             dtype = np.uint8 if wanted.depth == 8 else np.uint16
             planes = [
@@ -114,9 +114,9 @@ def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list
             ]
             if wanted.has_alpha:
                 planes[-1] = (alpha * ((1 << wanted.depth) - 1)).round().astype(dtype)
-            writer.write(frame.with_planes(tuple(planes), writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, tuple(planes))
         writer.finish()
-        pix_fmt = writer.plan.pix_fmt
+        pix_fmt = writer.plan.coding.pix_fmt
     return pix_fmt, [event.code for event in events if isinstance(event, Note)]
 
 
@@ -158,7 +158,7 @@ def test_an_opaque_source_can_be_written_with_alpha(tmp_path: Path, make_clip: M
     source = make_clip(tmp_path / "in.mkv")
     info = probe(source)
     config = OutputConfig(video_codec="ffv1", pix_fmt="yuva420p")
-    with VideoWriter(
+    with open_writer(
         tmp_path / "out.mkv", info, SIZE, config, source=source, report=ignore
     ) as writer:
-        assert writer.plan.layout.has_alpha
+        assert writer.plan.coding.layout.has_alpha

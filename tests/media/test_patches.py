@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.conftest import MakeClip
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import ignore
 from vsr_cli.media.reading.reader import probe, read_frames
-from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 from vsr_cli.pixels import ColorTags, Matrix, Range
 
@@ -58,13 +58,13 @@ def test_patches_stay_within_one_code(
     config = OutputConfig(video_codec=codec, pix_fmt=pix_fmt, lossless=True)
     for suffix in (".mp4", ".mkv"):
         target = tmp_path / f"out{suffix}"
-        with VideoWriter(
+        with open_writer(
             target, info, (2 * SIDE, 4 * SIDE), config, source=source, report=ignore
         ) as writer:
-            planes = to_planes(rgb, writer.plan.layout, writer.plan.color)
+            planes = to_planes(rgb, writer.plan.coding.layout, writer.plan.coding.color)
             arrays = tuple(plane.numpy() for plane in planes)
             for frame in read_frames(source, report=ignore):
-                writer.write(frame.with_planes(arrays, writer.plan.layout, writer.plan.color))
+                write_planes(writer, frame, arrays)
             writer.finish()
         found = probe(target)
         assert found.tags == tags
@@ -85,15 +85,16 @@ def test_a_gradient_of_ten_bits_keeps_its_levels(tmp_path: Path, make_clip: Make
     )
     info, target = probe(source), tmp_path / "out.mp4"
     ramp = torch.linspace(-1, 1, 1024).expand(3, 32, -1)
-    with VideoWriter(
+    with open_writer(
         target, info, (32, 1024), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.plan.codec, writer.plan.layout.depth) == ("libx265", 10)
+        assert (writer.plan.coding.codec, writer.plan.coding.layout.depth) == ("libx265", 10)
         arrays = tuple(
-            plane.numpy() for plane in to_planes(ramp, writer.plan.layout, writer.plan.color)
+            plane.numpy()
+            for plane in to_planes(ramp, writer.plan.coding.layout, writer.plan.coding.color)
         )
         for frame in read_frames(source, report=ignore):
-            writer.write(frame.with_planes(arrays, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, arrays)
         writer.finish()
     (frame,) = read_frames(target, report=ignore)
     assert len(np.unique(frame.planes[0])) > 512

@@ -4,30 +4,29 @@ from torch import Tensor
 
 from vsr_cli.config import ClipConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.pipeline.clips import Clip, cut_clips
+from vsr_cli.pipeline.clips import Clip, RgbFrame, split_clips
 
 
-def numbered(count: int) -> list[Tensor]:
+def numbered(count: int) -> list[RgbFrame]:
     """Frames whose pixels are their own index."""
-    return [torch.full((3, 2, 2), float(index)) for index in range(count)]
+    return [RgbFrame(torch.full((3, 2, 2), float(index))) for index in range(count)]
 
 
 def no_cut(previous: Tensor, current: Tensor) -> bool:
     return False
 
 
-def cut_clips_at(cuts: set[int], count: int, length: int, overlap: int) -> list[Clip]:
+def split_clips_at(cuts: set[int], count: int, length: int, overlap: int) -> list[Clip]:
     def is_cut(previous: Tensor, current: Tensor) -> bool:
         return int(current[0, 0, 0]) in cuts
 
-    config = ClipConfig(length=length, overlap=overlap)
-    return list(cut_clips(numbered(count), config, is_cut))
+    return list(split_clips(numbered(count), length, overlap, is_cut))
 
 
 @pytest.mark.parametrize("overlap", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 15, 30])
 def test_cutting_then_joining_gives_back_every_frame_once(count: int, overlap: int) -> None:
-    clips = cut_clips(numbered(count), ClipConfig(length=8, overlap=overlap), no_cut)
+    clips = split_clips(numbered(count), 8, overlap, no_cut)
     joined = [int(frame[0, 0, 0]) for clip in clips for frame in clip.frames[clip.num_shared :]]
     assert joined == list(range(count))
 
@@ -37,7 +36,7 @@ def test_cutting_then_joining_gives_back_every_frame_once(count: int, overlap: i
 def test_no_clip_spans_a_cut_and_the_first_of_a_shot_shares_nothing(
     cuts: set[int], length: int
 ) -> None:
-    clips = cut_clips_at(cuts, 13, length, 1)
+    clips = split_clips_at(cuts, 13, length, 1)
     for clip in clips:
         held = [int(frame[0, 0, 0]) for frame in clip.frames]
         assert held[0] == clip.start
@@ -47,7 +46,7 @@ def test_no_clip_spans_a_cut_and_the_first_of_a_shot_shares_nothing(
 
 
 def test_a_clip_never_holds_more_frames_than_asked() -> None:
-    assert max(len(clip.frames) for clip in cut_clips_at(set(), 50, 6, 2)) == 6
+    assert max(len(clip.frames) for clip in split_clips_at(set(), 50, 6, 2)) == 6
 
 
 def test_an_overlap_that_leaves_nothing_new_is_refused() -> None:

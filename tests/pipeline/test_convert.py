@@ -1,4 +1,3 @@
-from collections import deque
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,9 +22,11 @@ def plan_for(source: Path, target: str, scale: int) -> EncoderPlan:
 
 
 def convert(source: Path, plan: EncoderPlan) -> list[Frame]:
-    headers: deque[Frame] = deque()
-    frames = read_rgb(read_frames(source, report=ignore), headers)
-    return [coded_frame(rgb, headers.popleft(), plan) for rgb in frames]
+    found = []
+    for frame in read_rgb(read_frames(source, report=ignore)):
+        assert frame.header is not None
+        found.append(coded_frame(frame.rgb, frame.header, plan))
+    return found
 
 
 def test_colours_and_alpha_come_back_as_they_were(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_a_target_without_alpha_and_a_source_without_it_go_together(
 
 def test_headers_hold_no_colours(tmp_path: Path) -> None:
     source = write_alpha(tmp_path / "in.mkv", "ffv1", "bgra")
-    headers: deque[Frame] = deque()
-    pictures = list(read_rgb(read_frames(source, report=ignore), headers))
+    frames = list(read_rgb(read_frames(source, report=ignore)))
+    headers = [frame.header for frame in frames if frame.header]
     assert [len(header.planes) for header in headers] == [1, 1, 1]
-    assert all(picture.dtype == torch.float32 for picture in pictures)
+    assert all(frame.rgb.dtype == torch.float32 for frame in frames)

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from tests.pipeline.runs import restore
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_weights
-from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.run_plan import RunPlan, choose_dtype
 
 
@@ -25,8 +25,7 @@ def test_tiles_change_the_picture_by_less_than_one_code() -> None:
 
     def upscale(tile: int | None) -> torch.Tensor:
         run_plan = RunPlan(torch.device("cpu"), torch.float32, 3, tile, ())
-        clips = upscale_frames(iter(frames), model, config, run_plan)
-        return torch.cat([clip.frames for clip in clips])
+        return restore(model, frames, config, run_plan)
 
     difference = (upscale(48) - upscale(None)).abs() * 127.5
     assert difference.mean() < 1

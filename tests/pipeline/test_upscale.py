@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import Contents, MakeClip
+from tests.pipeline.runs import upscale_video
 from vsr_cli.config import ClipConfig, InputConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError, WeightsError
 from vsr_cli.events import Event, Plan, Progress
 from vsr_cli.media.roundtrip import decode_rgb
-from vsr_cli.pipeline.upscale import upscale_video
 
 Read = Callable[[Path], Contents]
 
@@ -143,10 +143,10 @@ def test_peak_memory_does_not_grow_with_the_length(
             "import resource, sys\n"
             "from pathlib import Path\n"
             "from vsr_cli.config import SamplerConfig, UpscaleConfig\n"
-            "from vsr_cli.pipeline.upscale import upscale_video\n"
+            "from vsr_cli.pipeline.upscale import Upscaler\n"
             "source, target, model = map(Path, sys.argv[1:])\n"
             "config = UpscaleConfig(model=model, device='cpu', sampler=SamplerConfig(steps=1))\n"
-            "upscale_video(source, target, config)\n"
+            "Upscaler(config).upscale(source, target)\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
         )
         paths = [str(path) for path in (source, source.with_suffix(".mkv"), model_file)]

@@ -1,5 +1,6 @@
 """The root command: puts the others together."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -35,6 +36,7 @@ app.add_typer(jobs_app, name="jobs")
 
 def main() -> None:
     """Entry point of the `vsr` script."""
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 has no other way to ask for errors only
     app(prog_name="vsr")
 
 

@@ -3,26 +3,25 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.failures import report_failures
-from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
+from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import duration, progress_bar, tee
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
-from vsr_cli.cli.upscale import DAMAGE
+from vsr_cli.cli.upscale import DAMAGE, make_upscaler
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import ConfigError, OutputError
+from vsr_cli.errors import ConfigError, JobBusyError, OutputError
 from vsr_cli.events import Event, Note, Report
 from vsr_cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from vsr_cli.pipeline.upscale import Upscaler
+from vsr_cli.options import Options
 
 DEFAULT_NAME = "{stem}_{height}p{ext}"
 
@@ -48,7 +47,7 @@ class Outcome:
 
 @with_job_options
 def batch(
-    make_config: MakeConfig,
+    options: Options,
     sources: Annotated[
         list[Path] | None, typer.Argument(metavar="SOURCE...", help="Files, folders, patterns.")
     ] = None,
@@ -78,12 +77,9 @@ def batch(
     with report_failures(verbose=verbose, as_json=as_json, stop=stop) as errors:
         if verbose:
             show_debug_log()
-        config = make_config()
+        upscaler = make_upscaler(options, stop)
         check_template(name)
         found = find_sources(sources or [], recursive=recursive, jobs_file=jobs_file, is_null=null)
-        from vsr_cli.pipeline.upscale import Upscaler
-
-        upscaler = Upscaler(config, stop=stop)
         outcomes: list[Outcome] = []
         taken: dict[Path, Path] = {}  # sources by target: two must not write to one
         with progress_bar(quiet=quiet) as render:
@@ -105,7 +101,7 @@ def batch(
 
 
 def _upscale_one(
-    upscaler: "Upscaler",
+    upscaler: Upscaler,
     source: Source,
     out: Path,
     name: str,
@@ -118,8 +114,6 @@ def _upscale_one(
     Raises:
         VsrError: whatever is wrong with this one.
     """
-    from vsr_cli.pipeline.resume.job import JobBusyError
-
     folder = out / source.below
     target = outcome.target = folder / _name(source.path, name, upscaler.config)
     if (other := taken.setdefault(target, source.path)) != source.path:

@@ -8,10 +8,11 @@ import typer
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import write_event
-from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps, find_model
+from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import BenchResult, Event
+from vsr_cli.options import make_config, parse_size
 
 
 def bench(
@@ -30,8 +31,10 @@ def bench(
     """Measure TFLOP and seconds for each frame on this machine; video files not included."""
     with report_failures(as_json=as_json):
         from vsr_cli.pipeline.bench import measure
+        from vsr_cli.pipeline.memory import reuse_memory
 
-        config = UpscaleConfig(model=find_model(model), device=device, dtype=dtype)
+        config = make_config({"model": model, "device": device, "dtype": dtype})
+        reuse_memory()
         if not as_json:
             typer.echo("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
             typer.echo("|---|---|---|---|---|---|")
@@ -46,11 +49,11 @@ def bench(
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    """`WxH` -> (height, width)."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) >= 8 and int(height) >= 8):
-        raise ConfigError(f"`--size {text}` is not a size", hint="use WxH, such as 320x180")
-    return int(height), int(width)
+    """`WxH`, of at least 8 pixels -> (height, width)."""
+    size = parse_size("--size", text)
+    if size is None or min(size) < 8:
+        raise ConfigError(f"`--size {text}` is too small", hint="use WxH, such as 320x180")
+    return size
 
 
 def _print_result(result: Event) -> None:

@@ -9,7 +9,7 @@ from vsr_cli.config import GivenLatents, UpscaleConfig
 from vsr_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vsr_cli.pipeline.restorers.registry import ModelInfo
+    from vsr_cli.pipeline.restorers.registry import ModelFile
     from vsr_cli.quality.cases import Results
     from vsr_cli.quality.evaluate import Contest, Restorer
     from vsr_cli.quality.table import Settings
@@ -72,36 +72,34 @@ def enter(
 ) -> "Contest":
     """Load the model and have it take part, beside what every table of the task has."""
     from vsr_cli.models.files import sha256, shipped_weights
-    from vsr_cli.models.weights import load_model
-    from vsr_cli.pipeline.frames import frame_decoder, frame_upscaler
-    from vsr_cli.pipeline.restorers.registry import inspect_model, make_flow
+    from vsr_cli.pipeline.frames import frame_restorer
+    from vsr_cli.pipeline.restorers.registry import ModelFile
+    from vsr_cli.pipeline.restorers.small.given_latents import frame_decoder
     from vsr_cli.pipeline.run_plan import choose_device, choose_dtype
     from vsr_cli.quality.evaluate import Contest, unaided
     from vsr_cli.quality.table import Settings
     from vsr_cli.quality.tasks import yardsticks
 
     base = entries[0][1].config
-    path = base.model or shipped_weights()
-    network, known = load_model(path), inspect_model(path)
+    model = ModelFile(base.model or shipped_weights())
     device, _ = choose_device(base.device)
     dtype, _ = choose_dtype(base.dtype, device)
     common = Settings(
-        model=path.name,
-        model_sha256=sha256(path),
+        model=model.path.name,
+        model_sha256=sha256(model.path),
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
     )
     jobs: dict[str, Restorer] = {}
     settings: dict[str, Settings] = {}
     for given_name, entry in entries:
-        config = entry.config
-        name = given_name or f"{network.family}@{config.sampler.steps or network.default_steps}"
-        make_flow(config, device)  # refused now rather than later
+        config = model.resolve(entry.config)
+        name = given_name or f"{model.info.family}@{config.sampler.steps}"
         if entry.latents is None:
-            jobs[name] = unaided(frame_upscaler(network, path, config))
+            jobs[name] = unaided(frame_restorer(model, config))
         else:
-            jobs[name] = frame_decoder(network, path, config, entry.latents)
-        settings[name] = _describe(common, known, entry)
+            jobs[name] = frame_decoder(model, config, entry.latents)
+        settings[name] = _describe(common, model, config, entry.latents)
     return Contest(
         restorers={**yardsticks(task, int(base.scale)), **jobs},
         settings=settings,
@@ -110,25 +108,24 @@ def enter(
     )
 
 
-def _describe(common: "Settings", known: "ModelInfo", entry: Entry) -> "Settings":
+def _describe(
+    common: "Settings", model: "ModelFile", config: UpscaleConfig, latents: GivenLatents | None
+) -> "Settings":
     """How an entry is computed, for the table."""
-    from vsr_cli.pipeline.restorers.registry import flow_name, guidance_name
-
-    config = entry.config
     found = replace(
         common,
         fidelity=config.fidelity,
         color=config.color,
         memory=config.memory,
-        flow=flow_name(known, config),
+        flow=config.flow,
     )
-    if entry.latents is not None:
-        return replace(found, latents=entry.latents.name)
+    if latents is not None:
+        return replace(found, latents=latents.name)
     return replace(
         found,
-        steps=config.sampler.steps or known.default_steps,
+        steps=config.sampler.steps,
         motion_scale=config.sampler.motion_scale,
-        guidance=guidance_name(known, config),
+        guidance=model.family.guidance_name(config),
     )
 
 

@@ -10,8 +10,8 @@ from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import Device, Steps, Verbose
 from vsr_cli.cli.progress import duration
-from vsr_cli.cli.upscale import run
-from vsr_cli.config import OutputConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.cli.upscale import make_upscaler, run
+from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
 
 
@@ -34,11 +34,7 @@ def demo(
         from vsr_cli.cli.demo_clip import render_scene, write_comparison, write_small_clip
 
         started = time.monotonic()
-        config = UpscaleConfig(
-            device=device,
-            sampler=SamplerConfig(steps=steps),
-            output=OutputConfig(overwrite=True),
-        )
+        upscaler = make_upscaler({"device": device, "steps": steps, "overwrite": True})
         make_folder(out)
         lr_path, sr_path, picture_path = out / "lr.mp4", out / "sr.mp4", out / "side_by_side.png"
         for path in (lr_path, sr_path, picture_path):
@@ -52,7 +48,7 @@ def demo(
             raise OutputError(
                 f"`{lr_path}` cannot be written", why=error.strerror, hint="use another `--out`"
             ) from error
-        run(lr_path, sr_path, config, quiet=False)
+        run(lr_path, sr_path, upscaler, quiet=False)
         write_comparison(picture_path, lr_path, sr_path, hr_frames)
         print_line(f"took {duration(time.monotonic() - started)}")
         typer.echo(f"small clip:    {lr_path}")

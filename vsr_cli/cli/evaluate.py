@@ -1,7 +1,6 @@
 """`vsr evaluate`: restorers measured against the truth, in one table."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,12 +18,12 @@ from vsr_cli.cli.options import (
     ResultAsJson,
     SeveralSteps,
     WholeScale,
-    find_model,
 )
 from vsr_cli.cli.variants import parse_latents
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Progress
+from vsr_cli.options import make_config
 
 if TYPE_CHECKING:
     from vsr_cli.quality.cases import Case
@@ -134,13 +133,16 @@ def evaluate(
     """Degrade the clips of DIR, restore them, and measure against what needs no model."""
     with report_failures(as_json=as_json):
         factor = _find_scale(task, scale)
-        config = UpscaleConfig(
-            scale=Fraction(factor),
-            model=find_model(model),
-            fidelity=fidelity,
-            device=device,
-            dtype=dtype,
-            sampler=SamplerConfig(seed=seed, motion_scale=motion_scale),
+        config = make_config(
+            {
+                "scale": factor,
+                "model": model,
+                "fidelity": fidelity,
+                "motion_scale": motion_scale,
+                "seed": seed,
+                "device": device,
+                "dtype": dtype,
+            }
         )
         given = parse_latents(latents) if latents is not None else None
         entries = plan_entries(config, steps, given, variant or [])
@@ -160,10 +162,12 @@ def evaluate(
         for made in filter(None, (pictures, write_lr)):
             _make_folder(made)
 
+        from vsr_cli.pipeline.memory import reuse_memory
         from vsr_cli.quality.cases import Results, write_inputs
         from vsr_cli.quality.evaluate import evaluate as measure
         from vsr_cli.quality.metrics import Lpips
 
+        reuse_memory()
         results = {name: Results(path, cases) for name, path in others}
         lpips = Lpips(lpips_weights) if lpips_weights else None
         if sharpen and lpips is None:

@@ -1,6 +1,5 @@
 """Options that several commands have: one spelling, one explanation."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -47,14 +46,3 @@ ProgressFile = Annotated[
 ResultAsJson = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only notes and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
-
-
-def find_model(name: str | None) -> Path | None:
-    """The file of `--model`; None leaves it to the pipeline.
-
-    Raises:
-        WeightsError: no model is called so.
-    """
-    from vsr_cli.models.files import find_weights
-
-    return None if name is None else find_weights(name)

@@ -1,4 +1,4 @@
-"""Options about how unfinished work is kept, and the `JobConfig` they make."""
+"""Options about how unfinished work is kept."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from vsr_cli.cli.options import RARE
 from vsr_cli.config import JobConfig
 
 
-def job_config(
+def job_options(
     *,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew, whatever an earlier run has left.")
@@ -35,16 +35,5 @@ def job_config(
             metavar="N", help="Frames in each chunk, which starts with a key frame.", **RARE
         ),
     ] = JobConfig.chunk_length,
-) -> JobConfig:
-    """Options -> how unfinished work is kept.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-    return JobConfig(
-        folder=job_dir,
-        fresh=fresh,
-        keep=keep_job,
-        checkpoint=checkpoint,
-        chunk_length=chunk_length,
-    )
+) -> None:
+    """Options about how unfinished work is kept."""

@@ -1,18 +1,16 @@
-"""Options about what is written, and the `OutputConfig` they make."""
+"""Options about what is written."""
 
-from fractions import Fraction
 from typing import Annotated
 
 import typer
 
 from vsr_cli.cli.options import RARE
 from vsr_cli.config import Audio, OutputConfig, Subs, Verify
-from vsr_cli.errors import ConfigError
 
 
-def output_config(
+def output_options(
     *,
-    video_codec: Annotated[
+    vcodec: Annotated[
         str | None,
         typer.Option(
             *("--vcodec", "-c:v"),
@@ -100,44 +98,5 @@ def output_config(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace TARGET.")
     ] = OutputConfig.overwrite,
-) -> OutputConfig:
-    """Options -> how the target is written.
-
-    Raises:
-        ConfigError: a value is out of range, or two contradict each other.
-    """
-    return OutputConfig(
-        video_codec=video_codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        options=tuple(map(_parse_setting, enc_opt or ())),
-        lossless=lossless,
-        format=format,
-        cfr=None if cfr is None else _parse_rate(cfr),
-        overwrite=overwrite,
-        audio=audio,
-        subs=subs,
-        chapters=chapters,
-        attachments=attachments,
-        metadata=metadata,
-        strict_copy=strict_copy,
-        verify=verify,
-    )
-
-
-def _parse_setting(text: str) -> tuple[str, str]:
-    """`K=V`."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise ConfigError(f"`-x {text}` is no setting", hint="give it as `-x NAME=VALUE`")
-    return name, value
-
-
-def _parse_rate(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ConfigError(
-            f"`--cfr {text}` is not a number", hint="give it as 25, 29.97 or 30000/1001"
-        ) from error
+) -> None:
+    """Options about how the target is written."""

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vsr_cli import api
 from vsr_cli.cli.console import printable
 from vsr_cli.cli.failures import report_failures
-from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import ResultAsJson
-from vsr_cli.config import InputConfig
+from vsr_cli.cli.options_all import with_job_options
+from vsr_cli.config import Deinterlace
+from vsr_cli.options import Options
 from vsr_cli.pixels import (
     MATRIX_NAMES,
     PRIMARIES_NAMES,
@@ -25,7 +27,6 @@ from vsr_cli.pixels import (
 if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.hdr import HdrMetadata
-    from vsr_cli.media.reading.probe import StreamInfo
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
 
 PQ, HLG = TRANSFER_NAMES["pq"], TRANSFER_NAMES["hlg"]
@@ -33,7 +34,7 @@ PQ, HLG = TRANSFER_NAMES["pq"], TRANSFER_NAMES["hlg"]
 
 @with_job_options
 def probe(
-    make_config: MakeConfig,
+    options: Options,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to look at.")],
     target: Annotated[
         Path | None,
@@ -44,35 +45,23 @@ def probe(
 ) -> None:
     """Show what SOURCE holds, how it is understood, and what TARGET would be."""
     with report_failures(as_json=as_json):
-        from vsr_cli.media.containers import container_of
-        from vsr_cli.media.reading.probe import list_streams
-        from vsr_cli.media.reading.reader import open_video
-        from vsr_cli.media.writing.encoder_plan import plan_encoder
-
-        config = make_config()
-        container = container_of(target or Path("out.mkv"), config.output)
-        with open_video(source, config.input) as video:
-            info = video.info
-            streams = list_streams(video.container, info.stream_index)
-            num_chapters = len(video.container.chapters())
-        size = config.target_size(info.height, info.width)
-        plan = plan_encoder(container, info, size, config.output)
+        found = api.probe(source, target or "out.mkv", **options)
+        info, plan = found.info, found.output
         if as_json:
-            found = describe_source(info, streams, num_chapters)
-            write_event("probe", {"source": source, **found, "output": describe_plan(plan)})
+            values = describe_source(found)
+            write_event("probe", {"source": source, **values, "output": describe_plan(plan)})
             return
-        for line in lines_for_people(info, streams, num_chapters, config.input):
+        for line in lines_for_people(found, options.get("deinterlace")):
             typer.echo(printable(line))
-        typer.echo(f"output: {size[1]}x{size[0]}, {plan.codec} {plan.pix_fmt}")
+        typer.echo(f"output: {plan.size[1]}x{plan.size[0]}, {plan.codec} {plan.pix_fmt}")
         for reason in plan.reasons:
             if reason != info.color_reason:  # said above
                 typer.echo(printable(f"  {reason}"))
 
 
-def describe_source(
-    info: "VideoInfo", streams: "tuple[StreamInfo, ...]", num_chapters: int
-) -> dict[str, object]:
+def describe_source(found: api.Probe) -> dict[str, object]:
     """All that is known, for programs; times in seconds, rates and ratios as fractions."""
+    info = found.info
     return {
         "container": info.container,
         "duration": None if info.duration is None else float(info.duration),
@@ -101,8 +90,8 @@ def describe_source(
             "field_order": info.field_order,
             "has_alpha": info.has_alpha,
         },
-        "streams": [asdict(stream) for stream in streams],
-        "num_chapters": num_chapters,
+        "streams": [asdict(stream) for stream in found.streams],
+        "num_chapters": found.num_chapters,
     }
 
 
@@ -117,10 +106,9 @@ def describe_plan(plan: "EncoderPlan") -> dict[str, object]:
     }
 
 
-def lines_for_people(
-    info: "VideoInfo", streams: "tuple[StreamInfo, ...]", num_chapters: int, config: InputConfig
-) -> Iterator[str]:
+def lines_for_people(found: api.Probe, deinterlace: Deinterlace | None) -> Iterator[str]:
     """The same as sentences, what is usual left out."""
+    info = found.info
     length = "of unknown length" if info.duration is None else f"{float(info.duration):.3f} s"
     yield f"container: {info.container}, {length}"
     if info.start is not None or info.stop is not None:
@@ -136,9 +124,12 @@ def lines_for_people(
     if info.rotation or info.display_matrix:
         yield f"  players turn it by {info.rotation} degrees counter-clockwise"
     if info.interlaced:
-        done = {"off": "kept as they are", "field": "each made a frame of its own"}
+        done: dict[str | None, str] = {
+            "off": "kept as they are",
+            "field": "each made a frame of its own",
+        }
         order = "" if info.field_order == "unknown" else f", {info.field_order} field first"
-        yield f"  interlaced{order}: fields are {done.get(config.deinterlace, 'joined to frames')}"
+        yield f"  interlaced{order}: fields are {done.get(deinterlace or '', 'joined to frames')}"
     if info.has_alpha:
         yield "  with transparency"
     named = _colors(info.color)
@@ -149,11 +140,11 @@ def lines_for_people(
         yield f"  HDR ({dynamic_range(info).upper()})"
     if info.hdr:
         yield from _hdr_lines(info.hdr)
-    for stream in streams:
+    for stream in found.streams:
         words = (stream.codec or "unknown codec", stream.language, stream.title)
         yield f"{stream.kind} {stream.index}: " + ", ".join(word for word in words if word)
-    if num_chapters:
-        yield f"chapters: {num_chapters}"
+    if found.num_chapters:
+        yield f"chapters: {found.num_chapters}"
 
 
 def dynamic_range(info: "VideoInfo") -> str:

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.failures import report_failures
-from vsr_cli.cli.job_options import MakeConfig, with_job_options
 from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
+from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import plan_lines, progress_bar, tee
-from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Note
 from vsr_cli.exit_codes import ExitCode
+from vsr_cli.options import Options
 
 STDOUT = Path("-")
 DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"}
@@ -32,7 +33,7 @@ Examples:
 
 @with_job_options
 def upscale(
-    make_config: MakeConfig,
+    options: Options,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to read.")],
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Video to write.")],
     *,
@@ -58,7 +59,7 @@ def upscale(
             write_events_to(progress_file)
         if verbose:
             show_debug_log()
-        config = make_config()
+        upscaler = make_upscaler(options, stop)
         if to_stdout and progress_file is not None:
             raise ConfigError("`--json` and `--progress-file` say the same", hint="give one")
         if to_stdout and target == STDOUT:
@@ -68,32 +69,42 @@ def upscale(
                 why="`-` writes the video there, and `--json` the events",
                 hint="use `--progress-file fd:3 3>events.ndjson`, or a file name",
             )
-        if skip_existing and config.output.overwrite:
+        if skip_existing and upscaler.config.output.overwrite:
             raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
         if skip_existing and target != STDOUT and target.exists():
             _skip(target, quiet=quiet, as_json=as_json)
         elif dry_run:
-            _show_plan(source, target, config, quiet=quiet, as_json=as_json)
+            _show_plan(source, target, upscaler, quiet=quiet, as_json=as_json)
         else:
-            run(source, target, config, quiet=quiet, as_json=as_json, stop=stop)
+            run(source, target, upscaler, quiet=quiet, as_json=as_json)
+
+
+def make_upscaler(options: Options, stop: StopRequest | None = None) -> Upscaler:
+    """Make what upscales, and have this process, which does nothing else, serve it well.
+
+    Raises:
+        VsrError: the options are not right.
+    """
+    from vsr_cli.pipeline.memory import reuse_memory
+
+    upscaler = Upscaler(stop=stop, **options)
+    reuse_memory()
+    return upscaler
 
 
 def run(
     source: Path,
     target: Path,
-    config: UpscaleConfig,
+    upscaler: Upscaler,
     *,
     quiet: bool,
     as_json: bool = False,
-    stop: StopRequest | None = None,
 ) -> None:
     """Upscale one video and show how it goes.
 
     Raises:
         VsrError: whatever the pipeline refuses.
     """
-    from vsr_cli.pipeline.upscale import upscale_video  # loads torch; keeps --help instant
-
     damage: list[Event] = []
 
     def note_damage(event: Event) -> None:
@@ -102,7 +113,7 @@ def run(
 
     with progress_bar(quiet=quiet) as render:
         report = tee(tee(render, report_as_json) if as_json else render, note_damage)
-        done = upscale_video(source, target, config, report=report, stop=stop)
+        done = upscaler.upscale(source, target, report=report)
     report(done)
     if damage:
         raise typer.Exit(ExitCode.SOURCE_DAMAGED)
@@ -116,18 +127,16 @@ def _skip(target: Path, *, quiet: bool, as_json: bool) -> None:
 
 
 def _show_plan(
-    source: Path, target: Path, config: UpscaleConfig, *, quiet: bool, as_json: bool
+    source: Path, target: Path, upscaler: Upscaler, *, quiet: bool, as_json: bool
 ) -> None:
     """Check both ends of the job and say what would be done; no model is loaded.
 
     Raises:
         VsrError: the source cannot be read, or the target not be written.
     """
-    from vsr_cli.pipeline.upscale import Upscaler
-
     with progress_bar(quiet=quiet) as render:
         report = tee(render, report_as_json) if as_json else render
-        plan = Upscaler(config).plan(source, target, report=report)
+        plan = upscaler.plan(source, target, report=report)
     if not quiet:
         for line in plan_lines(plan):
             print_line(line)

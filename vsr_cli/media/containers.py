@@ -52,6 +52,10 @@ class Container:
         return self.name in ("mp4", "mov")
 
     @property
+    def is_image_sequence(self) -> bool:
+        return self.name == IMAGES
+
+    @property
     def display_name(self) -> str:
         return _DISPLAY_NAMES[self.name]
 

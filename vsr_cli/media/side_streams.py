@@ -30,11 +30,13 @@ class SideStreams:
     packets: gives those of the streams it is asked for, as they come; None where none is at hand
         yet but more may follow. It ends with the source.
     cover: gives the only packet of a cover; None if it cannot be had.
+    is_live: whether packets can be taken only once, as from a pipe.
     """
 
     container: InputContainer
     packets: "Callable[[Sequence[Stream]], Iterator[Packet[Stream] | None]]"
     cover: Callable[[Stream], bytes | None] = _no_cover
+    is_live: bool = False
 
 
 def reopen_side_streams(

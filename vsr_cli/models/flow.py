@@ -2,7 +2,9 @@
 
 import os
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -58,9 +60,6 @@ class DisFlow:
 
     def __init__(self, *, num_threads: int | None = None) -> None:
         self._num_threads = num_threads or min(8, os.cpu_count() or 1)
-        # DIS cuts the image into one stripe per OpenCV thread, and stripes change the flow:
-        # only one thread gives the same flow on every machine. Pairs run in parallel instead.
-        cv2.setNumThreads(1)
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         b, t, _, height, width = _require_frames(frames)
@@ -68,12 +67,27 @@ class DisFlow:
         pairs = [(clip[k], clip[k + 1]) for clip in luma for k in range(t - 1)]
         jobs = pairs + [(later, earlier) for earlier, later in pairs]
         flows = np.empty((2, b, t - 1, 2, height, width), np.float32)
-        with ThreadPoolExecutor(self._num_threads) as pool:
+        with _one_opencv_thread(), ThreadPoolExecutor(self._num_threads) as pool:
             found = pool.map(_dis, *zip(*jobs, strict=True)) if jobs else iter(())
             for place, flow in zip(flows.reshape(-1, 2, height, width), found, strict=True):
                 place[...] = flow[:height, :width].transpose(2, 0, 1)
         forward, backward = torch.from_numpy(flows).to(frames.device)
         return forward, backward
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Within, OpenCV does not split its work.
+
+    DIS cuts the image into one stripe per OpenCV thread, and stripes change the flow: only one
+    thread gives the same flow on every machine. Pairs run in parallel instead.
+    """
+    num_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(num_threads)
 
 
 class RaftFlow:

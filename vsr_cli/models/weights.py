@@ -64,8 +64,9 @@ def load_weights(path: Path) -> SmallModel:
             f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
         ) from error
     config = _read_config(path, metadata)
-    with torch.device("meta"):
-        expected = {name: t.shape for name, t in SmallModel(config).state_dict().items()}
+    with torch.device("meta"):  # nothing is drawn that would be overwritten at once
+        model = SmallModel(config)
+    expected = {name: t.shape for name, t in model.state_dict().items()}
     require_match(path, set(tensors), set(expected))
     for name, shape in expected.items():
         if tensors[name].shape != shape:
@@ -76,8 +77,7 @@ def load_weights(path: Path) -> SmallModel:
             )
         if not torch.isfinite(tensors[name]).all():
             raise WeightsError(f"`{path.name}` is damaged", why=f"`{name}` is not finite")
-    model = SmallModel(config)
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)
     return model.eval().to(memory_format=torch.channels_last)
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsr_cli.config import ColorFix
+
 _BLUR_SIGMA = 3.25  # LR pixels: at x4 as wide as five levels of the 1-2-1 wavelet at full size
 _BLUR_RADIUS = 10
 
@@ -129,3 +131,12 @@ def _blur(x: Tensor) -> Tensor:
     planes = F.conv2d(F.pad(planes, (pad, pad, 0, 0), mode="replicate"), kernel[:, :, None])
     planes = F.conv2d(F.pad(planes, (0, 0, pad, pad), mode="replicate"), kernel[..., None])
     return planes.reshape(n, c, height, width)
+
+
+def match_color(frames: Tensor, body_frames: Tensor, how: ColorFix) -> Tensor:
+    """Give SR frames (T, 3, 4H, 4W) the colours of the source, reduced to (T, 3, H, W)."""
+    if how == "wavelet":
+        return match_wavelet(frames, body_frames)
+    if how == "adain":
+        return match_mean_std(frames, body_frames)
+    return frames

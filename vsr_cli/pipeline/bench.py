@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
-from vsr_cli.events import BenchResult, Report
-from vsr_cli.models.base import VideoModel
+from vsr_cli.config import ClipConfig, UpscaleConfig
+from vsr_cli.events import BenchResult, Report, ignore
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_model
-from vsr_cli.pipeline.frames import upscale_frames
-from vsr_cli.pipeline.restorers.registry import plan_run
+from vsr_cli.pipeline.clips import RgbFrame
+from vsr_cli.pipeline.frames import restore_frames
+from vsr_cli.pipeline.restorers.base import Restorer
+from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 
@@ -33,28 +32,28 @@ def measure(
     device, _ = choose_device(config.device)
     dtype, _ = choose_dtype(config.dtype, device)
     run_plan = RunPlan(device, dtype, num_frames, None, ())
-    path = config.model or shipped_weights()
-    model = load_model(path)
-    is_imported = not isinstance(model, SmallModel)
+    model = ModelFile(config.model or shipped_weights())
+    takes_fixed = model.info.clip_length is not None
     for lr_size in lr_sizes:
-        if is_imported:
-            run_plan = plan_run(path, config, lr_size)
-        model.to(device, run_plan.dtype).to(memory_format=torch.channels_last)
         frames = _moving_noise(lr_size, num_frames)
-        # Imported models take as long for two frames as for a whole clip.
-        counted = frames if is_imported else frames[:2]
+        # Where clips are of one length, two frames take as long as all of them.
+        counted = frames if takes_fixed else frames[:2]
         for count in steps:
-            sampler = SamplerConfig(steps=count)
-            job = replace(config, sampler=sampler, clip=ClipConfig(length=num_frames))
-            _run(frames[:2], model, job, run_plan)
+            clip = ClipConfig(length=num_frames)
+            sampler = replace(config.sampler, steps=count)
+            job = model.resolve(replace(config, sampler=sampler, clip=clip))
+            if takes_fixed:
+                run_plan = model.plan(job, lr_size)
+            restorer = model.restorer(job, run_plan, ignore)
+            _run(frames[:2], restorer)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             started = time.perf_counter()
-            _run(frames, model, job, run_plan)
+            _run(frames, restorer)
             seconds = (time.perf_counter() - started) / num_frames
             peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
             with FlopCounterMode(display=False) as counter:
-                _run(counted, model, job, run_plan)
+                _run(counted, restorer)
             tflop = counter.get_total_flops() / len(counted) / 1e12
             report(
                 BenchResult(
@@ -64,8 +63,8 @@ def measure(
     return run_plan
 
 
-def _run(frames: list[Tensor], model: VideoModel, config: UpscaleConfig, run_plan: RunPlan) -> None:
-    for clip in upscale_frames(iter(frames), model, config, run_plan):
+def _run(frames: list[Tensor], restorer: Restorer) -> None:
+    for clip in restore_frames(map(RgbFrame, frames), restorer, scene_cut=True):
         clip.frames.sum().item()  # waits for the device
 
 

@@ -3,13 +3,34 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from vsr_cli.config import ClipConfig
+from vsr_cli.media.frame import Frame
 
 IsCut = Callable[[Tensor, Tensor], bool]
+
+
+class ClipState(Protocol):
+    """All that a clip hands on to the next one of its shot."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it consists of, by names that only its own restorer understands."""
+
+
+@dataclass(frozen=True)
+class RgbFrame:
+    """A decoded frame as the model sees it.
+
+    rgb: (3, H, W) in [-1, 1].
+    header: the coded frame without its colours, that is its times, and its alpha if it has any;
+        None where there is no file.
+    """
+
+    rgb: Tensor
+    header: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -19,11 +40,13 @@ class Clip:
     start: index in the video of the first frame held.
     frames: (T, 3, H, W) in [-1, 1].
     num_shared: how many of them, at the front, the clip before already held; 0 starts a shot.
+    headers: of the frames that no earlier clip held, one for each; empty where there is no file.
     """
 
     start: int
     frames: Tensor
     num_shared: int
+    headers: tuple[Frame, ...] = ()
 
     @property
     def fresh(self) -> range:
@@ -31,40 +54,63 @@ class Clip:
         return range(self.start + self.num_shared, self.start + len(self.frames))
 
 
-def num_shared_at(first: int, config: ClipConfig) -> int:
+@dataclass(frozen=True)
+class RestoredClip:
+    """What a restorer has made of a clip's fresh frames.
+
+    start: index in the source of the first of them.
+    frames: (T, 3, H, W) in [-1, 1], of the target's size or larger.
+    headers: times and alpha of each frame; empty where there is no file.
+    state: what the next clip of the shot needs; None where the shot ends. It holds until the next
+        clip is asked for, which may write over it in place.
+    """
+
+    start: int
+    frames: Tensor
+    headers: tuple[Frame, ...]
+    state: ClipState | None
+
+
+def num_shared_at(first: int, overlap: int) -> int:
     """How many frames before frame `first` a clip that begins with it needs."""
-    return min(first, config.overlap)
+    return min(first, overlap)
 
 
-def cut_clips(
-    frames: Iterable[Tensor], config: ClipConfig, is_cut: IsCut, *, first: int = 0
+def split_clips(
+    frames: Iterable[RgbFrame], length: int, overlap: int, is_cut: IsCut, *, first: int = 0
 ) -> Iterator[Clip]:
-    """Group frames (3, H, W) into clips that share `config.overlap` frames within a shot.
+    """Group frames into clips that share `overlap` frames within a shot.
 
-    Holds at most `config.length` frames. A clip never spans a cut and may be short at the end
-    of a shot, but every clip has a frame that no earlier clip had.
+    Holds at most `length` frames. A clip never spans a cut and may be short at the end of a shot,
+    but every clip has a frame that no earlier clip had.
 
     Args:
         frames: in order.
-        config: how long clips are.
-        is_cut: whether a shot ends between two neighbours.
+        length: frames in each clip.
+        overlap: how many of them the clip before holds, too; less than `length`.
+        is_cut: whether a shot ends between two neighbours, each (3, H, W).
         first: where to go on: earlier clips held the frames before this one. What they held last,
             `num_shared_at` frames, comes first in `frames`.
     """
     remaining = iter(frames)
-    shared = num_shared_at(first, config)
+    shared = num_shared_at(first, overlap)
     start = first - shared
     held = list(islice(remaining, shared))
     for frame in remaining:
-        if held and is_cut(held[-1], frame):
+        if held and is_cut(held[-1].rgb, frame.rgb):
             if len(held) > shared:
-                yield Clip(start, torch.stack(held), shared)
+                yield _clip(start, held, shared)
             start, shared, held = start + len(held), 0, []
         held.append(frame)
-        if len(held) == config.length:
-            yield Clip(start, torch.stack(held), shared)
-            start += config.stride
-            shared = config.overlap
-            del held[: config.stride]
+        if len(held) == length:
+            yield _clip(start, held, shared)
+            start += length - overlap
+            shared = overlap
+            del held[: length - overlap]
     if len(held) > shared:
-        yield Clip(start, torch.stack(held), shared)
+        yield _clip(start, held, shared)
+
+
+def _clip(start: int, held: list[RgbFrame], num_shared: int) -> Clip:
+    headers = tuple(frame.header for frame in held[num_shared:] if frame.header is not None)
+    return Clip(start, torch.stack([frame.rgb for frame in held]), num_shared, headers)

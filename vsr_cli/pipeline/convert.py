@@ -1,6 +1,5 @@
 """Between frames as they are coded and what the model sees: RGB, transparency apart."""
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,19 +10,15 @@ from vsr_cli.media.frame import Frame
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.yuv import to_alpha, to_planes, to_rgb
+from vsr_cli.pipeline.clips import RgbFrame
 
 
-def read_rgb(frames: Iterator[Frame], headers: deque[Frame]) -> Iterator[Tensor]:
-    """Frames as RGB (3, H, W) in [-1, 1].
-
-    Args:
-        frames: as decoded.
-        headers: is given each frame without its colours: its times, and its alpha if it has any.
-    """
+def read_rgb(frames: Iterator[Frame]) -> Iterator[RgbFrame]:
+    """Decoded frames as RGB, each with its times and its alpha."""
     for frame in frames:
-        headers.append(replace(frame, planes=frame.planes[frame.layout.num_colors :]))
         planes = [torch.from_numpy(plane) for plane in frame.planes]
-        yield to_rgb(planes, frame.layout, frame.color)
+        header = replace(frame, planes=frame.planes[frame.layout.num_colors :])
+        yield RgbFrame(to_rgb(planes, frame.layout, frame.color), header)
 
 
 def coded_frame(sr_frame: Tensor, header: Frame, coding: EncoderPlan) -> Frame:

@@ -1,10 +1,11 @@
-"""Working ahead: one stage runs in a thread of its own while the next ones compute."""
+"""Overlap in time: what comes before and after the networks runs in threads of its own."""
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from vsr_cli.cancellation import abandon_when
 
@@ -60,3 +61,77 @@ def _put(ready: "queue.Queue[T | _End]", item: T | _End, stopped: threading.Even
             continue
         return True
     return False
+
+
+class WriteQueue(Generic[T]):
+    """Hands items to a function that runs in another thread, a few items behind.
+
+    Made by `write_behind`. Items are taken in order; the first error ends the taking, and is raised
+    to whoever puts or drains next.
+    """
+
+    def __init__(self, write: Callable[[T], None], size: int) -> None:
+        self._write = write
+        self._waiting: queue.Queue[T] = queue.Queue(maxsize=size)
+        self._error: BaseException | None = None
+        self._stopped = threading.Event()
+
+    def put(self, item: T) -> None:
+        """Queue an item, waiting for room.
+
+        Raises:
+            BaseException: whatever writing an earlier item has raised.
+        """
+        if self._error is not None:
+            raise self._error
+        self._waiting.put(item)  # after an error too there is always somebody who takes it
+
+    def drain(self) -> None:
+        """Wait until everything that was put is written.
+
+        Raises:
+            BaseException: whatever writing an item has raised.
+        """
+        self._waiting.join()
+        if self._error is not None:
+            raise self._error
+
+    def work(self) -> None:
+        """Write until the queue is closed; what is put after an error is dropped."""
+        while not self._stopped.is_set():
+            try:
+                item = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            try:
+                if self._error is None:
+                    self._write(item)
+            except BaseException as error:
+                self._error = error
+            finally:
+                self._waiting.task_done()
+
+    def close(self) -> None:
+        """Drop what waits, and end the thread after the item it is at."""
+        self._stopped.set()
+
+
+@contextmanager
+def write_behind(write: Callable[[T], None], size: int) -> Iterator[WriteQueue[T]]:
+    """Call `write` in a thread of its own, at most `size` items behind.
+
+    Leaving the block waits for the item that is being written; without an error, for all of them.
+
+    Args:
+        write: called with each item, in order, never twice at once.
+        size: items that may wait.
+    """
+    waiting = WriteQueue(write, size)
+    thread = threading.Thread(target=waiting.work, name="vsr-write", daemon=True)
+    thread.start()
+    try:
+        yield waiting
+        waiting.drain()
+    finally:
+        waiting.close()
+        thread.join()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,8 @@ from vsr_cli.events import Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.roundtrip import decode_rgb
+from vsr_cli.media.side_streams import open_side_streams
+from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 
@@ -69,10 +72,11 @@ def count_frames(source: Path, most: int) -> int:
     return sum(1 for _ in islice(read_frames(source, report=ignore), most))
 
 
+@contextmanager
 def open_lossless(
     target: Path, source: Path, info: VideoInfo, size: tuple[int, int], *, overwrite: bool = False
-) -> VideoWriter:
-    """A writer of FFV1 in RGB, without sound, with the times of `source`.
+) -> Iterator[VideoWriter]:
+    """Open a writer of FFV1 in RGB, without sound, with the times of `source`.
 
     Raises:
         ConfigError: if the container does not take FFV1.
@@ -85,18 +89,20 @@ def open_lossless(
             hint=f"use a name that ends in `{LOSSLESS_SUFFIX}`",
         )
     config = OutputConfig(video_codec="ffv1", pix_fmt="bgr0", audio="none", overwrite=overwrite)
-    return VideoWriter(target, info, size, config, source=source, report=ignore)
+    plan = plan_output(target, source, info, size, config, report=ignore)
+    with (
+        open_side_streams(source, info) as side_streams,
+        VideoWriter(plan, side_streams, report=ignore) as writer,
+    ):
+        yield writer
 
 
 def write_all(writer: VideoWriter, headers: Sequence[Frame], frames: Tensor) -> None:
     """Write frames (T, 3, H, W) at the times of `headers`, and give the file its name."""
     for header, frame in zip(headers, frames, strict=True):
-        planes = to_planes(frame, writer.plan.layout, writer.plan.color)
-        writer.write(
-            header.with_planes(
-                tuple(plane.numpy() for plane in planes), writer.plan.layout, writer.plan.color
-            )
-        )
+        coding = writer.plan.coding
+        planes = tuple(plane.numpy() for plane in to_planes(frame, coding.layout, coding.color))
+        writer.write(header.with_planes(planes, coding.layout, coding.color))
     writer.finish()
 
 

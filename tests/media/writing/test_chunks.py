@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import MakeClip, read_file
+from tests.media.writers import join, open_writer
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import ignore
-from vsr_cli.media.containers import container_of
 from vsr_cli.media.frame import Plane
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.chunks import ChunkWriter
-from vsr_cli.media.writing.encoder_plan import EncoderPlan, plan_encoder
-from vsr_cli.media.writing.writer import VideoWriter, join_chunks
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
+from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
 
 SIZE = (48, 64)
 IRREGULAR = (0, 1001, 1002, 4004, 9009, 9100, 15015, 15016, 18018, 30000, 30001, 45000)
@@ -54,21 +54,21 @@ def moving_planes(plan: EncoderPlan, index: int) -> tuple[Plane, ...]:
     return tuple(planes)
 
 
-def make_plan(source: Path, target: Path, config: OutputConfig) -> EncoderPlan:
-    return plan_encoder(container_of(target, config), probe(source), SIZE, config)
+def make_plan(source: Path, target: Path, config: OutputConfig) -> OutputPlan:
+    return plan_output(target, source, probe(source), SIZE, config, report=ignore)
 
 
-def write_chunks(source: Path, plan: EncoderPlan, cuts: Sequence[int]) -> list[Path]:
+def write_chunks(source: Path, plan: OutputPlan, cuts: Sequence[int]) -> list[Path]:
     """Chunks with the times of a source, each ending before a frame of `cuts`, the last open."""
-    info = probe(source)
     frames = list(read_frames(source, report=ignore))
     paths = []
     for number, (start, stop) in enumerate(pairwise((0, *cuts, len(frames)))):
         paths.append(source.with_name(f"chunk_{number:06}.mkv"))
-        with ChunkWriter(paths[-1], plan, info) as chunk:
+        with ChunkWriter(paths[-1], plan) as chunk:
             for index in range(start, stop):
+                planes = moving_planes(plan.coding, index)
                 chunk.write(
-                    frames[index].with_planes(moving_planes(plan, index), plan.layout, plan.color)
+                    frames[index].with_planes(planes, plan.coding.layout, plan.coding.color)
                 )
             assert not paths[-1].exists()
             chunk.finish()
@@ -89,12 +89,12 @@ def test_joined_chunks_have_the_pixels_of_each_and_the_times_of_the_source(
 ) -> None:
     audio = ["libopus"] if suffix == ".webm" else ["aac"]
     source = make_clip(tmp_path / "in.mp4", pts=IRREGULAR, time_base=CLOCK, audio=audio)
-    target, config, info = tmp_path / f"out{suffix}", ENCODERS[codec], probe(source)
+    target, config = tmp_path / f"out{suffix}", ENCODERS[codec]
     plan = make_plan(source, target, config)
     chunks = write_chunks(source, plan, (5, 6))
     pieces = [frame for path in chunks for frame in decoded(path)]
-    full = replace(config, verify="full")
-    num_frames = join_chunks(chunks, target, plan, info, full, source=source, report=ignore)
+    full = replace(plan, config=replace(config, verify="full"))
+    num_frames = join(chunks, full, source)
     assert num_frames == len(pieces) == len(IRREGULAR)
     assert decoded(target) == pieces
     before, after = read_file(source), read_file(target)
@@ -116,7 +116,7 @@ def test_a_chunk_for_each_frame_joins_as_well(
     source, target = make_clip(tmp_path / "in.mp4", num_frames=4), tmp_path / "out.mp4"
     plan = make_plan(source, target, ENCODERS[codec])
     chunks = write_chunks(source, plan, (1, 2, 3))
-    join_chunks(chunks, target, plan, probe(source), OutputConfig(), source=source, report=ignore)
+    join(chunks, plan, source)
     assert decoded(target) == [frame for path in chunks for frame in decoded(path)]
     assert read_file(target).times == read_file(source).times
 
@@ -128,11 +128,13 @@ def test_x265_keeps_the_times_of_a_few_frames(
     source, target = make_clip(tmp_path / "in.mp4", num_frames=num_frames), tmp_path / "out.mp4"
     for _ in range(4):  # x265 left decoding times to chance
         config = replace(ENCODERS["libx265"], overwrite=True)
-        with VideoWriter(target, probe(source), SIZE, config, source=source, report=ignore) as out:
+        with open_writer(target, probe(source), SIZE, config, source=source, report=ignore) as out:
             for index, frame in enumerate(read_frames(source, report=ignore)):
                 out.write(
                     frame.with_planes(
-                        moving_planes(out.plan, index), out.plan.layout, out.plan.color
+                        moving_planes(out.plan.coding, index),
+                        out.plan.coding.layout,
+                        out.plan.coding.color,
                     )
                 )
             out.finish()
@@ -144,19 +146,21 @@ def test_one_chunk_is_what_a_writer_writes(tmp_path: Path, make_clip: MakeClip) 
         tmp_path / "in.mp4", rotation=90, sample_aspect_ratio=Fraction(16, 15), colorspace=6
     )
     config, info = ENCODERS["libx265"], probe(source)
-    with VideoWriter(
+    with open_writer(
         tmp_path / "direct.mp4", info, SIZE, config, source=source, report=ignore
     ) as writer:
         for index, frame in enumerate(read_frames(source, report=ignore)):
             writer.write(
                 frame.with_planes(
-                    moving_planes(writer.plan, index), writer.plan.layout, writer.plan.color
+                    moving_planes(writer.plan.coding, index),
+                    writer.plan.coding.layout,
+                    writer.plan.coding.color,
                 )
             )
         writer.finish()
-    chunks = write_chunks(source, writer.plan, ())
     target = tmp_path / "joined.mp4"
-    join_chunks(chunks, target, writer.plan, info, config, source=source, report=ignore)
+    plan = replace(writer.plan, target=target)
+    join(write_chunks(source, plan, ()), plan, source)
     assert replace(probe(target), origin=info.origin) == replace(
         probe(tmp_path / "direct.mp4"), origin=info.origin
     )
@@ -169,25 +173,20 @@ def test_chunks_of_another_encoder_or_order_are_refused(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
-    info = probe(source)
     plan = make_plan(source, target, ENCODERS["libx264"])
     first, second = write_chunks(source, plan, (3,))
     with pytest.raises(OutputError, match="does not go on") as caught:
-        join_chunks(
-            [second, first], target, plan, info, OutputConfig(), source=source, report=ignore
-        )
+        join([second, first], plan, source)
     assert "before they end" in str(caught.value.why)
     other = make_plan(source, target, OutputConfig(preset="ultrafast"))
     kept = first.rename(tmp_path / "kept.mkv")
     second.unlink()
     _, second = write_chunks(source, other, (3,))
     with pytest.raises(OutputError, match="does not go on") as caught:
-        join_chunks(
-            [kept, second], target, plan, info, OutputConfig(), source=source, report=ignore
-        )
+        join([kept, second], plan, source)
     assert "set or built differently" in str(caught.value.why)
     with pytest.raises(InputError, match="no finished chunks"):
-        join_chunks([], target, plan, info, OutputConfig(), source=source, report=ignore)
+        join([], plan, source)
     assert not target.exists()
 
 
@@ -195,7 +194,7 @@ def test_a_chunk_that_is_not_finished_leaves_no_file(tmp_path: Path, make_clip: 
     source = make_clip(tmp_path / "in.mp4")
     plan = make_plan(source, tmp_path / "out.mp4", ENCODERS["ffv1"])
     path = tmp_path / "chunk.mkv"
-    with ChunkWriter(path, plan, probe(source)):
+    with ChunkWriter(path, plan):
         assert (tmp_path / "chunk.mkv.part").exists()
     assert sorted(tmp_path.iterdir()) == [source]
 
@@ -204,7 +203,6 @@ def test_full_verification_finds_what_quick_verification_cannot(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
     source, target = make_clip(tmp_path / "in.mp4", num_frames=8), tmp_path / "out.mkv"
-    info = probe(source)
     plan = make_plan(source, target, ENCODERS["libx264"])
     (chunk,) = write_chunks(source, plan, ())
     with av.open(f"file:{chunk}") as container:
@@ -212,11 +210,8 @@ def test_full_verification_finds_what_quick_verification_cannot(
     whole = chunk.read_bytes()
     assert whole.count(packet) == 1
     chunk.write_bytes(whole.replace(packet, b"\xff" * 6 + packet[6:]))
-    quick = OutputConfig(verify="quick", overwrite=True)
-    join_chunks([chunk], target, plan, info, quick, source=source, report=ignore)
+    join([chunk], plan, source)
     target.unlink()
     with pytest.raises(VerificationError, match="not what was written"):
-        join_chunks(
-            [chunk], target, plan, info, OutputConfig(verify="full"), source=source, report=ignore
-        )
+        join([chunk], replace(plan, config=OutputConfig(verify="full")), source)
     assert not target.exists()

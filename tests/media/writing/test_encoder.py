@@ -13,12 +13,12 @@ import pytest
 from tests.conftest import MakeClip, read_file
 from tests.media.flat_video import FAST, rewrite
 from tests.media.test_hdr import MASTERING, write_pq
+from tests.media.writers import open_writer
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.hdr import HLG
 from vsr_cli.media.reading.reader import probe
-from vsr_cli.media.writing.writer import VideoWriter
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -29,11 +29,11 @@ def test_hdr_of_eight_bits_is_written_with_ten(
     info = probe(source)
     info = replace(info, color=replace(info.color, transfer=HLG, primaries=9))
     target = tmp_path / f"out{suffix}"
-    with VideoWriter(
+    with open_writer(
         target, info, (48, 64), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.plan.codec, writer.plan.pix_fmt) == ("libx265", "yuv420p10le")
-        assert "H.265 with 10 bits, because the source is HDR" in writer.plan.reasons
+        assert (writer.plan.coding.codec, writer.plan.coding.pix_fmt) == ("libx265", "yuv420p10le")
+        assert "H.265 with 10 bits, because the source is HDR" in writer.plan.coding.reasons
 
 
 def test_lossless_is_ffv1_in_matroska_and_exact_elsewhere(
@@ -198,7 +198,7 @@ def test_what_came_with_the_picture_and_cannot_be_written_is_said(
     source, said = make_clip(tmp_path / "in.mp4"), list[Event]()
     info = replace(probe(source), side_data=frozenset({kind, "SEI_UNREGISTERED"}))
     config = OutputConfig(preset="ultrafast")
-    with VideoWriter(
+    with open_writer(
         tmp_path / "out.mp4", info, (48, 64), config, source=source, report=said.append
     ):
         pass

@@ -16,16 +16,16 @@ import numpy as np
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import ignore
 from vsr_cli.media.reading.reader import probe, read_frames
-from vsr_cli.media.writing.writer import VideoWriter
+from tests.media.writers import open_writer, write_planes
 source, target = Path({source!r}), Path({target!r})
 size = {size}
 config = OutputConfig(overwrite=True, audio="none")
-with VideoWriter(target, probe(source), size, config, source=source, report=ignore) as writer:
+with open_writer(target, probe(source), size, config, source=source) as writer:
     for t, frame in enumerate(read_frames(source, report=ignore)):
-        shapes = writer.plan.layout.plane_shapes(*size)
+        shapes = writer.plan.coding.layout.plane_shapes(*size)
         grids = [np.mgrid[:height, :width] for height, width in shapes]
         planes = tuple(((x * 3 + y * 5 + x * y * t) % 219 + 16).astype(np.uint8) for y, x in grids)
-        writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+        write_planes(writer, frame, planes)
     writer.finish()
 digest = hashlib.sha256()
 for frame in read_frames(target, report=ignore):

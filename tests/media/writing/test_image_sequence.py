@@ -9,12 +9,12 @@ import pytest
 from tests.conftest import MakeClip
 from tests.media.flat_video import rewrite
 from tests.media.test_hdr import MASTERING, write_pq
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import ignore
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.destination import check_target
-from vsr_cli.media.writing.writer import VideoWriter
 
 
 def names(folder: Path) -> list[str]:
@@ -29,14 +29,18 @@ def test_images_hold_every_sample(tmp_path: Path, make_clip: MakeClip) -> None:
         tuple(random.integers(0, 256, (48, 64), dtype=np.uint8) for _ in range(3)) for _ in range(3)
     ]
     config = OutputConfig(verify="full")
-    with VideoWriter(target, info, (48, 64), config, source=source, report=ignore) as writer:
-        assert (writer.plan.codec, writer.plan.pix_fmt, writer.plan.layout.kind) == (
+    with open_writer(target, info, (48, 64), config, source=source, report=ignore) as writer:
+        assert (
+            writer.plan.coding.codec,
+            writer.plan.coding.pix_fmt,
+            writer.plan.coding.layout.kind,
+        ) == (
             "png",
             "rgb24",
             "rgb",
         )
         for frame, planes in zip(read_frames(source, report=ignore), written, strict=True):
-            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, planes)
         assert all(name.startswith(".") for name in names(tmp_path / "out"))
         writer.finish()
     assert names(tmp_path / "out") == ["a001.png", "a002.png", "a003.png"]
@@ -51,12 +55,12 @@ def test_more_than_eight_bits_become_sixteen(tmp_path: Path) -> None:
     info, random = probe(source), np.random.default_rng(0)
     planes = tuple(random.integers(0, 65536, (64, 64), dtype=np.uint16) for _ in range(3))
     target = tmp_path / "%d.png"
-    with VideoWriter(
+    with open_writer(
         target, info, (64, 64), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.plan.pix_fmt, writer.plan.layout.depth) == ("rgb48be", 16)
+        assert (writer.plan.coding.pix_fmt, writer.plan.coding.layout.depth) == ("rgb48be", 16)
         for frame in read_frames(source, report=ignore):
-            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, planes)
         writer.finish()
     with av.open(str(tmp_path / "1.png"), format="png_pipe") as image:
         picture = next(image.decode(video=0))
@@ -94,12 +98,12 @@ def test_an_interrupted_job_leaves_no_image_and_no_new_folder(
     info = probe(source)
 
     def work() -> None:
-        with VideoWriter(
+        with open_writer(
             target, info, (48, 64), OutputConfig(), source=source, report=ignore
         ) as writer:
             for frame in read_frames(source, report=ignore):
                 planes = tuple(np.zeros((48, 64), np.uint8) for _ in range(3))
-                writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+                write_planes(writer, frame, planes)
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

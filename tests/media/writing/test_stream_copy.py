@@ -11,11 +11,11 @@ from av.stream import Disposition
 from tests.conftest import MakeClip, read_file
 from tests.media.flat_video import FAST, rewrite
 from tests.media.rich import FONT, LINES, MS, write_rich
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Note, ignore
 from vsr_cli.media.reading.reader import probe, read_frames
-from vsr_cli.media.writing.writer import VideoWriter
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,11 @@ def test_strict_copying_refuses_what_would_be_lost_before_the_first_frame(
 ) -> None:
     source, target = write_rich(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
     config = OutputConfig(strict_copy=True)
-    with pytest.raises(OutputError, match="not everything can be copied") as caught:
-        VideoWriter(target, probe(source), (48, 64), config, source=source, report=ignore)
+    with (
+        pytest.raises(OutputError, match="not everything can be copied") as caught,
+        open_writer(target, probe(source), (48, 64), config, source=source),
+    ):
+        pass
     assert (caught.value.exit_code, bool(caught.value.hint)) == (4, True)
     assert sorted(tmp_path.iterdir()) == [source]
     rewrite(source, tmp_path / "out.mkv", replace(FAST, strict_copy=True))
@@ -205,10 +208,10 @@ def test_flac_keeps_every_sample_of_pcm_in_place(tmp_path: Path, make_clip: Make
 def cut(path: Path, source: Path, start: Fraction, stop: Fraction) -> None:
     """Write the frames between two times, as a cut job does."""
     info = replace(probe(source), start=start, stop=stop, origin=start)
-    with VideoWriter(path, info, (48, 64), FAST, source=source, report=ignore) as writer:
+    with open_writer(path, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
             if start <= frame.pts * frame.time_base < stop:
-                writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
+                write_planes(writer, frame, frame.planes)
         writer.finish()
 
 
@@ -242,9 +245,9 @@ def test_the_time_code_of_the_first_frame_is_kept(
 ) -> None:
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / f"out{suffix}"
     info = replace(probe(source), timecode="01:02:03:04")
-    with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
+    with open_writer(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, frame.planes)
         writer.finish()
     assert probe(target).timecode == "01:02:03:04"
     notes = rewrite(target, tmp_path / f"again{suffix}")

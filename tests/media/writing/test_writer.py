@@ -12,12 +12,12 @@ import pytest
 
 from tests.conftest import Contents, MakeClip
 from tests.media.flat_video import FAST, rewrite
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError, VerificationError, VsrError
 from vsr_cli.events import ignore
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.muxer import Muxer
-from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.pixels import Matrix, Range
 
 ReadContents = Callable[[Path], Contents]
@@ -145,10 +145,10 @@ def test_the_encoder_follows_source_and_container(
     source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt=pix_fmt, size=(64, 64))
     target = tmp_path / f"out{suffix}"
     info = probe(source)
-    with VideoWriter(
+    with open_writer(
         target, info, (64, 64), OutputConfig(), source=source, report=ignore
     ) as writer:
-        assert (writer.plan.codec, writer.plan.pix_fmt) == (codec, expected)
+        assert (writer.plan.coding.codec, writer.plan.coding.pix_fmt) == (codec, expected)
     rewrite(source, target, OutputConfig())
     assert probe(target).pix_fmt == expected
     with av.open(str(target)) as container:
@@ -194,11 +194,11 @@ def test_small_pictures_of_bt601_become_bt709_when_they_grow_to_hd(
     expected: Matrix,
 ) -> None:
     source = make_clip(tmp_path / "in.mp4", colorspace=colorspace, color_range=1, num_frames=2)
-    with VideoWriter(
+    with open_writer(
         tmp_path / "x.mp4", probe(source), size, FAST, source=source, report=ignore
     ) as writer:
-        assert writer.plan.color.matrix == expected
-        assert any("BT.709" in reason for reason in writer.plan.reasons) == (
+        assert writer.plan.coding.color.matrix == expected
+        assert any("BT.709" in reason for reason in writer.plan.coding.reasons) == (
             colorspace == 6 and expected == Matrix.BT709
         )
     rewrite(source, tmp_path / "out.mp4", size=size)
@@ -210,10 +210,10 @@ def test_written_samples_come_back(tmp_path: Path, make_clip: MakeClip) -> None:
     target = tmp_path / "out.mkv"
     info, frames = probe(source), []
     config = OutputConfig(video_codec="ffv1")
-    with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
+    with open_writer(target, info, (37, 51), config, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
             frames.append(frame)
-            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, frame.planes)
         writer.finish()
     for frame, back in zip(frames, read_frames(target, report=ignore), strict=True):
         for before, after in zip(frame.planes, back.planes, strict=True):
@@ -226,9 +226,9 @@ def test_ffv1_keeps_every_code_of_eight_bit_rgb(tmp_path: Path, make_clip: MakeC
     info, random = probe(source), np.random.default_rng(0)
     config = OutputConfig(video_codec="ffv1", pix_fmt="bgr0")
     planes = tuple(random.integers(0, 256, (37, 51), dtype=np.uint8) for _ in range(3))
-    with VideoWriter(target, info, (37, 51), config, source=source, report=ignore) as writer:
+    with open_writer(target, info, (37, 51), config, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(frame.with_planes(planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, planes)
         writer.finish()
     with av.open(f"file:{target}") as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -247,9 +247,9 @@ def test_nothing_is_left_and_nothing_replaced_when_the_work_is_interrupted(
     before = sorted(tmp_path.iterdir())
 
     def work() -> None:
-        with VideoWriter(target, info, (48, 64), config, source=source, report=ignore) as writer:
+        with open_writer(target, info, (48, 64), config, source=source, report=ignore) as writer:
             for frame in read_frames(source, report=ignore):
-                writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
+                write_planes(writer, frame, frame.planes)
                 assert len(hidden(tmp_path)) == 1
                 raise KeyboardInterrupt
 
@@ -269,9 +269,9 @@ def test_overwriting_replaces_only_at_the_end(tmp_path: Path, make_clip: MakeCli
 def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, make_clip: MakeClip) -> None:
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     info = probe(source)
-    with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
+    with open_writer(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, frame.planes)
         target.write_bytes(b"precious")
         earlier = tmp_path / "out.mp4.failed"
         earlier.write_bytes(b"precious, too")
@@ -287,9 +287,9 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
 ) -> None:
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     info = probe(source)
-    with VideoWriter(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
+    with open_writer(target, info, (48, 64), FAST, source=source, report=ignore) as writer:
         for frame in read_frames(source, report=ignore):
-            writer.write(frame.with_planes(frame.planes, writer.plan.layout, writer.plan.color))
+            write_planes(writer, frame, frame.planes)
         assert isinstance(writer._muxer, Muxer)
         writer._muxer._times.num_frames += 1
         with pytest.raises(VerificationError, match="6 frames instead of 7") as caught:
@@ -324,9 +324,14 @@ def test_what_encoder_or_container_refuse_is_known_before_the_first_frame(
     source = make_clip(tmp_path / "in.mp4", audio=["aac"])
     target = tmp_path / f"out{suffix}"
     with pytest.raises(kind, match=says) as caught:
-        VideoWriter(target, probe(source), (48, 64), config, source=source, report=ignore)
+        start_writing(target, source, config)
     assert caught.value.hint
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
+
+
+def start_writing(target: Path, source: Path, config: OutputConfig) -> None:
+    with open_writer(target, probe(source), (48, 64), config, source=source):
+        raise AssertionError("nothing was refused")
 
 
 def test_an_encoder_that_exists_but_cannot_run_here_is_refused(
@@ -343,7 +348,7 @@ def test_an_encoder_that_exists_but_cannot_run_here_is_refused(
 def test_a_writer_that_got_no_frame_leaves_no_file(tmp_path: Path, make_clip: MakeClip) -> None:
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
     with (
-        VideoWriter(target, probe(source), (48, 64), FAST, source=source, report=ignore) as writer,
+        open_writer(target, probe(source), (48, 64), FAST, source=source, report=ignore) as writer,
         pytest.raises(OutputError, match="no frame"),
     ):
         writer.finish()

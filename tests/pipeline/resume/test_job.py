@@ -14,17 +14,18 @@ import pytest
 from torch import Tensor
 
 from tests.conftest import Contents, MakeClip
+from tests.pipeline.runs import upscale_video
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import ClipConfig, JobConfig, OutputConfig, SamplerConfig, UpscaleConfig
-from vsr_cli.errors import ConfigError, DeviceError, InputError, OutputError
+from vsr_cli.errors import ConfigError, DeviceError, InputError, JobBusyError, OutputError
 from vsr_cli.events import Event, Note, Progress
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline import convert
-from vsr_cli.pipeline import upscale as program
-from vsr_cli.pipeline.resume.job import JobBusyError, job_folder, open_job
-from vsr_cli.pipeline.upscale import Upscaler, upscale_video
+from vsr_cli.pipeline.restorers.small import family
+from vsr_cli.pipeline.resume.job import job_folder, open_job
+from vsr_cli.pipeline.upscale import Upscaler
 
 SIZE = (34, 46)
 NUM_FRAMES = 19
@@ -127,11 +128,12 @@ def test_a_killed_job_goes_on(tmp_path: Path, source: Path, config: UpscaleConfi
         "from fractions import Fraction\n"
         "from pathlib import Path\n"
         "from vsr_cli.config import *\n"
-        "from vsr_cli.pipeline.upscale import upscale_video\n"
+        "from vsr_cli.pipeline.upscale import Upscaler\n"
         "source, target, model = map(Path, sys.argv[1:])\n"
-        "upscale_video(source, target, UpscaleConfig(model=model, device='cpu', dtype='float32',\n"
+        "config = UpscaleConfig(model=model, device='cpu', dtype='float32',\n"
         "    output=OutputConfig(video_codec='ffv1'), sampler=SamplerConfig(steps=1),\n"
-        "    clip=ClipConfig(length=4), job=JobConfig(checkpoint=0, chunk_length=7)))\n"
+        "    clip=ClipConfig(length=4), job=JobConfig(checkpoint=0, chunk_length=7))\n"
+        "Upscaler(config).upscale(source, target)\n"
     )
     paths = [str(path) for path in (source, target, config.model)]
     process = subprocess.Popen([sys.executable, "-c", script, *paths])
@@ -241,7 +243,7 @@ def test_a_complete_picture_is_joined_without_a_model(
     upscale_video(source, target, replace(config, job=job))
     before = digests(target)
     assert job_folder(target, job).exists()
-    monkeypatch.setattr(program, "load_model", None)
+    monkeypatch.setattr(family, "load_weights", None)
     output = replace(config.output, overwrite=True, audio="none")
     upscale_video(source, target, replace(config, output=output))
     assert digests(target) == before
@@ -301,7 +303,7 @@ def test_one_model_serves_many_videos(
         loaded.append(path)
         return load_weights(path)
 
-    monkeypatch.setattr(program, "load_model", load)
+    monkeypatch.setattr(family, "load_weights", load)
     upscaler = Upscaler(config)
     for name in ("a", "b"):
         upscaler.upscale(source, tmp_path / f"{name}.mp4")

@@ -186,7 +186,10 @@ class VideoSource:
             return reader.side_packets()
 
         return SideStreams(
-            self.container, packets, lambda stream: reader.first_side_packet(stream.index)
+            self.container,
+            packets,
+            lambda stream: reader.first_side_packet(stream.index),
+            is_live=True,
         )
 
     def _timed(self) -> Iterator[TimedFrame]:

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from vsr_cli.atomic import move_into_place, part_of
 from vsr_cli.errors import InputError, OutputError
-from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.frame import Frame
 from vsr_cli.media.open import open_container
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.destination import output_errors
@@ -27,7 +27,7 @@ from vsr_cli.media.writing.encoder import (
     describe_stream,
     reorder_delay,
 )
-from vsr_cli.media.writing.encoder_plan import EncoderPlan
+from vsr_cli.media.writing.output_plan import OutputPlan
 
 _TICK = Fraction(1, 1000)  # what Matroska takes each tick of the source for
 
@@ -39,13 +39,12 @@ class ChunkWriter(ResourceOwner):
     nothing that another chunk holds. Leaving the `with` block without `finish` removes it.
     """
 
-    def __init__(self, path: Path, plan: EncoderPlan, info: VideoInfo) -> None:
+    def __init__(self, path: Path, plan: OutputPlan) -> None:
         """Open the encoder.
 
         Args:
             path: the final name; a file that has it is replaced.
-            plan: the same for all chunks of a target.
-            info: of the source.
+            plan: of the target, the same for all its chunks.
 
         Raises:
             OutputError: the encoder refuses, or the folder cannot be written to.
@@ -61,7 +60,7 @@ class ChunkWriter(ResourceOwner):
                     f"file:{self._part}", "w", format="matroska", container_options=options
                 )
                 self._resources.callback(self._close)
-                self._encoder = VideoEncoder(self._output, plan, info)
+                self._encoder = VideoEncoder(self._output, plan.coding, plan.info)
                 self._output.start_encoding()
         except BaseException:
             self._resources.close()
@@ -112,14 +111,14 @@ class JoinedChunks:
     are made anew. Memory is 8 bytes for each frame.
     """
 
-    def __init__(self, paths: Sequence[Path], plan: EncoderPlan, info: VideoInfo) -> None:
+    def __init__(self, paths: Sequence[Path], plan: OutputPlan) -> None:
         """Read the times of all packets, no pictures.
 
         Raises:
             InputError: a chunk cannot be read.
             OutputError: the chunks were coded differently, or overlap in time.
         """
-        self._paths, self._plan, self._info = paths, plan, info
+        self._paths, self._plan = paths, plan
         self._times = array("q")  # in order of presentation
         self._delay = 0
         for path in paths:
@@ -137,8 +136,8 @@ class JoinedChunks:
             template = container.streams.video[0]
             self._header = template.codec_context.extradata
             stream = output.add_stream_from_template(template, opaque=True)
-        stream.time_base = self._plan.time_base
-        describe_stream(stream, self._plan, self._info)
+        stream.time_base = self._plan.coding.time_base
+        describe_stream(stream, self._plan.coding, self._plan.info)
         return stream
 
     def packets(self) -> "Iterator[Packet[VideoStream]]":
@@ -154,7 +153,7 @@ class JoinedChunks:
                     )
                 for packet in _packets(container):
                     packet.dts = decoding_time(index, self._times, self._delay)
-                    packet.time_base = self._plan.time_base
+                    packet.time_base = self._plan.coding.time_base
                     index += 1
                     yield packet
 

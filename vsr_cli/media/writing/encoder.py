@@ -1,6 +1,5 @@
 """Pictures in, coded packets out, each with the time of its frame."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -148,8 +147,6 @@ def describe_stream(stream: VideoStream, plan: EncoderPlan, info: VideoInfo) -> 
 
 
 def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> VideoStream:
-    if plan.codec == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # errors only; there is no option for it
     stream = output.add_stream(plan.codec, rate=plan.rate, options=dict(plan.options))
     if not isinstance(stream, VideoStream):
         raise ValueError(f"{plan.codec} made a stream of {stream.type}")

@@ -9,15 +9,13 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError, VerificationError
 from vsr_cli.events import Report
-from vsr_cli.media.containers import IMAGES, Container
-from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.resources import ResourceOwner
-from vsr_cli.media.side_streams import SideStreams, open_side_streams
+from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import output_errors, split_pattern
 from vsr_cli.media.writing.muxer import AddVideoStream
+from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.media.writing.stream_plan import StreamPlanner
 
 _FIRST = 1  # number of the first image, as FFmpeg counts
@@ -31,27 +29,24 @@ class ImageSequenceWriter(ResourceOwner):
 
     def __init__(
         self,
-        target: Path,
-        info: VideoInfo,
-        config: OutputConfig,
+        plan: OutputPlan,
         add_video_stream: AddVideoStream,
+        side_streams: SideStreams,
         *,
-        source: Path | SideStreams,
         report: Report,
     ) -> None:
         """Make the hidden folder, in the folder of the images, which may be new.
 
         Args:
-            target: a folder, or a name with a place for a number, which `check_target` has passed.
-            info: of the source.
-            config: the user's choices.
+            plan: of the target: a folder, or a name with a place for a number.
             add_video_stream: adds the stream whose packets `mux` will get.
-            source: whose sound and the like are left out.
+            side_streams: what is left out.
             report: receives `W_..._DROPPED`.
 
         Raises:
             OutputError: the encoder refuses, or the folder cannot be written to.
         """
+        target, info, config = plan.target, plan.info, plan.config
         self._target, self._config = target, config
         self._folder, self._name = split_pattern(target)
         super().__init__()
@@ -60,11 +55,7 @@ class ImageSequenceWriter(ResourceOwner):
             # Packets are made for a container; this one goes nowhere.
             self._output = self._resources.enter_context(av.open(os.devnull, "w", format="null"))
             add_video_stream(self._output)
-            side_streams = source
-            if isinstance(side_streams, Path):
-                side_streams = self._resources.enter_context(open_side_streams(side_streams, info))
-            images = Container(name=IMAGES)
-            StreamPlanner(side_streams, self._output, images, info, config).add_all(report)
+            StreamPlanner(side_streams, self._output, plan.container, info, config).add_all(report)
             next(side_streams.packets([]), None)  # none is wanted
             with output_errors(f"`{target}` cannot be written"):
                 self._make_folder()

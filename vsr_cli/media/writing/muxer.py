@@ -9,21 +9,19 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Report
-from vsr_cli.media.containers import Container, container_of, muxer_options
-from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.containers import muxer_options
 from vsr_cli.media.resources import ResourceOwner
-from vsr_cli.media.side_streams import SideStreams, open_side_streams
+from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import (
     Destination,
     FileDestination,
     StdoutDestination,
     output_errors,
 )
-from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.metadata import copy_stream_metadata, set_timecode
+from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.media.writing.stream_copy import StreamCopier
 from vsr_cli.media.writing.verify import ExpectedFile, TimestampSummary, check_file, check_size
 
@@ -39,25 +37,19 @@ class Muxer(ResourceOwner):
 
     def __init__(
         self,
-        target: Path,
-        plan: EncoderPlan,
-        info: VideoInfo,
-        config: OutputConfig,
+        plan: OutputPlan,
         add_video_stream: AddVideoStream,
+        side_streams: SideStreams,
         *,
-        source: Path | SideStreams,
         report: Report,
         temp: Path | None = None,
     ) -> None:
         """Open the container and write its header.
 
         Args:
-            target: the final name, which `check_target` has passed.
-            plan: how the picture is coded.
-            info: of the source.
-            config: the user's choices.
+            plan: of the target.
             add_video_stream: adds the stream whose packets `mux` will get.
-            source: where everything but the picture is copied from.
+            side_streams: where everything but the picture is copied from.
             report: receives `W_..._DROPPED`.
             temp: where it grows; see `FileDestination`.
 
@@ -65,26 +57,23 @@ class Muxer(ResourceOwner):
             ConfigError: a choice does not fit.
             OutputError: encoder or container refuse.
         """
-        self._target, self._plan, self._config = target, plan, config
-        container = container_of(target, config)
+        self._plan, self._target = plan, plan.target
+        container, info, config = plan.container, plan.info, plan.config
         self._destination: Destination = (
             StdoutDestination()
             if container.is_pipe
-            else FileDestination(target, overwrite=config.overwrite, temp=temp)
+            else FileDestination(plan.target, overwrite=config.overwrite, temp=temp)
         )
         self._times = TimestampSummary()
         self._num_bytes = 0  # of the picture
         super().__init__()
         try:
-            with output_errors(f"`{target}` cannot be written"):
-                options = muxer_options(container, info, plan.time_base.denominator)
+            with output_errors(f"`{plan.target}` cannot be written"):
+                options = muxer_options(container, info, plan.coding.time_base.denominator)
                 self._output = self._destination.open(container.name, options)
                 self._resources.callback(self._destination.discard)
                 self._resources.callback(self._close)
                 self._stream = add_video_stream(self._output)
-            side_streams = source
-            if isinstance(side_streams, Path):
-                side_streams = self._resources.enter_context(open_side_streams(side_streams, info))
             self._copier = StreamCopier(side_streams, self._output, container, info)
             self._copier.add_streams(config, report)
             picture = side_streams.container.streams[info.stream_index]
@@ -126,8 +115,8 @@ class Muxer(ResourceOwner):
         with output_errors(f"`{self._target}` cannot be written"):
             self._copier.copy_until(None)
             self._output.close()
-        if self._destination.path_to_verify and self._config.verify != "off":
-            self._verify(self._destination.path_to_verify, container_of(self._target, self._config))
+        if self._destination.path_to_verify and self._plan.config.verify != "off":
+            self._verify(self._destination.path_to_verify)
         self._destination.commit()
 
     def _close(self) -> None:
@@ -140,10 +129,11 @@ class Muxer(ResourceOwner):
         name = self._destination.keep_as_failed().name
         return f"it is kept as `{name}`; try `.mkv`, or another `--vcodec`"
 
-    def _verify(self, path: Path, container: Container) -> None:
+    def _verify(self, path: Path) -> None:
+        container, config = self._plan.container, self._plan.config
         expected = ExpectedFile(
             picture=self._stream.index,
-            step=1 / self._plan.rate,
+            step=1 / self._plan.coding.rate,
             times=self._times,
             side_streams=self._copier.copied(),
         )
@@ -153,7 +143,7 @@ class Muxer(ResourceOwner):
             else:
                 format_ = container.name if container.name == "mpegts" else None
                 problem = check_file(
-                    path, expected, format_=format_, decode=self._config.verify == "full"
+                    path, expected, format_=format_, decode=config.verify == "full"
                 )
         except (InputError, av.FFmpegError) as error:
             hint = self._keep_as_failed()

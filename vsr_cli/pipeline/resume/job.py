@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vsr_cli.config import JobConfig, OutputConfig
-from vsr_cli.errors import InputError, OutputError
-from vsr_cli.media.containers import container_of
+from vsr_cli.config import JobConfig
+from vsr_cli.errors import InputError, JobBusyError, OutputError
+from vsr_cli.media.containers import Container
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.pipeline.resume.manifest import Manifest
 
@@ -28,10 +28,6 @@ LONGEST_NAME = 255  # bytes, on every usual file system
 _OWN_NAME = re.compile(
     r"(lock|manifest\.json|target(\.[^/]*)?|chunk_\d{6,}\.(mkv|raw)|state_\d{9,}\.safetensors)(\.part)?"
 )
-
-
-class JobBusyError(OutputError):
-    """Another run is at work on the same target."""
 
 
 class Job:
@@ -101,9 +97,8 @@ class Job:
         _remove_folder(self.folder)
 
 
-def is_resumable(source: Path, target: Path, config: OutputConfig) -> bool:
+def is_resumable(source: Path, container: Container) -> bool:
     """Whether both ends allow it: a source that can be read again, and a target made of chunks."""
-    container = container_of(target, config)
     return source.is_file() and not container.is_pipe and container.name in RESUMABLE
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import InputError
-from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.frame import Frame
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.chunks import ChunkWriter
-from vsr_cli.media.writing.encoder_plan import EncoderPlan
-from vsr_cli.pipeline.restorers.small.stages import ClipState
+from vsr_cli.media.writing.output_plan import OutputPlan
+from vsr_cli.pipeline.clips import ClipState
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, frame_bytes, read_journal
 from vsr_cli.pipeline.resume.manifest import Checkpoint, ChunkRecord, Manifest
-from vsr_cli.pipeline.resume.state import save_clip_state
+from vsr_cli.pipeline.resume.state import save_tensors
 
 MAX_JOURNAL_BYTES = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24
@@ -32,8 +32,7 @@ class CheckpointedOutput(ResourceOwner):
         self,
         job: Job,
         manifest: Manifest,
-        plan: EncoderPlan,
-        info: VideoInfo,
+        plan: OutputPlan,
         config: JobConfig,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -45,9 +44,9 @@ class CheckpointedOutput(ResourceOwner):
             OutputError: the folder cannot be written to.
         """
         self._job, self._manifest = job, manifest
-        self._plan, self._info, self._interval = plan, info, config.checkpoint
+        self._plan, self._interval = plan, config.checkpoint
         self._clock, self._due = clock, clock() + config.checkpoint
-        most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(plan))
+        most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(plan.coding))
         self._chunk_length = min(config.chunk_length, most)
         self._records = list(manifest.pieces)
         self._times: list[FrameTime] = []
@@ -73,24 +72,33 @@ class CheckpointedOutput(ResourceOwner):
         journal.append(frame)
         self._encode(chunk, frame)
 
-    def checkpoint_if_due(self, clip_state: ClipState) -> None:
-        """Make a checkpoint if the last one is long ago; `clip_state` belongs to the last frame."""
-        if self._clock() >= self._due:
-            self.checkpoint(clip_state)
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is long ago."""
+        return self._clock() >= self._due
 
-    def checkpoint(self, clip_state: ClipState) -> None:
+    def checkpoint(self, state: ClipState | None) -> None:
         """Make a checkpoint: from here on nothing of what there is can be lost.
+
+        Args:
+            state: what the clip of the last frame handed on.
 
         Raises:
             OutputError: the disk is full; the last checkpoint still holds.
         """
         started = self._clock()
-        state = self._job.state_path(self.num_frames)
-        save_clip_state(state, clip_state)
+        path = None
+        if state is not None:
+            path = self._job.state_path(self.num_frames)
+            save_tensors(path, state.tensors())
         if self._open_chunk is not None:
             self._open_chunk[1].sync()
         self._note(
-            Checkpoint(num_frames=self.num_frames, spooled=tuple(self._times), state=state.name)
+            Checkpoint(
+                num_frames=self.num_frames,
+                spooled=tuple(self._times),
+                state=path.name if path else None,
+            )
         )
         # Saving much takes long; unless told otherwise, it takes a twentieth of the time at most.
         pause = 20 * (self._clock() - started) if self._interval else 0
@@ -111,14 +119,14 @@ class CheckpointedOutput(ResourceOwner):
         if not checkpoint.spooled:
             return
         chunk, journal = self._begin_chunk(num_kept=len(checkpoint.spooled))
-        for frame in read_journal(journal.path, self._plan, checkpoint.spooled):
+        for frame in read_journal(journal.path, self._plan.coding, checkpoint.spooled):
             self._encode(chunk, frame)
 
     def _begin_chunk(self, *, num_kept: int) -> tuple[ChunkWriter, FrameJournal]:
         number = len(self._records)
-        chunk = ChunkWriter(self._job.chunk_path(number), self._plan, self._info)
+        chunk = ChunkWriter(self._job.chunk_path(number), self._plan)
         self._resources.enter_context(chunk)
-        journal = FrameJournal(self._job.journal_path(number), self._plan, num_kept)
+        journal = FrameJournal(self._job.journal_path(number), self._plan.coding, num_kept)
         self._resources.enter_context(journal)
         self._open_chunk = chunk, journal
         return self._open_chunk

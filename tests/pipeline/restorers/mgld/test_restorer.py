@@ -19,10 +19,10 @@ from vsr_cli.events import Event, Note, Report, ignore
 from vsr_cli.models.mgld.convert import import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.mgld.model import MgldModel
-from vsr_cli.pipeline.frames import upscale_frames
+from vsr_cli.pipeline.clips import ClipState, RestoredClip, RgbFrame
+from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
-from vsr_cli.pipeline.restorers.registry import plan_run
-from vsr_cli.pipeline.restorers.small.stages import ClipState
+from vsr_cli.pipeline.restorers.registry import ModelFile
 
 CONFIG = UpscaleConfig(
     device="cpu", dtype="float32", scene_cut=False, sampler=SamplerConfig(motion_scale=1)
@@ -43,28 +43,42 @@ def moving(num_frames: int, size: tuple[int, int] = (18, 22)) -> Tensor:
     return torch.stack([whole[..., k : k + size[1]] for k in range(num_frames)])
 
 
-def upscale(
+def restore(
     model: MgldModel,
     frames: Tensor,
     config: UpscaleConfig = CONFIG,
     *,
     first: int = 0,
-    clip_state: ClipState | None = None,
+    state: ClipState | None = None,
+    tile_size: int | None = None,
+    batch: int | None = None,
+    report: Report = ignore,
+) -> Iterator[RestoredClip]:
+    """Clip after clip."""
+    assert model.path is not None
+    file = ModelFile(model.path)
+    config = file.resolve(config)
+    run_plan = file.plan(config, (frames.shape[-2], frames.shape[-1]))
+    assert isinstance(run_plan, MgldRunPlan)
+    run_plan = replace(
+        run_plan, tile_size=tile_size or run_plan.tile_size, tile_batch=batch or run_plan.tile_batch
+    )
+    restorer = file.family.restorer(model, config, run_plan, report)
+    rgb = map(RgbFrame, frames)
+    yield from restore_frames(rgb, restorer, scene_cut=config.scene_cut, first=first, state=state)
+
+
+def upscale(
+    model: MgldModel,
+    frames: Tensor,
+    config: UpscaleConfig = CONFIG,
+    *,
     tile_size: int | None = None,
     batch: int | None = None,
     report: Report = ignore,
 ) -> Iterator[Tensor]:
     """Clip after clip of SR frames."""
-    assert model.path is not None
-    run_plan = plan_run(model.path, config, (frames.shape[-2], frames.shape[-1]))
-    assert isinstance(run_plan, MgldRunPlan)
-    run_plan = replace(
-        run_plan, tile_size=tile_size or run_plan.tile_size, tile_batch=batch or run_plan.tile_batch
-    )
-    found = upscale_frames(
-        iter(frames), model, config, run_plan, first=first, clip_state=clip_state, report=report
-    )
-    for clip in found:
+    for clip in restore(model, frames, config, tile_size=tile_size, batch=batch, report=report):
         yield clip.frames
 
 
@@ -117,12 +131,13 @@ def test_frames_of_the_future_beyond_one_change_nothing(model: MgldModel) -> Non
 
 
 def test_a_job_goes_on_where_it_was_left(model: MgldModel) -> None:
-    frames, clip_state = moving(10), ClipState()
+    frames = moving(10)
     whole = list(upscale(model, frames))
-    begun = upscale(model, frames, clip_state=clip_state)
-    assert torch.equal(next(begun), whole[0])
+    begun = next(restore(model, frames))
+    assert torch.equal(begun.frames, whole[0])
     first = len(whole[0])
-    again = list(upscale(model, frames[first - 1 :], first=first, clip_state=clip_state))
+    rest = restore(model, frames[first - 1 :], first=first, state=begun.state)
+    again = [clip.frames for clip in rest]
     assert len(again) == len(whole) - 1
     for found, expected in zip(again, whole[1:], strict=True):
         assert torch.equal(found, expected)
@@ -187,18 +202,18 @@ def test_the_shipped_family_does_not_wait_for_the_networks_of_this_one(tmp_path:
         "import sys, torch\n"
         "from pathlib import Path\n"
         "from vsr_cli.config import UpscaleConfig\n"
-        "from vsr_cli.models.weights import load_model\n"
-        "from vsr_cli.pipeline.frames import frame_upscaler\n"
-        "path = Path(sys.argv[1])\n"
+        "from vsr_cli.pipeline.frames import frame_restorer\n"
+        "from vsr_cli.pipeline.restorers.registry import ModelFile\n"
+        "model = ModelFile(Path(sys.argv[1]))\n"
         "config = UpscaleConfig(device='cpu', dtype='float32')\n"
-        "frame_upscaler(load_model(path), path, config)(torch.zeros(2, 3, 16, 16))\n"
+        "frame_restorer(model, model.resolve(config))(torch.zeros(2, 3, 16, 16))\n"
         "print(*sys.modules)\n"
     )
     command = [sys.executable, "-c", script, str(path)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = run.stdout.split()
     assert "vsr_cli.pipeline.frames" in loaded
-    assert [name for name in loaded if "unet_2d" in name or "mgld" in name] == []
+    assert [name for name in loaded if "unet_2d" in name or "models.mgld" in name] == []
 
 
 def test_decoding_in_tiles_changes_the_picture_a_little(model: MgldModel) -> None:
@@ -237,8 +252,8 @@ def test_parity_goes_on_at_any_segment(model: MgldModel) -> None:
     config = replace(CONFIG, mgld_mode="parity", sampler=SamplerConfig(motion_scale=0, steps=1))
     frames = moving(9)
     whole = list(upscale(model, frames, config))
-    (again,) = upscale(model, frames[4:], config, first=5)
-    assert torch.equal(again, whole[1])
+    (again,) = restore(model, frames[5:], config, first=5)
+    assert torch.equal(again.frames, whole[1])
 
 
 def test_parity_needs_raft(model: MgldModel) -> None:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from tests.networks import tiny_model
+from tests.pipeline.runs import restore
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.events import Event, Note
 from vsr_cli.models.small.model import SmallModel
-from vsr_cli.pipeline.frames import upscale_frames
 from vsr_cli.pipeline.memory import is_out_of_memory
 from vsr_cli.pipeline.run_plan import RunPlan
 
@@ -65,8 +65,7 @@ def upscale(
     config = config or UpscaleConfig(scene_cut=False, sampler=SamplerConfig(steps=2))
     run_plan = RunPlan(torch.device("cpu"), torch.float32, 4, tile, ())
     events: list[Event] = []
-    clips = upscale_frames(frames, model, config, run_plan, report=events.append)
-    found = torch.cat([clip.frames for clip in clips])
+    found = restore(model, frames, config, run_plan, report=events.append)
     return found, [event.code for event in events if isinstance(event, Note)]
 
 

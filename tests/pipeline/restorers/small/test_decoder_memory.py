@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.pipeline.runs import restore_from_file
 from vsr_cli.cli.demo_clip import render_scene
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.models.weights import load_weights
-from vsr_cli.pipeline.frames import frame_upscaler
 
 BRICKS = (slice(20, 110), slice(80, 230))  # of what `wall` becomes
 
@@ -22,8 +21,7 @@ def wall(num_frames: int) -> Tensor:
 
 def stripes(lr_frames: Tensor) -> list[float]:
     """Change of colour from column to column of the enlarged bricks, by frame."""
-    weights = shipped_weights()
-    frames = frame_upscaler(load_weights(weights), weights, UpscaleConfig())(lr_frames)
+    frames = restore_from_file(shipped_weights(), lr_frames, UpscaleConfig())
     red, green, blue = frames[(..., *BRICKS)].unbind(1)
     change = torch.stack([red - green, blue - green]).diff(dim=-1)
     return change.square().mean((0, 2, 3)).sqrt().tolist()

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from tests.networks import tiny_model, write_tiny_weights
+from tests.pipeline.runs import restore, restore_from_file
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
-from vsr_cli.models.weights import load_model
-from vsr_cli.pipeline.frames import frame_upscaler, upscale_frames
 from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 
 NATIVE = (4, 2, 1)
@@ -44,7 +43,7 @@ def test_any_source_gets_exactly_its_targets_size(
 ) -> None:
     path = write_tiny_weights(tmp_path / "tiny.safetensors")
     config = config_of(Fraction(scale))
-    restored = frame_upscaler(load_model(path), path, config)(torch.stack(moving(2, *size)))
+    restored = restore_from_file(path, torch.stack(moving(2, *size)), config)
     assert restored.shape == (2, 3, *config.target_size(*size))
     assert restored.abs().max() <= 1.2  # a reduction may overshoot a little
 
@@ -60,8 +59,7 @@ def run(scale: int, *, length: int = 5, tile: int | None = None) -> Tensor:
     )
     side = (48 * 4 // scale, 272 * 4 // scale) if tile else (48, 64)
     frames = moving(2 if tile else 5, *side)
-    clips = upscale_frames(iter(frames), tiny_model(), config, run_plan)
-    return torch.cat([clip.frames for clip in clips])
+    return restore(tiny_model(), frames, config, run_plan)
 
 
 @pytest.mark.parametrize("scale", NATIVE)

@@ -1,7 +1,5 @@
 """The stages, on the real networks a few channels wide."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
@@ -13,14 +11,12 @@ from vsr_cli.events import ignore
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.frames import frame_decoder
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
+from vsr_cli.pipeline.restorers.small.given_latents import place_latents, require_small
 from vsr_cli.pipeline.restorers.small.stages import (
-    ClipState,
     Sampled,
     decode_clips,
     estimate_motion,
-    place_latents,
     sample_clips,
 )
 from vsr_cli.pipeline.run_plan import RunPlan
@@ -55,10 +51,9 @@ def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -
     run_plan = RunPlan(CPU, torch.float32, 4, None, ())
     prepared = estimate_motion(clips, flow, scale=4, device=CPU)
     networks = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
-    clip_state = ClipState()
-    sampled = sample_clips(prepared, networks, config, run_plan, clip_state)
-    done = decode_clips(sampled, networks, config, clip_state)
-    return torch.cat([clip.frames for clip in done])
+    sampled = sample_clips(prepared, networks, config, run_plan, None)
+    done = decode_clips(sampled, networks, config, None)
+    return torch.cat([frames for _, frames, _ in done])
 
 
 @pytest.mark.parametrize("cut", [2, 4])
@@ -136,6 +131,6 @@ class OtherModel(VideoModel):
 
 def test_another_family_is_given_no_latents() -> None:
     with pytest.raises(ConfigError, match=r"`a\.safetensors` takes no latents") as caught:
-        frame_decoder(OtherModel(), Path("a.safetensors"), UpscaleConfig(), TRUE)
+        require_small(OtherModel(), "a.safetensors")
     assert "`other`" in str(caught.value.why)
     assert caught.value.hint is not None

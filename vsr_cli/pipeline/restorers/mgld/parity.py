@@ -5,8 +5,7 @@ pixels; misses part of the picture where LR frames are shorter than 128 pixels; 
 pixels and of flow that do not pair up at some sizes.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
 import torch
@@ -27,58 +26,68 @@ from vsr_cli.ops.color import adain, wavelet
 from vsr_cli.ops.resize import crop
 from vsr_cli.ops.warp import resize_flow
 from vsr_cli.ops.windows import Grid, Window
-from vsr_cli.pipeline.clips import Clip, num_shared_at
+from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
+from vsr_cli.pipeline.restorers.base import Restorer
+from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
 from vsr_cli.pipeline.restorers.mgld.restorer import FLOW_STRIDE
 
+RAFT_UPDATES = 10  # for each pair of frames
 _MULTIPLE = 32  # pixels that sides are padded to
 
 
-def upscale_segments(
-    frames: Iterator[Tensor],
-    model: MgldModel,
-    config: UpscaleConfig,
-    run_plan: MgldRunPlan,
-    flow: FlowEstimator,
-    *,
-    first: int,
-    report: Report,
-) -> Iterator[Clip]:
-    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames of the target's size.
+class SegmentRestorer(Restorer):
+    """Restores segments of five frames that know nothing of each other.
 
-    Segments of five frames that know nothing of each other; the last one is filled up with its
-    last frame, whose picture is that of the last copy.
-
-    Args:
-        frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `run_plan`.
-        config: how; scene cuts are not looked for.
-        run_plan: how much at once.
-        flow: RAFT.
-        first: the frame to go on with.
-        report: hears how scarce memory is coped with.
-
-    Raises:
-        WeightsError: there is no RAFT.
+    The last segment is filled up with its last frame, whose picture is that of the last copy. Scene
+    cuts are not looked for.
     """
-    if config.sampler.motion_scale > 0 and not isinstance(flow, RaftFlow):
-        raise WeightsError(
-            "`--mgld-mode parity` needs RAFT",
-            why="no flow network was imported with the model",
-            hint="import it with `--flow raft-things.pth`, or use `--flow raft --flow-weights`",
+
+    clip_overlap = 0
+    splits_shots = False
+
+    def __init__(
+        self, model: MgldModel, config: UpscaleConfig, run_plan: MgldRunPlan, report: Report
+    ) -> None:
+        """Move the model to its device and load RAFT; see `Family.restorer`.
+
+        Raises:
+            WeightsError: there is no RAFT.
+        """
+        self.clip_length = model.config.clip_length
+        self._config, self._device = config, run_plan.device
+        self._flow = make_flow(
+            config,
+            run_plan.device,
+            num_updates=RAFT_UPDATES,
+            bundled_weights=model.path if model.has_flow else None,
         )
-    networks = Networks(model, run_plan, report)
-    for _ in islice(frames, num_shared_at(first, config.clip)):
-        pass  # the frames before the first one matter to clips that overlap alone
-    while held := list(islice(frames, model.config.clip_length)):
-        count = len(held)
-        held += [held[-1]] * (model.config.clip_length - count)
-        with torch.inference_mode():
-            lr_frames = torch.stack(held).to(run_plan.device)
-            done = _upscale_segment(networks, lr_frames, config, flow)
-        yield Clip(first, torch.cat([done[: count - 1], done[-1:]]), 0)
-        first += count
+        if config.sampler.motion_scale > 0 and not isinstance(self._flow, RaftFlow):
+            raise WeightsError(
+                "`--mgld-mode parity` needs RAFT",
+                why="no flow network was imported with the model, or `--flow dis` was given",
+                hint="import it with `--flow raft-things.pth`, or use `--flow-weights FILE`",
+            )
+        model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
+        self._networks = Networks(model, run_plan, report)
+
+    def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:
+        """See `Restorer.restore`; there is no state."""
+        for clip in clips:
+            count = len(clip.frames)
+            short = self.clip_length - count
+            held = torch.cat([clip.frames, clip.frames[-1:].expand(short, -1, -1, -1)])
+            with torch.inference_mode():
+                done = _upscale_segment(
+                    self._networks, held.to(self._device), self._config, self._flow
+                )
+            frames = torch.cat([done[: count - 1], done[-1:]])
+            yield RestoredClip(clip.start, frames, clip.headers, None)
+
+    def read_state(self, tensors: Mapping[str, Tensor]) -> ClipState:
+        """Never called, since no segment hands anything on."""
+        raise ValueError("segments have no state")
 
 
 def _upscale_segment(

@@ -1,92 +1,119 @@
 """Clips through an imported model: five frames at a time, each shot without seams."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.diffusion.motion import Motion, guide_paper
-from vsr_cli.diffusion.sampler import Trajectory, sample_from_lr
+from vsr_cli.diffusion.sampler import sample_from_lr
 from vsr_cli.diffusion.schedule import keyed_noise, make_respaced_chain
 from vsr_cli.events import Report
 from vsr_cli.models.flow import FlowEstimator
 from vsr_cli.models.mgld.config import LATENT_CHANNELS, LATENT_STRIDE
 from vsr_cli.models.mgld.model import MgldModel
+from vsr_cli.ops.color import match_color
 from vsr_cli.ops.resize import crop, pad_to_multiple, resize
 from vsr_cli.ops.windows import Grid
-from vsr_cli.pipeline.clips import Clip, IsCut, cut_clips
+from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
+from vsr_cli.pipeline.restorers.base import Restorer
+from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.mgld.memory import TILE_OVERLAP, MgldRunPlan, work_size
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
-from vsr_cli.pipeline.restorers.small.stages import ClipState, match_color
 
+RAFT_UPDATES = 12  # for each pair of frames
 FLOW_STRIDE = 4  # pixels of a frame for each pixel that flow is estimated on
 
 
-def upscale_clips(
-    frames: Iterator[Tensor],
-    model: MgldModel,
-    config: UpscaleConfig,
-    run_plan: MgldRunPlan,
-    flow: FlowEstimator,
-    is_cut: IsCut,
-    *,
-    first: int,
-    clip_state: ClipState,
-    report: Report,
-) -> Iterator[Clip]:
-    """LR frames (3, H, W) in [-1, 1] -> clips of SR frames, at least as large as the target.
+@dataclass(frozen=True)
+class MgldState:
+    """The last two frames of a clip at the start of the chain and after each step.
+
+    states: for each of these, latents (1, 2, 4, h, w).
+    """
+
+    states: list[Tensor]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `ClipState`."""
+        return {f"state.{index}": x for index, x in enumerate(self.states)}
+
+
+class MgldRestorer(Restorer):
+    """Restores clips of one shot as one video, at least as large as the target.
 
     The networks see five frames: one that was finished before, three new ones, and one ahead, so
     that each is sampled and decoded with a neighbour on either side. The first two are those that
     the clip before saw last, and go through the states they had there: every frame has one
     trajectory, and where clips meet nothing is blended. What is to be finished is fixed by the
     shot alone; there is no clip length to choose.
-
-    Args:
-        frames: from the start, or from what `cut_clips` needs to go on at `first`.
-        model: on the device and in the dtype of `run_plan`.
-        config: how.
-        run_plan: how much at once.
-        flow: of neighbouring frames.
-        is_cut: whether a shot ends between two frames.
-        first: the frame to go on with.
-        clip_state: what the clip before it handed on, and then what each one that is yielded did.
-        report: hears how scarce memory is coped with.
     """
-    networks = Networks(model, run_plan, report)
-    clips = cut_clips(
-        frames, replace(config.clip, length=run_plan.clip_length), is_cut, first=first
-    )
-    for clip, ahead in _look_ahead(clips):
-        if clip.num_shared == 0:
-            clip_state.trajectory = None
+
+    splits_shots = True
+
+    def __init__(
+        self, model: MgldModel, config: UpscaleConfig, run_plan: MgldRunPlan, report: Report
+    ) -> None:
+        """Move the model to its device and load the flow estimator; see `Family.restorer`."""
+        self.clip_length = run_plan.clip_length
+        self.clip_overlap = config.clip.overlap
+        self._model, self._config, self._device = model, config, run_plan.device
+        self._flow = make_flow(
+            config,
+            run_plan.device,
+            num_updates=RAFT_UPDATES,
+            bundled_weights=model.path if model.has_flow else None,
+        )
+        model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
+        self._networks = Networks(model, run_plan, report)
+
+    def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:
+        """See `Restorer.restore`."""
+        assert state is None or isinstance(state, MgldState)
+        for clip, ahead in _look_ahead(clips):
+            if clip.num_shared == 0:
+                state = None
+            with torch.inference_mode():
+                frames, kept = self._restore(clip, ahead, state.states if state else None)
+            state = MgldState(kept) if ahead is not None else None
+            yield RestoredClip(clip.fresh.start, frames, clip.headers, state)
+
+    def read_state(self, tensors: Mapping[str, Tensor]) -> MgldState:
+        """See `Restorer.read_state`."""
+        return MgldState([tensors[f"state.{index}"] for index in range(len(tensors))])
+
+    def _restore(
+        self, clip: Clip, ahead: Tensor | None, known_states: list[Tensor] | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The fresh frames (T, 3, H, W) of a clip, and what the next one needs.
+
+        Args:
+            clip: of LR frames.
+            ahead: the frame after it, (3, H, W); None where its shot ends.
+            known_states: of the clip before; None at the start of a shot.
+        """
+        config = self._config
         held = torch.cat([clip.frames, *([ahead[None]] if ahead is not None else [])])
         # The last clip of a shot is short; the networks get five frames nonetheless.
-        short = model.config.clip_length - len(held)
+        short = self._model.config.clip_length - len(held)
         filled = torch.cat([held, held[-1:].expand(short, -1, -1, -1)]) if short > 0 else held
-        with torch.inference_mode():
-            size = work_size(config, _size(held), model.config.least_side)
-            enlarged = enlarge(filled.to(run_plan.device), size)
-            padded = pad_to_multiple(enlarged, LATENT_STRIDE)
-            latents, kept = _sample(
-                networks,
-                padded,
-                config,
-                flow,
-                start=clip.start,
-                known_states=clip_state.trajectory.predictions if clip_state.trajectory else None,
-                num_carried=0 if ahead is None else 2,
-            )
-            done = _decode(networks, latents, padded, config.fidelity)
-            sr_frames = crop(done, size)[clip.num_shared : len(clip.frames)].clamp(-1, 1)
-            lr_frames = clip.frames[clip.num_shared :].to(run_plan.device)
-            matched = match_color(sr_frames, lr_frames, config.color)
-        clip_state.trajectory = (
-            Trajectory([[] for _ in kept], kept, []) if ahead is not None else None
+        size = work_size(config, _size(held), self._model.config.least_side)
+        padded = pad_to_multiple(enlarge(filled.to(self._device), size), LATENT_STRIDE)
+        latents, kept = _sample(
+            self._networks,
+            padded,
+            config,
+            self._flow,
+            start=clip.start,
+            known_states=known_states,
+            num_carried=0 if ahead is None else 2,
         )
-        yield Clip(clip.fresh.start, matched, 0)
+        done = _decode(self._networks, latents, padded, config.fidelity)
+        sr_frames = crop(done, size)[clip.num_shared : len(clip.frames)].clamp(-1, 1)
+        lr_frames = clip.frames[clip.num_shared :].to(self._device)
+        return match_color(sr_frames, lr_frames, config.color), kept
 
 
 def _look_ahead(clips: Iterator[Clip]) -> Iterator[tuple[Clip, Tensor | None]]:

@@ -1,0 +1,66 @@
+"""Commands that run jobs share all options of a job; here they get them."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Concatenate, ParamSpec, cast
+
+import typer
+
+from vsr_cli.cli.options_input import input_options
+from vsr_cli.cli.options_job import job_options
+from vsr_cli.cli.options_model import model_options
+from vsr_cli.cli.options_output import output_options
+from vsr_cli.options import Options
+
+P = ParamSpec("P")
+
+
+def _print_all_help(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        for option in context.command.params:
+            option.hidden = False  # type: ignore[attr-defined]  # arguments have it, too
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+HelpAll = Annotated[
+    bool,
+    typer.Option(
+        "--help-all", help="Show rare options as well.", callback=_print_all_help, is_eager=True
+    ),
+]
+
+
+def with_job_options(
+    command: Callable[Concatenate[Options, P], None],
+) -> Callable[..., None]:
+    """Add the options of a job to a command.
+
+    Its first parameter takes them, as they were typed.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    shared = {
+        name: parameter
+        for declare in (model_options, input_options, output_options, job_options)
+        for name, parameter in inspect.signature(declare).parameters.items()
+    }
+    help_all = inspect.Parameter(
+        "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
+    )
+    parameters = [
+        *(parameter for parameter in own if parameter.kind != parameter.KEYWORD_ONLY),
+        *shared.values(),
+        *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
+        help_all,
+    ]
+
+    @functools.wraps(command)
+    def with_options(*args: P.args, **kwargs: P.kwargs) -> None:
+        kwargs.pop("help_all", None)
+        options = {name: kwargs.pop(name) for name in shared if name in kwargs}
+        command(cast(Options, options), *args, **kwargs)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_options

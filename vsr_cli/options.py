@@ -1,0 +1,349 @@
+"""The options of a job by the names users know, from the command line or from Python."""
+
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TypedDict, TypeVar
+
+from vsr_cli.config import (
+    Alpha,
+    Audio,
+    ClipConfig,
+    ColorFix,
+    Deinterlace,
+    DtypeChoice,
+    FlowChoice,
+    Guidance,
+    InputConfig,
+    JobConfig,
+    Memory,
+    MgldMode,
+    OnDecodeError,
+    OutputConfig,
+    SamplerConfig,
+    Subs,
+    UpscaleConfig,
+    Verify,
+)
+from vsr_cli.errors import ConfigError
+from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
+
+Number = int | float | str | Fraction  # text as `25`, `29.97` or `30000/1001`
+Time = int | float | str | Fraction  # seconds; text also as `HH:MM:SS.mmm`
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """Every option of a job by its long name on the command line, `-` replaced by `_`.
+
+    `guidance` and `memory`, of the shipped family, are for experiments, and Python only. What is
+    left out, or None, has the default that `vsr upscale --help-all` shows.
+    """
+
+    scale: Number | None
+    steps: int | None
+    seed: int | None
+    fidelity: float | None
+    motion_scale: float | None
+    color: ColorFix | None
+    model: str | Path | None
+    flow: FlowChoice | None
+    flow_weights: str | Path | None
+    scene_cut: bool | None
+    mgld_mode: MgldMode | None
+    guidance: Guidance | None
+    memory: Memory | None
+    device: str | None
+    dtype: DtypeChoice | None
+    clip_length: int | None
+    tile: int | str | None
+
+    start: Time | None
+    to: Time | None
+    duration: Time | None
+    frames: str | tuple[int, int | None] | None
+    video_stream: int | None
+    in_matrix: str | None
+    in_range: str | None
+    in_primaries: str | None
+    in_transfer: str | None
+    deinterlace: Deinterlace | None
+    alpha: Alpha | None
+    in_format: str | None
+    raw_size: str | tuple[int, int] | None
+    raw_pix_fmt: str | None
+    raw_rate: Number | None
+    on_decode_error: OnDecodeError | None
+
+    vcodec: str | None
+    crf: float | None
+    preset: str | None
+    pix_fmt: str | None
+    enc_opt: Sequence[str] | Mapping[str, str] | None
+    lossless: bool | None
+    format: str | None
+    cfr: Number | None
+    audio: Audio | None
+    subs: Subs | None
+    chapters: bool | None
+    attachments: bool | None
+    metadata: bool | None
+    strict_copy: bool | None
+    verify: Verify | None
+    overwrite: bool | None
+
+    fresh: bool | None
+    keep_job: bool | None
+    job_dir: str | Path | None
+    checkpoint: float | None
+    chunk_length: int | None
+
+
+def make_config(options: Options) -> UpscaleConfig:
+    """Check and read options; text is read as on the command line.
+
+    Raises:
+        ConfigError: a value is out of range, or two contradict each other.
+        WeightsError: no model is called so.
+        TypeError: there is no such option.
+    """
+    if unknown := set(options) - set(Options.__annotations__):
+        raise TypeError(f"there is no option `{min(unknown)}`")
+    length = _or(options.get("clip_length"), ClipConfig.length)
+    return UpscaleConfig(
+        scale=parse_scale(options.get("scale")),
+        model=_find_model(options.get("model")),
+        fidelity=_or(options.get("fidelity"), UpscaleConfig.fidelity),
+        color=_or(options.get("color"), UpscaleConfig.color),
+        memory=options.get("memory"),
+        flow=_or(options.get("flow"), UpscaleConfig.flow),
+        flow_weights=_as_path(options.get("flow_weights")),
+        scene_cut=_or(options.get("scene_cut"), UpscaleConfig.scene_cut),
+        tile=parse_tile(options.get("tile")),
+        mgld_mode=options.get("mgld_mode"),
+        device=_or(options.get("device"), UpscaleConfig.device),
+        dtype=_or(options.get("dtype"), UpscaleConfig.dtype),
+        clip=ClipConfig(length=length, overlap=min(ClipConfig.overlap, length // 2)),
+        sampler=SamplerConfig(
+            steps=options.get("steps"),
+            seed=_or(options.get("seed"), SamplerConfig.seed),
+            motion_scale=_or(options.get("motion_scale"), SamplerConfig.motion_scale),
+            guidance=options.get("guidance"),
+        ),
+        input=_input_config(options),
+        output=_output_config(options),
+        job=JobConfig(
+            folder=_as_path(options.get("job_dir")),
+            fresh=_or(options.get("fresh"), JobConfig.fresh),
+            keep=_or(options.get("keep_job"), JobConfig.keep),
+            checkpoint=_or(options.get("checkpoint"), JobConfig.checkpoint),
+            chunk_length=_or(options.get("chunk_length"), JobConfig.chunk_length),
+        ),
+    )
+
+
+def _input_config(options: Options) -> InputConfig:
+    return InputConfig(
+        start=parse_time("--start", options.get("start")),
+        stop=parse_time("--to", options.get("to")),
+        duration=parse_time("--duration", options.get("duration")),
+        frames=parse_frames(options.get("frames")),
+        video_stream=options.get("video_stream"),
+        matrix=parse_name("--in-matrix", options.get("in_matrix"), MATRIX_NAMES),
+        range=parse_name("--in-range", options.get("in_range"), RANGE_NAMES),
+        primaries=parse_name("--in-primaries", options.get("in_primaries"), PRIMARIES_NAMES),
+        transfer=parse_name("--in-transfer", options.get("in_transfer"), TRANSFER_NAMES),
+        deinterlace=_or(options.get("deinterlace"), InputConfig.deinterlace),
+        alpha=_or(options.get("alpha"), InputConfig.alpha),
+        on_decode_error=_or(options.get("on_decode_error"), InputConfig.on_decode_error),
+        format=options.get("in_format"),
+        raw_size=parse_size("--raw-size", options.get("raw_size")),
+        raw_pix_fmt=options.get("raw_pix_fmt"),
+        raw_rate=parse_rate("--raw-rate", options.get("raw_rate")),
+    )
+
+
+def _output_config(options: Options) -> OutputConfig:
+    return OutputConfig(
+        video_codec=options.get("vcodec"),
+        crf=options.get("crf"),
+        preset=options.get("preset"),
+        pix_fmt=options.get("pix_fmt"),
+        options=parse_settings(options.get("enc_opt")),
+        lossless=_or(options.get("lossless"), OutputConfig.lossless),
+        format=options.get("format"),
+        cfr=parse_rate("--cfr", options.get("cfr")),
+        overwrite=_or(options.get("overwrite"), OutputConfig.overwrite),
+        audio=_or(options.get("audio"), OutputConfig.audio),
+        subs=_or(options.get("subs"), OutputConfig.subs),
+        chapters=_or(options.get("chapters"), OutputConfig.chapters),
+        attachments=_or(options.get("attachments"), OutputConfig.attachments),
+        metadata=_or(options.get("metadata"), OutputConfig.metadata),
+        strict_copy=_or(options.get("strict_copy"), OutputConfig.strict_copy),
+        verify=_or(options.get("verify"), OutputConfig.verify),
+    )
+
+
+def parse_scale(value: Number | None) -> Fraction:
+    """Read an enlargement, `2`, `1.5` or `3/2`.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    if value is None:
+        return UpscaleConfig.scale
+    scale = _as_fraction(value)
+    if scale is None:
+        raise ConfigError(
+            f"`--scale {value}` is not a number", hint="use 1 to 4, such as 2, 1.5 or 3/2"
+        )
+    return scale
+
+
+def parse_tile(value: int | str | None) -> int | None:
+    """Read the size of a tile: `auto` leaves it to the memory, `off` is 0, else output pixels.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    text = "auto" if value is None else str(value)
+    if text == "auto":
+        return None
+    if text == "off":
+        return 0
+    if not text.isdecimal():
+        raise ConfigError(
+            f"`--tile {text}` is not a size", hint="use auto, off, or output pixels such as 512"
+        )
+    return int(text)
+
+
+def parse_time(option: str, value: Time | None) -> Fraction | None:
+    """Read a time, `90`, `1:30` or `0:01:30.5`, in seconds, without rounding.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Fraction) and value >= 0:
+        return value
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", str(value))
+    if match is None:
+        raise ConfigError(
+            f"`{option} {value}` is not a time", hint="use seconds, or HH:MM:SS.mmm, such as 1:02.5"
+        )
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def parse_frames(
+    value: str | tuple[int, int | None] | None,
+) -> tuple[int, int | None] | None:
+    """Read `A:B`, `A:` or `:B`; A is the first frame, B the one after the last.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if value is None or isinstance(value, tuple):
+        return value
+    match = re.fullmatch(r"(\d*):(\d*)", value)
+    if match is None:
+        raise ConfigError(
+            f"`--frames {value}` is not a range",
+            hint="use A:B, such as 0:100 for the first hundred",
+        )
+    first, last = match.groups()
+    return int(first or 0), int(last) if last else None
+
+
+def parse_name(option: str, name: str | None, names: Mapping[str, T]) -> T | None:
+    """Read a name as its code; `auto` leaves it to the source.
+
+    Raises:
+        ConfigError: there is no such name.
+    """
+    if name in (None, "auto"):
+        return None
+    if name.lower() not in names:
+        raise ConfigError(f"`{option} {name}` is not known", hint="use auto, " + ", ".join(names))
+    return names[name.lower()]
+
+
+def parse_size(option: str, value: str | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Read `WxH`, or take a (width, height), and return (height, width).
+
+    Raises:
+        ConfigError: it is no size.
+    """
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else f"{value[0]}x{value[1]}"
+    match = re.fullmatch(r"([1-9]\d*)[x:]([1-9]\d*)", text)
+    if match is None:
+        raise ConfigError(f"`{option} {text}` is not a size", hint="use WxH, such as 1920x1080")
+    return int(match[2]), int(match[1])
+
+
+def parse_rate(option: str, value: Number | None) -> Fraction | None:
+    """Read frames per second, `25`, `29.97` or `30000/1001`.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    if value is None:
+        return None
+    rate = _as_fraction(value)
+    if rate is None:
+        raise ConfigError(
+            f"`{option} {value}` is not a number",
+            hint="use frames per second, such as 25, 29.97 or 30000/1001",
+        )
+    return rate
+
+
+def parse_settings(
+    values: Sequence[str] | Mapping[str, str] | None,
+) -> tuple[tuple[str, str], ...]:
+    """Read settings of the encoder, each `NAME=VALUE`, or take them from a mapping.
+
+    Raises:
+        ConfigError: one is no setting.
+    """
+    if isinstance(values, Mapping):
+        return tuple(values.items())
+    found = []
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"`-x {text}` is no setting", hint="give it as `-x NAME=VALUE`")
+        found.append((name, value))
+    return tuple(found)
+
+
+def _as_fraction(value: Number) -> Fraction | None:
+    """The exact number; of a float, what it is printed as."""
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _as_path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _find_model(name: str | Path | None) -> Path | None:
+    """The file of a model; None leaves it to the pipeline.
+
+    Raises:
+        WeightsError: no model is called so.
+    """
+    from vsr_cli.models.files import find_weights
+
+    return None if name is None else find_weights(str(name))
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value

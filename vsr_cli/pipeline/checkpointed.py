@@ -1,0 +1,98 @@
+"""A run in a job's folder: from its last checkpoint to its last frame."""
+
+from contextlib import closing, nullcontext
+from dataclasses import replace
+
+from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.events import Note
+from vsr_cli.media.reading.reader import VideoSource, open_video
+from vsr_cli.pipeline.memory import MemoryExhaustedError, release_memory
+from vsr_cli.pipeline.prefetch import write_behind
+from vsr_cli.pipeline.resume.job import Job
+from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
+from vsr_cli.pipeline.resume.output import CheckpointedOutput
+from vsr_cli.pipeline.resume.state import load_tensors
+from vsr_cli.pipeline.run import ProgressReporter, Run, memory_errors
+
+SHORTEST_CLIP = 2  # frames
+FRAMES_BEHIND = 4  # that may wait for the encoder
+
+
+def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: StopRequest) -> None:
+    """Compute what is missing; where clips turn out too long for the memory, with shorter ones.
+
+    Args:
+        job: the folder that takes the chunks.
+        run: what to compute.
+        manifest: how far the job has come.
+        video: the source, nothing read from it beyond its first frame.
+        stop: ends the run at the next clip, behind a checkpoint.
+
+    Raises:
+        DeviceError: even the shortest clips need more memory than there is.
+        Stopped: as was asked for.
+    """
+    opened: VideoSource | None = video
+    while True:
+        try:
+            with memory_errors():
+                _compute_rest(job, run, manifest, opened, stop)
+                return
+        except MemoryExhaustedError:
+            length = run.run_plan.clip_length // 2
+            if length < SHORTEST_CLIP:
+                raise
+        # Out here the failed run's tensors are no longer held by its traceback.
+        release_memory()
+        text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
+        run.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
+        run = replace(run, run_plan=replace(run.run_plan, clip_length=length))
+        manifest, opened = job.read() or manifest, None
+
+
+def _compute_rest(
+    job: Job, run: Run, manifest: Manifest, video: VideoSource | None, stop: StopRequest
+) -> None:
+    """Compute from the last checkpoint to the end, or to where a stop is asked for.
+
+    `video` is None where it has been read before: it is opened again.
+    """
+    config, checkpoint = run.config, manifest.checkpoint
+    first = checkpoint.num_frames
+    if first:
+        text = f"going on after {first} frames that are done"
+        run.report(Note(code="W_RESUMED", text=text))
+    restorer = run.model.restorer(config, run.run_plan, run.report)
+    state = None
+    if checkpoint.state is not None:
+        tensors = load_tensors(job.folder / checkpoint.state, run.run_plan.device)
+        state = restorer.read_state(tensors)
+    planned = PreviousPlan(
+        asked_length=config.clip.length,
+        asked_tile=config.tile,
+        clip_length=run.run_plan.clip_length,
+        tile_size=run.run_plan.tile_size,
+    )
+    manifest = replace(manifest, planned=planned)
+    progress = ProgressReporter(run, first)
+    opening = open_video(run.source, config.input) if video is None else nullcontext(video)
+    with (
+        CheckpointedOutput(job, manifest, run.output, config.job) as output,
+        opening as source,
+        stop.deferred(),
+        closing(run.restored(source, restorer, first=first, state=state)) as clips,
+        write_behind(output.write, FRAMES_BEHIND) as queue,
+    ):
+        done = first
+        for clip in clips:
+            for frame in run.coded(clip):
+                queue.put(frame)
+                done += 1
+                progress.report(done)
+            if stop.is_requested or output.is_due:
+                queue.drain()
+                output.checkpoint(clip.state)
+            if stop.is_requested:
+                raise Stopped(num_frames=output.num_frames)
+        queue.drain()
+        output.finish()
