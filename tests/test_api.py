@@ -227,3 +227,18 @@ def test_a_program_that_misuses_it_is_not(tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 'argument "steps"' in run.stdout.lower()
     assert '"stepz"' in run.stdout
+
+
+def test_the_example_of_the_readme_is_a_program(
+    tmp_path: Path, make_clip: MakeClip, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run as it stands, but for the model, which is a tiny one."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0]
+    make_clip(tmp_path / "in.mp4", num_frames=2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vsr_cli.pipeline.upscale.shipped_weights", lambda: model)
+    printed: list[str] = []
+    exec(code, {"print": lambda *values: printed.append(" ".join(map(str, values)))})
+    assert printed[:8] == ["(240, 320, 3)"] * 8
+    assert printed[-1] == "2 25"
