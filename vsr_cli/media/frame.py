@@ -83,6 +83,7 @@ class VideoInfo:
     start: Fraction | None
     stop: Fraction | None
     is_vfr: bool | None  # whether frames last differently long; None where nothing tells
+    is_continuous: bool = True  # whether times lead to places in the file: its clock never jumps
     timecode: str | None  # of the first frame, as HH:MM:SS:FF
     pix_fmt: str
     layout: PixelLayout

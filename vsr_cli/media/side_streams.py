@@ -12,6 +12,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vsr_cli.config import InputConfig
+from vsr_cli.media.continuous_clock import ContinuousClock
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.open import EVERYTHING, open_container
 
@@ -53,11 +54,14 @@ def reopen_side_streams(
 
     def packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream] | None]":
         if not streams:
-            return  # `demux` would give all
+            return
+        wanted = {stream.index for stream in streams}
         with open_container(source, config) as again:
-            if info.start is not None and info.start > _EARLIER:
+            if info.is_continuous and info.start is not None and info.start > _EARLIER:
                 again.seek(int((info.start - _EARLIER) * av.time_base))
-            yield from again.demux([again.streams[stream.index] for stream in streams])
+            clock = ContinuousClock(again, info.stream_index)
+            packets = clock.packets(again.demux())  # of all streams, because the picture leads
+            yield from (packet for packet in packets if packet.stream_index in wanted)
 
     def cover(stream: Stream) -> bytes | None:
         with open_container(source, config) as again:

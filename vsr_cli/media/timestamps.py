@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import lcm
+from math import ceil, lcm
 
 COARSE_TICK = Fraction(1, 5000)  # seconds; clocks this coarse cannot tell 29.97 frames per second
 MAX_CLOCK = 1 << 20  # ticks per second
+LEAST_STEP = Fraction(1, 1000)  # seconds, the tick of Matroska
 MIN_TIMES = 3  # before pictures are said to lie on a grid
 
 
@@ -88,6 +89,8 @@ class TimestampFixer:
         self._last: int | None = None
         self._scale = int(timing.tick / timing.time_base)
         self._step = max(1, round(1 / (timing.rate * timing.time_base)))
+        # A late picture goes as near to the one before as every container can tell.
+        self._least = min(self._step, ceil(LEAST_STEP / timing.time_base))
 
     def next(self, ticks: int | None, duration: int = 0) -> tuple[int, int]:
         """The time and the duration of the next picture.
@@ -102,7 +105,7 @@ class TimestampFixer:
         pts = None if ticks is None else self._to_grid(ticks)
         if pts is None or (self._last is not None and pts <= self._last):
             self.num_fixed_timestamps += 1
-            step = self._step if pts is None else 1
+            step = self._step if pts is None else self._least
             pts = 0 if self._last is None else self._last + step
         self._last = pts
         duration *= self._scale

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from vsr_cli.config import InputConfig, OnDecodeError
 from vsr_cli.errors import InputError
 from vsr_cli.events import Report
+from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_discontinuities
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.open import reason
 from vsr_cli.media.reading.concealment import ErrorConcealer
@@ -64,7 +65,8 @@ class Demuxer:
         self._decoded_until: int | None = None  # time of decoding of the last in `_head`
         self._is_untimed = container.format.name in UNTIMED
         self._untimed_pts = -1
-        self._packets = container.demux()
+        self._clock = ContinuousClock(container, stream.index)
+        self._packets = self._clock.packets(container.demux())
         self._pictures: deque[Packet[Stream]] = deque()
         self._side_packets: deque[Packet[Stream]] = deque()
         others = {other.index for other in container.streams} - {stream.index}
@@ -112,7 +114,8 @@ class Demuxer:
             except av.FFmpegError as error:
                 _log.debug("no seeking to %s: %s", time, error)
                 self._container.seek(self._container.start_time or 0)
-            self._packets = self._container.demux()
+            self._clock = ContinuousClock(self._container, self._stream.index)
+            self._packets = self._clock.packets(self._container.demux())
             self._pictures.clear()
             self._side_packets.clear()
             self._latest.clear()
@@ -172,10 +175,23 @@ class Demuxer:
 
     def times(self, container: InputContainer) -> Iterator[int]:
         """Times of all pictures, in the order of decoding, read from a second opening."""
-        for packet in container.demux(container.streams[self._stream.index]):
+        clock = ContinuousClock(container, self._stream.index)
+        for packet in clock.packets(container.demux()):
             time = self._time(packet)
-            if time is not None and not packet.is_discard:
+            is_picture = packet.stream_index == self._stream.index
+            if is_picture and time is not None and not packet.is_discard:
                 yield time
+
+    def is_continuous(self, container: InputContainer) -> bool:
+        """Whether times lead to places in the file: no broadcast, or one whose clock never jumps.
+
+        Args:
+            container: opened a second time; all its packets are read where that is needed.
+        """
+        if not container.format.flags & TS_DISCONT:
+            return True
+        clock = ContinuousClock(container, self._stream.index)
+        return not any(clock.discontinuities for _ in clock.packets(container.demux()))
 
     def _time(self, packet: "Packet[Stream]") -> int | None:
         return packet.dts if self._is_untimed else packet.pts
@@ -194,7 +210,12 @@ class Demuxer:
 
     def report_truncation(self, report: Report) -> None:
         """Say, at the end of the source, whether it came too early."""
-        self.statistics.report_truncation(self._container, self._stream, report)
+        if not self._clock.discontinuities:
+            self.statistics.report_truncation(self._container, self._stream, report)
+
+    def report_discontinuities(self, origin: Fraction, report: Report) -> None:
+        """Say, once, where the clock has jumped; `origin` is the time that is called 0."""
+        report_discontinuities(self._clock.discontinuities, origin, report)
 
     def side_packets(self) -> "Iterator[Packet[Stream] | None]":
         """Packets of the streams that are kept, each once, as they come in the container.

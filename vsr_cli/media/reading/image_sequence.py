@@ -148,6 +148,9 @@ class ImageReader:
     def finish(self, stop: Fraction | None) -> None:
         """Nothing comes with images that could be read on to `stop`."""
 
+    def report_discontinuities(self, origin: Fraction, report: Report) -> None:
+        """Images have no clock that could jump."""
+
     def report_truncation(self, report: Report) -> None:
         """Images have no end that could have been promised."""
 

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
+from vsr_cli.media.continuous_clock import TS_DISCONT
 from vsr_cli.media.frame import (
     AudioTrack,
     FieldOrder,
@@ -28,9 +29,9 @@ from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
 from vsr_cli.media.timestamps import TIMECODE, TimestampFixer, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
-TS_DISCONT = 0x0200  # FFmpeg's flag of formats whose clock is a broadcaster's
 LARGEST_SIDE = 16_384  # pixels; no encoder of video writes more
 MOST_FRAMES = 10**8  # 38 days at 30 frames a second
+LATEST_START = 3600  # seconds; a clock that starts later does not count from the first frame
 MAX_RATE = 240  # frames per second; containers that claim more mean their clock
 RATE_ERROR = Fraction(1, 100)  # of an average over the first frames
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
@@ -294,18 +295,18 @@ def _plausible_rates(stream: VideoStream) -> list[Fraction]:
 def _clock_origin(container: InputContainer, start: Fraction) -> Fraction:
     """The time that the output shall call 0; `start` is that of the first picture, in seconds.
 
-    In a broadcast, whose clock started long before, that is where picture or sound starts. In
-    other files it is 0, unless pictures come earlier: those would be lost in MP4, where nothing
-    before 0 is shown.
+    In a broadcast, whose clock started long before, that is where picture or sound starts; so it is
+    in files that start later than anybody waits. In other files it is 0, unless pictures come
+    earlier: those would be lost in MP4, where nothing before 0 is shown.
     """
-    if not container.format.flags & TS_DISCONT:
+    if not container.format.flags & TS_DISCONT and start <= LATEST_START:
         return min(Fraction(0), start)
     sound = (
         track.start_time * track.time_base
         for track in container.streams.audio
         if track.start_time is not None and track.time_base
     )
-    return min((start, *sound))
+    return min((start, *(time for time in sound if start - time <= LATEST_START)))
 
 
 def _timecode(container: InputContainer, stream: VideoStream) -> str | None:

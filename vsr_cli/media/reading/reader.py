@@ -147,7 +147,7 @@ class VideoSource:
 
         Args:
             report: receives `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMESTAMPS_FIXED`,
-                `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
+                `W_CLOCK_JUMPS`, `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
             skip: how many at the front are decoded and counted, but not given.
 
         Raises:
@@ -167,8 +167,8 @@ class VideoSource:
         for timed in islice(pictures, skip, None):
             yield unpack(timed, self.info.time_base)
         self._reader.finish(self.info.stop)
-        statistics = self._reader.statistics
-        statistics.report_damage(report)
+        self._reader.report_discontinuities(self.info.origin, report)
+        self._reader.statistics.report_damage(report)
         if not self._has_reached_stop:
             self._reader.report_truncation(report)
 
@@ -261,7 +261,7 @@ class VideoSource:
         self, pictures: Iterator[VideoFrame], begin: Fraction, start: Fraction
     ) -> Iterator[VideoFrame]:
         """The pictures from `start` on, all of them whole."""
-        if self._is_once or start - begin < MIN_SEEK:
+        if self._is_once or start - begin < MIN_SEEK or not self._is_continuous():
             return dropwhile(lambda picture: self._is_before(picture, start), pictures)
         for margin in SEEK_MARGINS:
             if start - margin < begin:
@@ -279,6 +279,14 @@ class VideoSource:
                     break
         self._reader.seek(begin)
         return dropwhile(lambda picture: self._is_before(picture, start), self._reader.pictures())
+
+    def _is_continuous(self) -> bool:
+        """Whether one can seek by time; `info` tells others."""
+        if isinstance(self._reader, Demuxer):
+            with open_container(self._source, self._config) as container:
+                is_continuous = self._reader.is_continuous(container)
+            self.info = replace(self.info, is_continuous=is_continuous)
+        return self.info.is_continuous
 
     def _is_before(self, picture: VideoFrame, start: Fraction) -> bool:
         time = self._time(picture)

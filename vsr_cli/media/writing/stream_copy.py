@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 from av.packet import Packet
+from av.rational import AVRational
 from av.stream import Stream
 
 from vsr_cli.config import OutputConfig
@@ -144,6 +145,8 @@ class StreamCopier:
         for packet in packets:
             if not packet.size:
                 continue  # silence between two texts of an MP4, which other containers do without
+            # In the ticks of the target, where two times that differ may be one.
+            packet.rescale_ts(AVRational(planned.output.time_base or packet.time_base))
             dts = packet.dts or 0
             # Damaged broadcasts step back in time, which no container accepts.
             step = 0 if planned.source.type == "subtitle" else 1
