@@ -267,7 +267,7 @@ def report_discontinuities(
     place = float(max(Fraction(0), first.time - origin))
     text = f"{whose} jumps {way} by {_duration(abs(first.size))} at {place:.3f} s"
     if len(found) > 1:
-        text += f", and {len(found) - 1} more times after that"
+        text += f", and {'once' if len(found) == 2 else len(found) - 1} more after that"
     goes = "the stream goes" if first.kind else "picture and sound go"
     report(Note(code="W_CLOCK_JUMPS", text=f"{text}; {goes} on without a gap"))
 

@@ -19,6 +19,7 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Report
 from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_discontinuities
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import reason
 from vsr_cli.media.reading.concealment import ErrorConcealer
 from vsr_cli.media.reading.probe import describe, ticks_of
@@ -59,6 +60,7 @@ class Demuxer:
             on_error: what is shown in the place of a picture that does not decode.
         """
         self._on_error: OnDecodeError = on_error
+        self._is_once = buffers_side_streams
         self.statistics = ReadStatistics(ticks_of(stream))
         self._head: list[int] = []  # times of the first packets of the picture
         self._container, self._stream = container, stream
@@ -207,6 +209,23 @@ class Demuxer:
         else:
             self._untimed_pts += 1
         return self._untimed_pts
+
+    def picture_end(self, told: Fraction) -> Fraction:
+        """Where the last picture ends, in seconds.
+
+        In an MP4 packets last from one decoding to the next, and only the track knows its end.
+
+        Args:
+            told: what the picture itself says.
+        """
+        stream, statistics = self._stream, self.statistics
+        is_whole = not statistics.num_damaged and not statistics.is_cut_off(self._container, stream)
+        if self._is_once or "mov" not in self._container.format.name or not is_whole:
+            return told
+        track = read_track(self._container, stream)
+        if track is None or track.end is None or abs(track.end - told) <= track.clock:
+            return told
+        return track.end
 
     def report_truncation(self, report: Report) -> None:
         """Say, at the end of the source, whether it came too early."""

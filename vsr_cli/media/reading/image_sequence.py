@@ -148,6 +148,10 @@ class ImageReader:
     def finish(self, stop: Fraction | None) -> None:
         """Nothing comes with images that could be read on to `stop`."""
 
+    def picture_end(self, told: Fraction) -> Fraction:
+        """The last image lasts as long as every other."""
+        return told
+
     def report_discontinuities(self, origin: Fraction, report: Report) -> None:
         """Images have no clock that could jump."""
 

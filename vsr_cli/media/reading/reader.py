@@ -193,8 +193,36 @@ class VideoSource:
         )
 
     def _timed(self) -> Iterator[TimedFrame]:
-        """Pictures at their places in time, up to the end that was asked for."""
+        """Pictures at their places in time; each lasts until the next is shown.
+
+        What containers say of a duration is often the step from one decoding to the next.
+        """
         fixer = TimestampFixer(self._timing)
+        held: TimedFrame | None = None
+        for picture, is_wanted in self._until_stop():
+            pts, duration = fixer.next(picture.pts, picture.duration or 0)
+            if held is not None:
+                held = held._replace(duration=pts - held.pts)
+                if not is_wanted:
+                    held = held._replace(duration=self._cut_at_stop(held))
+                yield held
+            held = TimedFrame(picture, pts, duration) if is_wanted else None
+            self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
+        if held is not None:
+            tick = self._timing.time_base
+            end = round(self._reader.picture_end((held.pts + held.duration) * tick) / tick)
+            yield held._replace(duration=end - held.pts) if end > held.pts else held
+
+    def _cut_at_stop(self, last: TimedFrame) -> int:
+        """The duration of the last frame of a part: a pause ends with the part."""
+        if self._trim.stop is None:
+            return last.duration
+        step = round(1 / (self._timing.rate * self._timing.time_base))
+        left = round(self._trim.stop / self._timing.time_base) - last.pts
+        return min(last.duration, max(step, left))
+
+    def _until_stop(self) -> Iterator[tuple[VideoFrame, bool]]:
+        """Pictures, and whether they are wanted; the first that is not, is the last."""
         size = (self.info.height, self.info.width)
         for index, picture in enumerate(self._pictures):
             if (picture.height, picture.width) != size:
@@ -206,10 +234,9 @@ class VideoSource:
                 )
             if self._is_over(picture, index):
                 self._has_reached_stop = True
+                yield picture, False
                 return
-            pts, duration = fixer.next(picture.pts, picture.duration or 0)
-            self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
-            yield TimedFrame(picture, pts, duration)
+            yield picture, True
 
     def _clock_start(self) -> Fraction:
         """Where times that a user gives are counted from, in seconds."""

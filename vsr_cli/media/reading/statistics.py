@@ -63,6 +63,10 @@ class ReadStatistics:
                 text += f", {float(missing):.2f} s before its header says"
             report(Note(code="W_INPUT_TRUNCATED", text=text))
 
+    def is_cut_off(self, container: InputContainer, stream: VideoStream) -> bool:
+        """Whether, at the end of the source, some of it is missing."""
+        return self.is_broken or self._missing_seconds(container, stream) is not None
+
     def _missing_seconds(self, container: InputContainer, stream: VideoStream) -> Fraction | None:
         """How much earlier the file ended than its header says; None if it did not."""
         if self.end is None or self.picture_end is None:

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
+from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import open_container
 
 
@@ -83,6 +84,10 @@ def check_file(
             else:
                 num_packets[packet.stream_index] += 1
                 num_bytes[packet.stream_index] += packet.size
+        if "mov" in container.format.name:
+            # Packets of an MP4 last from one decoding to the next; its edit list tells the end.
+            track = read_track(container, container.streams[expected.picture])
+            found.end = track.end if track is not None and track.end is not None else found.end
     times = expected.times
     if found.num_frames != times.num_frames:
         return f"{found.num_frames} frames instead of {times.num_frames}"
