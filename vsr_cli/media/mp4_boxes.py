@@ -34,9 +34,13 @@ def read_track(container: InputContainer, stream: Stream) -> Mp4Track | None:
         stream: of it.
     """
     path = Path(container.name.removeprefix("file:"))
-    with suppress(OSError, struct.error, ZeroDivisionError), path.open("rb") as file:
+    # Whatever is wrong with a damaged file, FFmpeg has read of it what it could.
+    damage = (OSError, struct.error, IndexError, ZeroDivisionError)
+    with suppress(*damage), path.open("rb") as file:
         movie = _read_movie(file)
-        [(_, header)] = [box for box in _boxes(movie) if box[0] == b"mvhd"]
+        header = _find(movie, b"mvhd")
+        if header is None:
+            return None
         clock = Fraction(1, _numbers(header)[0])
         for kind, track in _boxes(movie):
             if kind == b"trak" and _track_id(track) == stream.id:
