@@ -20,7 +20,7 @@ from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
 
 STDOUT = Path("-")
-DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED"}
+DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED", "W_AUDIO_DAMAGED", "W_STREAM_CUT"}
 
 EXAMPLES = """\b
 Examples:

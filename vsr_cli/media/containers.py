@@ -27,7 +27,7 @@ WITH_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})
 TRANSPORT = frozenset(
     {
         *("h264", "hevc", "mpeg2video", "mpeg1video", "mpeg4"),
-        *("mp2", "mp3", "aac", "ac3", "eac3", "dts", "opus", "truehd"),
+        *("mp2", "mp3", "aac", "ac3", "eac3", "dts", "opus"),
         *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle"),
     }
 )

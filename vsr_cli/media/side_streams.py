@@ -1,8 +1,8 @@
 """Where everything beside the picture comes from: a file read a second time, or a pipe."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,11 +16,20 @@ from vsr_cli.media.continuous_clock import ContinuousClock
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.open import EVERYTHING, open_container
 
+_HEAD_BYTES = 1 << 26  # read to find the first packet of each stream
 _EARLIER = Fraction(30)  # seconds; a subtitle may have begun that long before it is still seen
 
 
 def _no_cover(stream: Stream) -> bytes | None:
     return None
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The first packets of streams, as far as was looked for them."""
+
+    packets: "Mapping[int, Packet[Stream]]" = field(default_factory=dict)  # by index of the stream
+    is_all: bool = False  # whether the source was read to its end: what is not here is nowhere
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,14 @@ class SideStreams:
         yet but more may follow. It ends with the source.
     cover: gives the only packet of a cover; None if it cannot be had.
     is_live: whether packets can be taken only once, as from a pipe.
+    heads: looks for the first packets of the streams it is asked for.
     """
 
     container: InputContainer
     packets: "Callable[[Sequence[Stream]], Iterator[Packet[Stream] | None]]"
     cover: Callable[[Stream], bytes | None] = _no_cover
     is_live: bool = False
+    heads: "Callable[[Sequence[Stream]], Heads]" = lambda streams: Heads()
 
 
 def reopen_side_streams(
@@ -68,7 +79,19 @@ def reopen_side_streams(
             packet = next(again.demux(again.streams[stream.index]), None)
             return bytes(packet) if packet is not None and packet.size else None
 
-    return SideStreams(container, packets, cover)
+    def heads(streams: Sequence[Stream]) -> Heads:
+        found: dict[int, Packet[Stream]] = {}
+        wanted, num_bytes = {stream.index for stream in streams}, 0
+        with open_container(source, config) as again, suppress(av.FFmpegError):
+            for packet in again.demux():
+                num_bytes += packet.size
+                if packet.size and packet.stream_index in wanted:
+                    found.setdefault(packet.stream_index, packet)
+                if len(found) == len(wanted) or num_bytes > _HEAD_BYTES:
+                    return Heads(found)
+        return Heads(found, is_all=True)
+
+    return SideStreams(container, packets, cover, heads)
 
 
 @contextmanager

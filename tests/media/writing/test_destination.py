@@ -157,5 +157,5 @@ def test_where_no_more_fits_nothing_is_left_and_it_is_said(
     script = FILL.replace('video_codec="ffv1"', "") if name.endswith("png") else FILL
     command = [sys.executable, "-c", script, str(source), str(tmp_path / name), str(most)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert run.stdout == "4 check the free space and the rights of the folder\n", run.stderr
+    assert run.stdout == "4 free some space on the disk, or choose another\n", run.stderr
     assert sorted(tmp_path.iterdir()) == [source]

@@ -26,6 +26,7 @@ from vsr_cli.media.frame import (
     resolve_color,
 )
 from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
+from vsr_cli.media.reading.statistics import tagged_duration
 from vsr_cli.media.timestamps import TIMECODE, TimestampFixer, Timing, find_timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
@@ -135,6 +136,8 @@ def describe(
     timing = _timing(container, stream, head)
     if stream.duration:
         duration: Fraction | None = stream.duration * tick
+    elif (told := tagged_duration(stream)) is not None:
+        duration = told
     else:
         duration = Fraction(container.duration, av.time_base) if container.duration else None
     return VideoInfo(

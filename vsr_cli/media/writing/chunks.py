@@ -136,7 +136,7 @@ class JoinedChunks:
             template = container.streams.video[0]
             self._header = template.codec_context.extradata
             stream = output.add_stream_from_template(template, opaque=True)
-stream.time_base = self._plan.coding.time_base
+        stream.time_base = self._plan.coding.time_base
         # A chunk's clock lies, so its rate does; time codes and default durations follow from it.
         stream.codec_context.framerate = self._plan.coding.rate
         describe_stream(stream, self._plan.coding, self._plan.info)

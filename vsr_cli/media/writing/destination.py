@@ -1,5 +1,6 @@
 """Where a video goes: a name that is checked first, and given when the file is complete."""
 
+import errno
 import itertools
 import os
 import secrets
@@ -19,6 +20,7 @@ from vsr_cli.media.containers import IMAGES, container_of
 from vsr_cli.media.writing.encoder_plan import find_encoder
 
 _DEFAULT_NAME = "%05d.png"
+_LAST_ERRNO = 4096  # FFmpeg's own numbers lie above those of every system
 
 
 def check_target(target: Path, source: Path, config: OutputConfig) -> None:
@@ -281,8 +283,23 @@ def output_errors(what: str) -> Iterator[None]:
     except BrokenPipeError:  # the next program has what it wanted
         raise
     except (av.FFmpegError, OSError) as error:
-        raise OutputError(
-            what,
-            why=error.strerror or str(error),
-            hint="check the free space and the rights of the folder",
-        ) from error
+        raise OutputError(what, why=error.strerror or str(error), hint=_hint_for(error)) from error
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a muxer does not take what it was given; else file or system are the matter."""
+    if not isinstance(error, av.FFmpegError):
+        return isinstance(error, ValueError)
+    number = error.errno or 0
+    return number in (errno.EINVAL, errno.ERANGE) or number > _LAST_ERRNO
+
+
+def _hint_for(error: Exception) -> str:
+    if is_refusal(error):
+        return "write to `.mkv`, which takes most; `--audio none` and `--subs none` leave out more"
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space on the disk, or choose another"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "check the rights of the folder"
+    return "check the disk and the rights of the folder"

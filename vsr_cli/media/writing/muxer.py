@@ -50,14 +50,15 @@ class Muxer(ResourceOwner):
             plan: of the target.
             add_video_stream: adds the stream whose packets `mux` will get.
             side_streams: where everything but the picture is copied from.
-            report: receives `W_..._DROPPED`.
+            report: receives `W_..._DROPPED`, and at the end
+                `W_STREAM_CUT`, `W_AUDIO_DAMAGED` and `W_SUBS_ENDLESS`.
             temp: where it grows; see `FileDestination`.
 
         Raises:
             ConfigError: a choice does not fit.
             OutputError: encoder or container refuse.
         """
-        self._plan, self._target = plan, plan.target
+        self._plan, self._target, self._report = plan, plan.target, report
         container, info, config = plan.container, plan.info, plan.config
         self._destination: Destination = (
             StdoutDestination()
@@ -101,7 +102,12 @@ class Muxer(ResourceOwner):
                 self._copier.copy_until(packet.dts * packet.time_base)
             packet.stream = self._stream
             self._num_bytes += packet.size
-            self._output.mux(packet)
+            try:
+                self._output.mux(packet)
+            except av.FFmpegError as error:
+                # The packet itself is queued; what was refused is one that waited before it.
+                if not self._copier.leave_out(error):
+                    raise
 
     def finish(self) -> None:
         """Add the rest of the other streams, check, and rename.
@@ -115,6 +121,7 @@ class Muxer(ResourceOwner):
         with output_errors(f"`{self._target}` cannot be written"):
             self._copier.copy_until(None)
             self._output.close()
+        self._copier.report_losses(self._report)
         if self._destination.path_to_verify and self._plan.config.verify != "off":
             self._verify(self._destination.path_to_verify)
         self._destination.commit()

@@ -10,13 +10,21 @@ from av.rational import AVRational
 from av.stream import Stream
 
 from vsr_cli.config import OutputConfig
-from vsr_cli.events import Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.open import reason
 from vsr_cli.media.side_streams import SideStreams
+from vsr_cli.media.writing.destination import is_refusal
 from vsr_cli.media.writing.metadata import copyable_metadata, trimmed_chapters
 from vsr_cli.media.writing.stream_plan import PlannedStream, StreamPlanner
 from vsr_cli.media.writing.verify import CopiedStream
+
+TS_NONSTRICT = 0x20000  # FFmpeg's flag of formats in which two packets may have one time
+_ENDLESS = 3600  # seconds; what claims to be shown longer does not know its end
+_A_WHILE = 5  # seconds that it is shown then, where nobody knows the end of the picture
+_LONGEST_STEP = 2**31 - 2  # ticks between two packets of an MP4; FFmpeg shortens longer ones
+_NO_TEXT = bytes(2)  # a text of MP4 that says nothing
 
 
 class StreamCopier:
@@ -48,6 +56,7 @@ class StreamCopier:
         self._covers: list[tuple[Stream, bytes]] = []
         self._packets: Iterator[Packet[Stream] | None] = iter(())
         self._next: Packet[Stream] | None = None
+        self._latest: PlannedStream | None = None  # whose packet the muxer was given last
 
     def add_streams(self, config: OutputConfig, report: Report) -> None:
         """Add every stream that the output can hold, chapters and the tags of the whole file.
@@ -94,11 +103,12 @@ class StreamCopier:
                     self._next = packet
                     return
                 planned = self._planned[packet.stream_index]
-                if self._trim(packet, planned):
+                if planned.lost is None and self._trim(packet, planned):
                     self._write(planned, planned.convert(packet, origin))
         if time is None:
             for planned in self._planned.values():
-                self._write(planned, planned.flush(origin))
+                if planned.lost is None:
+                    self._write(planned, planned.flush(origin))
 
     def copied(self) -> dict[int, CopiedStream]:
         """What has been written, by the index of the stream in the output."""
@@ -107,7 +117,41 @@ class StreamCopier:
                 planned.source.type, planned.num_packets, planned.num_bytes
             )
             for planned in self._planned.values()
+            if planned.lost is None
         }
+
+    def leave_out(self, error: Exception) -> bool:
+        """Leave out the stream that the muxer most likely means, so that the picture is not lost.
+
+        A muxer may refuse a packet only when it writes it, after it was given others.
+
+        Returns:
+            Whether there was one.
+        """
+        if self._latest is None or not is_refusal(error):
+            return False
+        self._lose(self._latest, reason(error))
+        return True
+
+    def report_losses(self, report: Report) -> None:
+        """Say, after the last packet, what could not be written or was not as it should be."""
+        for planned in self._planned.values():
+            what = f"{planned.source.type} (stream {planned.source.index}, {planned.codec})"
+            if planned.lost is not None:
+                end = f"ends at {float(planned.end):.3f} s" if planned.num_packets else "is missing"
+                text = f"{what} {end}: {self._container.display_name} takes no more of it"
+                report(Note(code="W_STREAM_CUT", text=f"{text} ({planned.lost})"))
+            if planned.encoder and planned.encoder.num_damaged:
+                text = f"{planned.encoder.num_damaged} packets of {what} do not decode"
+                report(Note(code="W_AUDIO_DAMAGED", text=text))
+            if planned.has_endless:
+                text = f"what has no end in {what} ends with the picture"
+                report(Note(code="W_SUBS_ENDLESS", text=text))
+
+    def _lose(self, planned: PlannedStream, why: str) -> None:
+        planned.lost = why
+        active = [other for other in self._planned.values() if other.lost is None]
+        self._latest = active[-1] if active else None
 
     def _take(self) -> "Packet[Stream] | None":
         """The next packet; None if there is none, or none yet."""
@@ -125,6 +169,9 @@ class StreamCopier:
         start, stop = self._info.start, self._info.stop
         tick = packet.time_base
         first = (packet.dts if packet.pts is None else packet.pts) or 0
+        if planned.source.type == "subtitle" and (packet.duration or 0) * tick > _ENDLESS:
+            packet.duration = self._until_end(first * tick, tick)
+            planned.has_endless = True
         last = first + (packet.duration or 0)
         if stop is not None and first * tick >= stop:
             return False
@@ -145,17 +192,57 @@ class StreamCopier:
         for packet in packets:
             if not packet.size:
                 continue  # silence between two texts of an MP4, which other containers do without
+            is_late = planned.latest is not None and (packet.dts or 0) < planned.latest
+            planned.latest = max(packet.dts or 0, planned.latest or 0)
             # In the ticks of the target, where two times that differ may be one.
             packet.rescale_ts(AVRational(planned.output.time_base or packet.time_base))
             dts = packet.dts or 0
             # Damaged broadcasts step back in time, which no container accepts.
-            step = 0 if planned.source.type == "subtitle" else 1
+            may_be_equal = self._output.format.flags & TS_NONSTRICT and not is_late
+            step = 0 if may_be_equal or planned.source.type == "subtitle" else 1
             earliest = dts if planned.last_dts is None else planned.last_dts + step
             if dts < earliest:
                 packet.dts = earliest
                 packet.pts = max(packet.pts or earliest, earliest)
-            planned.last_dts = packet.dts
-            planned.num_packets += 1
-            planned.num_bytes += packet.size
-            packet.stream = planned.output
+            if planned.last_dts is not None and self._container.is_mp4:
+                self._fill(planned, planned.last_dts, packet.dts or 0)
+            if planned.lost is None:
+                self._mux(planned, packet)
+
+    def _mux(self, planned: PlannedStream, packet: "Packet[Stream]") -> None:
+        packet.stream = planned.output
+        num_bytes, dts = packet.size, packet.dts
+        end = ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
+        try:
             self._output.mux(packet)
+        except av.FFmpegError as error:
+            if not is_refusal(error):
+                raise
+            self._lose(planned, reason(error))
+            return
+        planned.last_dts, self._latest = dts, planned
+        planned.num_packets += 1
+        planned.num_bytes += num_bytes
+        planned.end = max(planned.end, end)
+
+    def _fill(self, planned: PlannedStream, last: int, dts: int) -> None:
+        """Bridge a pause that is longer than the 32 bits in which MP4 tells it."""
+        if not planned.is_text:
+            if dts - last > _LONGEST_STEP:
+                self._lose(planned, "a pause longer than it can tell")
+            return
+        while dts - last > _LONGEST_STEP:
+            last += _LONGEST_STEP
+            silence: Packet[Stream] = Packet(_NO_TEXT)
+            silence.pts = silence.dts = last
+            silence.time_base = planned.output.time_base or Fraction(1)
+            silence.stream = planned.output
+            self._output.mux(silence)
+
+    def _until_end(self, start: Fraction, tick: Fraction) -> int:
+        """How long something lasts that is shown from `start` on and has no end, in ticks."""
+        info = self._info
+        end = info.stop
+        if end is None and info.duration is not None and info.duration < _ENDLESS * 24:
+            end = info.origin + info.duration
+        return round((end - start if end is not None and end > start else _A_WHILE) / tick)

@@ -16,9 +16,11 @@ from vsr_cli.errors import OutputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import PICTURE_ONLY, TRANSPORT, WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.side_streams import SideStreams
-from vsr_cli.media.writing.audio import AudioEncoder
+from vsr_cli.media.open import reason
+from vsr_cli.media.side_streams import Heads, SideStreams
+from vsr_cli.media.writing.audio import AudioEncoder, name_channels
 from vsr_cli.media.writing.metadata import copy_stream_metadata
+from vsr_cli.media.writing.stream_trial import refusal
 
 # What sound becomes where it cannot stay as it is.
 _FALLBACK = {
@@ -59,7 +61,21 @@ class PlannedStream:
     # Written so far.
     num_packets: int = 0
     num_bytes: int = 0
-    last_dts: int | None = None
+    last_dts: int | None = None  # in ticks of the output
+    latest: int | None = None  # in ticks of the source, before it was written
+    end: Fraction = Fraction(0)  # seconds, of the last packet
+    has_endless: bool = False  # whether a subtitle did not know its end
+    lost: str | None = None  # why nothing more is written; None: all is well
+
+    @property
+    def codec(self) -> str:
+        """That of the source, as FFmpeg names it."""
+        return _codec_name(self.source)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether text subtitles are written."""
+        return self.bitstream is not None or self.codec == "mov_text"
 
     def convert(self, packet: "Packet[Stream]", origin: Fraction) -> "list[Packet[Stream]]":
         """What is written for a packet of the source, at times less `origin` seconds."""
@@ -112,6 +128,7 @@ class StreamPlanner:
         self._format, self._name = container.name, container.display_name
         self._supported = output.supported_codecs
         self._dropped = _DroppedStreams()
+        self._heads = Heads()
         self.covers: list[tuple[Stream, bytes]] = []  # to be written before anything else
 
     def add_all(self, report: Report) -> list[PlannedStream]:
@@ -124,8 +141,11 @@ class StreamPlanner:
             OutputError: the user wants copies only, or the container does not take a stream that
                 it should.
         """
-        planned_streams = list(self._add_each())
         source = self._side_streams.container
+        tried = [s for s in source.streams if s.type in ("audio", "subtitle")]
+        if tried and self._format not in PICTURE_ONLY:
+            self._heads = self._side_streams.heads(tried)
+        planned_streams = list(self._add_each())
         if self._config.chapters and source.chapters() and self._format not in WITH_CHAPTERS:
             self._dropped.drop("chapters", "", self._name)
         notes = list(self._dropped.notes.values())
@@ -167,20 +187,31 @@ class StreamPlanner:
         if self._format in PICTURE_ONLY or stream.codec_context is None:
             self._dropped.drop("audio", name, self._name)
             return None
-        if wanted == "copy" and self._can_hold(stream):
+        if self._is_empty(stream):
+            text = f"sound (stream {stream.index}, {name}) is left out: it is announced and empty"
+            self._dropped.add(Note(code="W_AUDIO_DROPPED", text=text))
+            return None
+        why = self._refusal(stream) if wanted == "copy" else "another was asked for"
+        if why is None:
             return self._copy(stream)
         codec = _FALLBACK[self._format] if wanted == "copy" else wanted
         try:
             encoder = AudioEncoder(self._output, stream, codec)
         except (ValueError, av.FFmpegError) as error:
-            raise OutputError(
-                f"the sound of the source (`{name}`) cannot be written as `{codec}`",
-                why=str(error),
-                hint="write to `.mkv`, or leave the sound out with `--audio none`",
-            ) from error
+            text = (
+                f"sound (stream {stream.index}, {name}) is left out: it cannot be written as "
+                f"{codec} in {self._name} ({reason(error)})"
+            )
+            self._dropped.add(Note(code="W_AUDIO_DROPPED", text=text))
+            return None
         if wanted == "copy":
-            text = f"sound is encoded again as {codec}: {self._name} cannot hold `{name}`"
+            text = f"sound is encoded again as {codec}: {self._name} cannot hold `{name}`{why}"
             self._dropped.add(Note(code="W_AUDIO_ENCODED", text=text))
+        if encoder.is_mixed_down:
+            count = stream.codec_context.layout.nb_channels
+            layout = encoder.stream.codec_context.layout.name
+            text = f"{count} channels of sound are mixed to {layout}: {codec} has no more"
+            self._dropped.add(Note(code="W_AUDIO_MIXED", text=text))
         self._describe(stream, encoder.stream)
         return PlannedStream(stream, encoder.stream, encoder=encoder)
 
@@ -188,7 +219,7 @@ class StreamPlanner:
         if self._config.subs == "none":
             return None
         name = _codec_name(stream)
-        if stream.codec_context is not None and self._can_hold(stream):
+        if self._refusal(stream) is None:
             return self._copy(stream)
         if (self._format, name) not in _TEXT:
             self._dropped.drop("subtitle", name, self._name)
@@ -227,14 +258,7 @@ class StreamPlanner:
             self.covers.append((new, picture))
 
     def _copy(self, stream: Stream) -> PlannedStream:
-        try:
-            new = self._output.add_stream_from_template(stream, opaque=True)
-        except (ValueError, av.FFmpegError) as error:
-            raise OutputError(
-                f"the output cannot hold a stream of the source (`{_codec_name(stream)}`)",
-                why=str(error),
-                hint="write to `.mkv`, or leave it out with `--audio none` or `--subs none`",
-            ) from error
+        new = _add_copy(self._output, stream)
         if _codec_name(stream) == "mov_text":
             self._refine(new)
         self._describe(stream, new)
@@ -251,6 +275,17 @@ class StreamPlanner:
     def _describe(self, old: Stream, new: Stream) -> None:
         copy_stream_metadata(old, new, self._output, metadata=self._config.metadata)
 
+    def _is_empty(self, stream: Stream) -> bool:
+        return self._heads.is_all and stream.index not in self._heads.packets
+
+    def _refusal(self, stream: Stream) -> str | None:
+        """Why a stream cannot be copied, None if it can; empty where every muxer would say so."""
+        if stream.codec_context is None or not self._can_hold(stream):
+            return ""
+        packet = self._heads.packets.get(stream.index)
+        why = refusal(self._format, lambda output: _add_copy(output, stream), packet)
+        return why and f" ({why})"
+
     def _can_hold(self, stream: Stream) -> bool:
         if self._format in PICTURE_ONLY or (self._format == "nut" and stream.type == "subtitle"):
             return False  # NUT does not say how long a text is shown
@@ -264,6 +299,13 @@ class StreamPlanner:
             return False
         has_chapters = bool(self._side_streams.container.chapters())
         return "timecode" in stream.metadata or (has_chapters and stream.codec_tag == "text")
+
+
+def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
+    new = output.add_stream_from_template(stream, opaque=True)
+    if isinstance(new, AudioStream):
+        name_channels(new.codec_context)
+    return new
 
 
 def _codec_name(stream: Stream) -> str:

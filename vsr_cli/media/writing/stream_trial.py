@@ -1,0 +1,54 @@
+"""Whether a muxer takes a stream: tried, because much of what it refuses only the writing tells."""
+
+import io
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+_LONGEST = Fraction(10)  # seconds; what a packet claims beyond that is not what is tried
+
+
+def refusal(
+    format_: str,
+    add_stream: Callable[[OutputContainer], Stream],
+    packet: "Packet[Stream] | None",
+) -> str | None:
+    """Why a container of one stream cannot be written in memory; None if it can.
+
+    Args:
+        format_: FFmpeg's name of the container.
+        add_stream: adds the stream.
+        packet: its first, which is changed; None: only the header is tried.
+    """
+    level = av.logging.get_level()
+    is_skipping = av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # or what was said before would not be said again
+    reason = ""
+    try:
+        with av.logging.Capture() as messages:
+            try:
+                with av.open(io.BytesIO(), "w", format=format_) as output:
+                    stream = add_stream(output)
+                    output.start_encoding()
+                    if packet is not None:
+                        output.mux(_at_nought(packet, stream))
+            except (av.FFmpegError, ValueError) as error:
+                reason = str(getattr(error, "strerror", None) or error)
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(is_skipping)
+    said = [message.strip() for _, _, message in messages if message.strip()]
+    return (said[0] if said else reason) if reason else None
+
+
+def _at_nought(packet: "Packet[Stream]", stream: Stream) -> "Packet[Stream]":
+    packet.pts = packet.dts = 0
+    longest = int(_LONGEST / packet.time_base) if packet.time_base else 0
+    packet.duration = min(max(packet.duration or 0, 0), longest)
+    packet.stream = stream
+    return packet
