@@ -113,7 +113,7 @@ class InputConfig:
     format: str | None = None  # FFmpeg's name of the container
     raw_size: tuple[int, int] | None = None  # (height, width) of raw video
     raw_pix_fmt: str | None = None
-    raw_rate: Fraction | None = None  # frames per second of raw video and of single images
+    raw_rate: Fraction | None = None  # frames per second of sources without times, as images
 
     def __post_init__(self) -> None:
         if self.stop is not None and self.duration is not None:
@@ -137,7 +137,7 @@ class InputConfig:
         if self.video_stream is not None and self.video_stream < 0:
             raise ConfigError("`--video-stream` is below 0", hint="pictures count from 0")
         if self.raw_rate is not None and self.raw_rate <= 0:
-            raise ConfigError("`--raw-rate` is not above 0", hint="give frames per second")
+            raise ConfigError("`--input-fps` is not above 0", hint="give frames per second")
         if self.format == "rawvideo" and None in (self.raw_size, self.raw_pix_fmt):
             raise ConfigError(
                 "raw video does not say what it is",

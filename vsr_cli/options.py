@@ -73,7 +73,7 @@ class Options(TypedDict, total=False):
     in_format: str | None
     raw_size: str | tuple[int, int] | None
     raw_pix_fmt: str | None
-    raw_rate: Number | None
+    input_fps: Number | None
     on_decode_error: OnDecodeError | None
 
     vcodec: str | None
@@ -160,7 +160,7 @@ def _input_config(options: Options) -> InputConfig:
         format=options.get("in_format"),
         raw_size=parse_size("--raw-size", options.get("raw_size")),
         raw_pix_fmt=options.get("raw_pix_fmt"),
-        raw_rate=parse_rate("--raw-rate", options.get("raw_rate")),
+        raw_rate=parse_rate("--input-fps", options.get("input_fps")),
     )
 
 

@@ -134,7 +134,7 @@ def test_alpha_is_written_where_there_is_a_place_for_it(
 ) -> None:
     source = write_alpha(tmp_path / "in.mkv", "ffv1", "bgra")
     assert rewrite(source, tmp_path / name, config) == (pix_fmt, [])
-    frames, _ = read(tmp_path / name, InputConfig(raw_rate=Fraction(25)))
+    frames, _ = read(tmp_path / name)
     for index, frame in enumerate(frames):
         top = (1 << frame.layout.depth) - 1
         alpha = frame.planes[-1].astype(np.float64) * 255 / top

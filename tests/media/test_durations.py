@@ -8,14 +8,13 @@ import pytest
 
 from tests.conftest import MakeClip, read_file
 from tests.media.flat_video import flat_planes
+from tests.media.writers import join
 from vsr_cli.config import InputConfig, OutputConfig
 from vsr_cli.events import ignore
-from vsr_cli.media.containers import container_of
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.chunks import ChunkWriter
-from vsr_cli.media.writing.encoder_plan import plan_encoder
-from vsr_cli.media.writing.writer import join_chunks
+from vsr_cli.media.writing.output_plan import plan_output
 
 MS = Fraction(1, 1000)
 B_FRAMES = {"preset": "medium", "bf": "3", "b-pyramid": "normal", "b-adapt": "0"}
@@ -28,19 +27,18 @@ PAUSES = {  # times in ms: a pause early, late, and before the last frame
 
 def rejoin(source: Path, target: Path, length: int = 4) -> None:
     """Write flat frames at the times of the source, in chunks of some frames."""
-    config, info = OutputConfig(), probe(source)
-    plan = plan_encoder(container_of(target, config), info, (96, 128), config)
+    plan = plan_output(target, source, probe(source), (96, 128), OutputConfig(), report=ignore)
     frames = list(read_frames(source, report=ignore))
     chunks = []
     for start in range(0, len(frames), length):
         path = target.with_name(f"chunk{start}.mkv")
-        with ChunkWriter(path, plan, info) as chunk:
+        with ChunkWriter(path, plan) as chunk:
             for level, frame in enumerate(frames[start : start + length]):
-                planes = flat_planes(plan.layout, plan.size, 40 + start + level)
-                chunk.write(frame.with_planes(planes, plan.layout, plan.color))
+                planes = flat_planes(plan.coding.layout, plan.coding.size, 40 + start + level)
+                chunk.write(frame.with_planes(planes, plan.coding.layout, plan.coding.color))
             chunk.finish()
         chunks.append(path)
-    join_chunks(chunks, target, plan, info, config, source=source, report=ignore)
+    join(chunks, plan, source)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])

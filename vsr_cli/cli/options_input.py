@@ -65,11 +65,12 @@ def input_options(
     raw_pix_fmt: Annotated[
         str | None, typer.Option(metavar="NAME", help="Pixel format of raw video.", **RARE)
     ] = InputConfig.raw_pix_fmt,
-    raw_rate: Annotated[
+    input_fps: Annotated[
         str | None,
         typer.Option(
+            *("--input-fps", "--raw-rate"),
             metavar="N",
-            help="Frames per second of raw video and of images.",
+            help="Frames per second of images, raw video and streams without times.",
             show_default="25",
             **RARE,
         ),

@@ -91,7 +91,7 @@ def reopen_side_streams(
                     return Heads(found)
         return Heads(found, is_all=True)
 
-    return SideStreams(container, packets, cover, heads)
+    return SideStreams(container, packets, cover, heads=heads)
 
 
 @contextmanager

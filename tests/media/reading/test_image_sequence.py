@@ -1,6 +1,5 @@
 """Numbered images and folders of them."""
 
-import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
@@ -114,23 +114,41 @@ def test_jpeg_has_its_own_range_and_siting(tmp_path: Path) -> None:
     assert (info.color.range, info.layout.siting) == (Range.FULL, "center")
 
 
-@pytest.mark.parametrize(("orientation", "rotation"), [(1, 0), (6, -90), (3, 180), (8, 90)])
-def test_a_photo_knows_which_way_it_was_held(
-    tmp_path: Path, orientation: int, rotation: int
-) -> None:
-    path = write_image(tmp_path / "in.jpg", pixels(1), "rgb24", "mjpeg", "yuvj420p")
-    # EXIF 2.3: one tag, 0x112, of one 16-bit number.
-    body = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
-    exif = b"Exif\0\0" + body
-    data = path.read_bytes()
-    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
-    path.write_bytes(data[:2] + segment + data[2:])
-    info = probe(path)
-    assert abs(info.rotation) == abs(rotation)
-    assert info.rotation % 360 == rotation % 360
-    matrix = info.display_matrix
-    angle = 0 if matrix is None else round(np.rad2deg(np.arctan2(-matrix[1], matrix[0])))
-    assert angle % 360 == rotation % 360
+def write_photo(path: Path, orientation: int) -> NDArray[np.float64]:
+    """A photo that was held somehow; returns its luma as it should be seen."""
+    blocks = np.random.default_rng(orientation).integers(0, 255, (6, 8, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(np.kron(blocks, np.ones((8, 8, 1), np.uint8))).save(path, quality=98, exif=exif)
+    with Image.open(path) as photo:
+        return np.asarray(ImageOps.exif_transpose(photo).convert("L"), np.float64)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_the_way_it_was_held(tmp_path: Path, orientation: int) -> None:
+    seen = write_photo(tmp_path / "in.jpg", orientation)
+    info = probe(tmp_path / "in.jpg")
+    assert (info.rotation, info.display_matrix) == (0, None)
+    [frame] = read_frames(tmp_path / "in.jpg", report=ignore)
+    assert frame.size == (info.height, info.width) == seen.shape
+    assert np.abs(frame.planes[0] - seen).mean() < 1
+
+
+def test_each_image_is_turned_by_itself_and_fitted_to_the_first(tmp_path: Path) -> None:
+    orientations = (1, 6, 3, 7, 2)
+    seen = [write_photo(tmp_path / f"{n}.jpg", turn) for n, turn in enumerate(orientations)]
+    events: list[Event] = []
+    frames = list(read_frames(tmp_path, RATE, report=events.append))
+    notes = {event.code: event.text for event in events if isinstance(event, Note)}
+    assert list(notes) == ["W_IMAGE_SIZES"]
+    assert notes["W_IMAGE_SIZES"].startswith("2 of 5 images are not 64x48")
+    for frame, picture in zip(frames, seen, strict=True):
+        assert frame.size == (48, 64)
+        if picture.shape == (48, 64):
+            assert np.abs(frame.planes[0] - picture).mean() < 1
+        else:  # upright between black borders
+            assert frame.planes[0][:, :12].max() <= 20
+            assert frame.planes[0][:, 20:44].mean() == pytest.approx(picture.mean(), abs=8)
 
 
 @pytest.mark.parametrize("name", ["one.png", "a%d.png", "a%03d:b.png"])
@@ -170,17 +188,22 @@ def with_a_gap(folder: Path) -> Path:
     return folder / "%d.png"
 
 
-def of_two_sizes(folder: Path) -> Path:
-    write_png(folder / "1.png", 1)
-    write_image(folder / "2.png", pixels(2)[:8], "rgb24", "png", "rgb24")
-    return folder
+def test_images_of_other_sizes_are_known_before_the_first_is_decoded(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_png(tmp_path / f"{seed}.png", seed)
+    write_image(tmp_path / "3.png", pixels(2)[:8], "rgb24", "png", "rgb24")
+    events: list[Event] = []
+    frames = read_frames(tmp_path, RATE, report=events.append)
+    first = next(frames)
+    assert [event.code for event in events if isinstance(event, Note)] == ["W_IMAGE_SIZES"]
+    assert [frame.size for frame in frames] == [first.size] * 3
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize(
     ("build", "says"),
     [
         (with_a_gap, "has no number 3"),
-        (of_two_sizes, "changes size"),
         (lambda folder: folder, "without images"),
         (lambda folder: folder / "%05d.png", "no file is called"),
         (lambda folder: folder / "missing" / "%05d.png", "no file is called"),

@@ -246,16 +246,6 @@ def test_with_frames_that_refer_to_others_count_and_times_survive_damage(
     assert len(found) >= (60 if suffix != ".ts" else 56)  # there whole packets may be gone
 
 
-def test_a_picture_that_changes_size_is_refused(tmp_path: Path, make_clip: MakeClip) -> None:
-    small = make_clip(tmp_path / "small.ts", size=(48, 64), codec="mpeg2video")
-    large = make_clip(tmp_path / "large.ts", size=(64, 96), codec="mpeg2video")
-    both = tmp_path / "both.ts"
-    both.write_bytes(small.read_bytes() + large.read_bytes())
-    with pytest.raises(InputError, match="changes size") as caught:
-        list(read_frames(both, report=ignore))
-    assert caught.value.hint
-
-
 def missing(path: Path, _: Callable[..., Path]) -> Path:
     return path / "missing.mp4"
 

@@ -71,12 +71,16 @@ class _Bwdif:
         }
         self._fields = 2 if mode == "field" else 1  # frames made of each picture
         self._graph: Graph | None = None
+        self._format = ""  # of the pictures that it takes
         self._waiting: deque[tuple[int, int]] = deque()  # times and durations
 
     def push(self, timed: TimedFrame | None) -> Iterator[TimedFrame]:
         """Put in a picture, or None for the end; take out what is ready."""
+        if timed is not None and timed.picture.format.name != self._format:
+            if self._graph is not None:  # its pictures are of another format
+                yield from self.push(None)
+            self._graph, self._format = self._build(timed.picture), timed.picture.format.name
         if timed is not None:
-            self._graph = self._graph or self._build(timed.picture)
             self._waiting.append((timed.pts, timed.duration))
             # The filter multiplies times, and needs nothing but their order.
             timed.picture.pts, timed.picture.time_base = timed.pts, Fraction(1, 1000)

@@ -4,10 +4,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import asdict, replace
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -15,14 +18,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig, OnDecodeError
-from vsr_cli.errors import InputError
-from vsr_cli.events import Report
+from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.events import Note, Report
 from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_discontinuities
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import reason
 from vsr_cli.media.reading.concealment import ErrorConcealer
-from vsr_cli.media.reading.probe import describe, ticks_of
+from vsr_cli.media.reading.crop import find_crop
+from vsr_cli.media.reading.geometry import PictureFilter, PictureUnifier, turn_upright
+from vsr_cli.media.reading.probe import describe, is_image
+from vsr_cli.media.reading.rates import NO_TIMESTAMPS, ticks_of, told_rate
 from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
 
@@ -60,6 +66,12 @@ class Demuxer:
             on_error: what is shown in the place of a picture that does not decode.
         """
         self._on_error: OnDecodeError = on_error
+        # The left edge is cut where it should be, not where memory is aligned.
+        stream.codec_context.flags |= Flags.unaligned
+        self._is_image = is_image(container)
+        self._input_rate: Fraction | None = None
+        self._has_no_times = bool(container.format.flags & NO_TIMESTAMPS)
+        self.unifier = PictureUnifier()
         self._is_once = buffers_side_streams
         self.statistics = ReadStatistics(ticks_of(stream))
         self._head: list[int] = []  # times of the first packets of the picture
@@ -69,6 +81,8 @@ class Demuxer:
         self._untimed_pts = -1
         self._clock = ContinuousClock(container, stream.index)
         self._packets = self._clock.packets(container.demux())
+        self._crop = None if self._is_once else find_crop(container, stream)
+        self._cropping: PictureFilter | None = None
         self._pictures: deque[Packet[Stream]] = deque()
         self._side_packets: deque[Packet[Stream]] = deque()
         others = {other.index for other in container.streams} - {stream.index}
@@ -92,10 +106,27 @@ class Demuxer:
                 p for p in self._side_packets if p.stream_index in self._kept
             )
 
+    @property
+    def has_times(self) -> bool:
+        """Whether the format has a place for the time of a frame."""
+        return not self._has_no_times
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether somebody says how many frames there are in a second."""
+        is_told = told_rate(self._container, self._stream) is not None
+        return self._input_rate is not None or is_told or not self._has_no_times
+
     def describe(
         self, first: VideoFrame, config: InputConfig, name: str
     ) -> tuple[VideoInfo, Timing]:
         """What is known of the source by its first picture; see `describe`."""
+        self._input_rate = config.raw_rate
+        if config.raw_rate is not None and not self._has_no_times:
+            raise ConfigError(
+                f"{name} has times of its own, so `--input-fps` would move picture from sound",
+                hint="leave it out; `--cfr N` writes a constant rate",
+            )
         with self._lock:
             while (
                 len(self._head) < HEAD_PACKETS
@@ -106,7 +137,10 @@ class Demuxer:
         # Frames that refer to later ones come after them: what is shown later may have gaps yet.
         last = None if self._ended else self._decoded_until
         times = sorted(time for time in self._head if last is None or time <= last)
-        return describe(self._container, self._stream, first, times, config, name)
+        info, timing = describe(self._container, self._stream, first, times, config, name)
+        if self._is_image:  # it has been turned
+            info = replace(info, rotation=0, display_matrix=None)
+        return info, timing
 
     def seek(self, time: Fraction) -> None:
         """Go on with the key frame before `time`, in seconds, or with the start of the file."""
@@ -146,10 +180,13 @@ class Demuxer:
                     _log.debug("packet %d: %s", self.statistics.num_packets, error)
                     concealer.mark_lost(reason(error))
                 pictures = []
-            for picture in pictures:
+            for decoded in pictures:
+                picture = self._shaped(decoded)
                 if picture.is_corrupt:
                     concealer.mark_lost("a picture has holes")
-                if self._is_untimed:
+                if self._has_no_times:  # what FFmpeg says instead is made up
+                    picture.pts, picture.duration = None, 0
+                elif self._is_untimed:
                     picture.pts = self._next_time(packet)
                     packet = None
                 for shown in chain(concealer.conceal(picture), [picture]):
@@ -160,6 +197,15 @@ class Demuxer:
         for shown in concealer.conceal(None):
             self.statistics.num_frames += 1
             yield shown
+
+    def _shaped(self, picture: VideoFrame) -> VideoFrame:
+        """The part of a picture that is meant to be seen, of the size of the first."""
+        if self._crop is not None:
+            self._cropping = self._cropping or PictureFilter(picture, self._crop.filters())
+            picture = self._cropping(picture)
+        if self._is_image:
+            picture = turn_upright(picture, Path(self._container.name.removeprefix("file:")))
+        return self.unifier(picture, self._stream.codec_context.sample_aspect_ratio)
 
     def first_side_packet(self, index: int) -> bytes | None:
         """The first packet of another stream, if it has come and is still here."""
@@ -196,6 +242,8 @@ class Demuxer:
         return not any(clock.discontinuities for _ in clock.packets(container.demux()))
 
     def _time(self, packet: "Packet[Stream]") -> int | None:
+        if self._has_no_times:
+            return None
         return packet.dts if self._is_untimed else packet.pts
 
     def _next_time(self, packet: "Packet[Stream] | None") -> int:
@@ -226,6 +274,17 @@ class Demuxer:
         if track is None or track.end is None or abs(track.end - told) <= track.clock:
             return told
         return track.end
+
+    def report_changes(self, report: Report) -> None:
+        """Say, after the last picture, what changed midway; see `PictureUnifier`."""
+        self.unifier.report_changes(report)
+
+    def report_cropping(self, report: Report) -> None:
+        """Say, before the first picture, as `W_CROPPED`, what the container leaves out."""
+        if self._crop is not None:
+            edges = ", ".join(f"{n} {name}" for name, n in asdict(self._crop).items() if n)
+            text = f"the picture is cropped, as the container asks ({edges}, in pixels)"
+            report(Note(code="W_CROPPED", text=text))
 
     def report_truncation(self, report: Report) -> None:
         """Say, at the end of the source, whether it came too early."""

@@ -1,7 +1,9 @@
 """Numbered images and folders of them, read as a video."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,19 +11,27 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
-from vsr_cli.events import Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.reading.geometry import (
+    FIRST_ON_SIDE,
+    PictureUnifier,
+    read_orientation,
+    turn_upright,
+)
 from vsr_cli.media.reading.probe import describe
+from vsr_cli.media.reading.rates import USUAL_RATE
 from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx", ".jp2", ".tga"}
 )
-RATE = Fraction(25)  # frames per second, where nobody says
+
 
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
 
@@ -104,8 +114,11 @@ class ImageReader:
             container: the first of them, opened; it stays the caller's to close.
             config: gives the rate.
         """
-        self._rate = config.raw_rate or RATE
+        self._rate = config.raw_rate or USUAL_RATE
+        self.has_times = True  # by their place in the sequence
+        self.has_rate = config.raw_rate is not None  # whether somebody says it
         self.statistics = ReadStatistics(1 / self._rate)
+        self.unifier = PictureUnifier()
         self._images, self._container = images, container
         self._first = 0
 
@@ -120,6 +133,8 @@ class ImageReader:
         return replace(
             info,
             container="image2",
+            rotation=0,  # each image has been turned as it asks
+            display_matrix=None,
             rate=self._rate,
             time_base=step,
             num_frames=count,
@@ -140,6 +155,7 @@ class ImageReader:
             if picture is None:
                 self.statistics.num_damaged += 1
                 continue
+            picture = self.unifier(picture)
             self.statistics.num_frames += 1
             self.statistics.num_damaged += picture.is_corrupt
             picture.pts, picture.duration, picture.time_base = index, 1, 1 / self._rate
@@ -147,6 +163,20 @@ class ImageReader:
 
     def finish(self, stop: Fraction | None) -> None:
         """Nothing comes with images that could be read on to `stop`."""
+
+    def report_changes(self, report: Report) -> None:
+        """Say, after the last image, what else differs; see `PictureUnifier`."""
+        self.unifier.report_changes(report, are_sizes_known=True)
+
+    def report_sizes(self, report: Report) -> None:
+        """Say before the work, as `W_IMAGE_SIZES`, whether some images are of another size."""
+        sizes = Counter(size for size in map(_size, self._images) if size is not None)
+        first = _size(self._images[0])
+        if first is None or len(sizes) < 2:
+            return
+        num_others = sizes.total() - sizes[first]
+        text = f"{num_others} of {len(self._images)} images are not {first[0]}x{first[1]}"
+        report(Note(code="W_IMAGE_SIZES", text=f"{text} like the first: they are fitted to that"))
 
     def picture_end(self, told: Fraction) -> Fraction:
         """The last image lasts as long as every other."""
@@ -162,6 +192,15 @@ class ImageReader:
         options = {"protocol_whitelist": "file", "pattern_type": "none"}
         try:
             with av.open(f"file:{path}", options=options) as container:
-                return next(container.decode(video=0), None)
+                picture = next(container.decode(video=0), None)
+                return picture and turn_upright(picture, path)
         except (av.FFmpegError, IndexError, OSError):
             return None
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """(width, height) of an image as it is shown, by its header; None where Pillow has no idea."""
+    with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+        is_on_side = (read_orientation(path) or 1) >= FIRST_ON_SIDE
+        return image.size[::-1] if is_on_side else image.size
+    return None

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Literal
 
 import av
@@ -26,19 +25,16 @@ from vsr_cli.media.frame import (
     resolve_color,
 )
 from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
+from vsr_cli.media.reading.rates import stream_timing, ticks_of
 from vsr_cli.media.reading.statistics import tagged_duration
-from vsr_cli.media.timestamps import TIMECODE, TimestampFixer, Timing, find_timing
+from vsr_cli.media.timestamps import TIMECODE, TimestampFixer, Timing
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 
 LARGEST_SIDE = 16_384  # pixels; no encoder of video writes more
 MOST_FRAMES = 10**8  # 38 days at 30 frames a second
 LATEST_START = 3600  # seconds; a clock that starts later does not count from the first frame
-MAX_RATE = 240  # frames per second; containers that claim more mean their clock
-RATE_ERROR = Fraction(1, 100)  # of an average over the first frames
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
 COUNT_TAGS = ("NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng")  # of Matroska
-# Formats without a place for the time of a frame.
-REGULAR_FORMATS = frozenset({"rawvideo", "yuv4mpegpipe"})
 
 StreamKind = Literal["video", "cover", "audio", "subtitle", "attachment", "data", "unknown"]
 
@@ -133,7 +129,7 @@ def describe(
     color, reason = resolve_color(tags, first.format.name, size)
     codec = stream.codec_context.codec.canonical_name
     tick = ticks_of(stream)
-    timing = _timing(container, stream, head)
+    timing = stream_timing(container, stream, head, config)
     if stream.duration:
         duration: Fraction | None = stream.duration * tick
     elif (told := tagged_duration(stream)) is not None:
@@ -164,7 +160,7 @@ def describe(
         color_reason="; ".join(filter(None, (asked, reason))) or None,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rotation=first.rotation,
-        display_matrix=_read_matrix(first),
+        display_matrix=read_display_matrix(first),
         interlaced=first.interlaced_frame,
         field_order=_field_order(stream, first),
         has_alpha=has_alpha(first.format.name) or stream.metadata.get("alpha_mode") == "1",
@@ -252,11 +248,6 @@ def planar_format(pix_fmt: str, codec: str, config: InputConfig) -> tuple[str, P
     return target, replace(layout, siting=siting, has_alpha=layout.has_alpha and keep_alpha)
 
 
-def ticks_of(stream: VideoStream) -> Fraction:
-    """Seconds per tick of a stream."""
-    return stream.time_base or Fraction(1, av.time_base)
-
-
 def _count_frames(container: InputContainer, stream: VideoStream, name: str) -> int | None:
     """Frames, where the container counts them; those before an edit list are not shown."""
     if stream.frames and "mov" in container.format.name and len(stream.index_entries):
@@ -272,27 +263,10 @@ def _count_frames(container: InputContainer, stream: VideoStream, name: str) -> 
     return count
 
 
-def _timing(container: InputContainer, stream: VideoStream, head: Sequence[int]) -> Timing:
-    rates = _plausible_rates(stream)
-    timings = [find_timing(head, ticks_of(stream), rate) for rate in rates]
-    timing = next((timing for timing in timings if timing.is_vfr is False), timings[0])
-    if container.format.name in REGULAR_FORMATS:
-        return replace(timing, is_vfr=False)
-    if "mov" in container.format.name:  # its index tells of every frame
-        times = [entry.timestamp for entry in stream.index_entries]
-        steps = [later - earlier for earlier, later in pairwise(times)]
-        if steps:  # 1 tick: a rate that the clock lacks
-            return replace(timing, is_vfr=max(steps) - min(steps) > 1)
-    if container.format.flags & TS_DISCONT and timing.is_vfr:
-        return replace(timing, is_vfr=None)  # a broadcast may start in the middle of a group
-    return timing
-
-
-def _plausible_rates(stream: VideoStream) -> list[Fraction]:
-    """Frames per second, the likeliest first; the others are near it."""
-    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    usable = [rate for rate in rates if rate and rate <= MAX_RATE] or [Fraction(25)]
-    return [rate for rate in usable if abs(rate / usable[0] - 1) < RATE_ERROR]
+def is_image(container: InputContainer) -> bool:
+    """Whether a file is a single image."""
+    name = container.format.name
+    return name == "image2" or name.endswith("_pipe")
 
 
 def _clock_origin(container: InputContainer, start: Fraction) -> Fraction:
@@ -331,7 +305,7 @@ def _field_order(stream: VideoStream, first: VideoFrame) -> FieldOrder:
     return "progressive"
 
 
-def _read_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
+def read_display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
     """A display matrix of 16.16 fixed-point numbers, without its scale; None if there is none.
 
     FFmpeg has put a scale that stretches pixels into the aspect ratio already, and Matroska holds

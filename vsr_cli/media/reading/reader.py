@@ -19,7 +19,7 @@ from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_container
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.demuxer import Demuxer
-from vsr_cli.media.reading.image_sequence import RATE, ImageReader, find_images
+from vsr_cli.media.reading.image_sequence import ImageReader, find_images
 from vsr_cli.media.reading.probe import select_video_stream
 from vsr_cli.media.reading.trim import nth_time, resolve_trim, trimmed_info
 from vsr_cli.media.reading.unpack import FrameConverter
@@ -65,7 +65,7 @@ def read_frames(
     """Decode `source` frame by frame; see `VideoSource.frames`.
 
     Raises:
-        VsrError: as `open_video`, or the picture changes size.
+        VsrError: as `open_video`.
     """
     with open_video(source, config) as video:
         yield from video.frames(report=report)
@@ -143,30 +143,33 @@ class VideoSource:
 
         Holds one frame at a time, two where it is interlaced. Times strictly increase; a time
         that is missing, or not later than the one before, is moved and said. What is damaged or
-        missing is said after the last frame.
+        missing is said after the last frame. Where the size changes midway, all have the first.
 
         Args:
             report: receives `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMESTAMPS_FIXED`,
-                `W_CLOCK_JUMPS`, `W_DEINTERLACED`, `W_IMAGE_RATE` and `W_ALPHA_DROPPED`.
+                `W_CLOCK_JUMPS`, `W_PICTURE_CHANGES`, `W_DEINTERLACED`, `W_NO_RATE` and
+                `W_ALPHA_DROPPED`.
             skip: how many at the front are decoded and counted, but not given.
-
-        Raises:
-            InputError: the picture changes size.
         """
         is_alpha_wanted = self._config.alpha == "auto"
         if self.info.has_alpha and not self.info.layout.has_alpha and is_alpha_wanted:
             text = f"the transparency of the source is dropped: {self.info.codec} decodes without"
             report(Note(code="W_ALPHA_DROPPED", text=text))
-        if self._images and self._config.raw_rate is None:
-            text = (
-                f"images tell no rate: {RATE} frames per second, unless `--raw-rate` says another"
-            )
-            report(Note(code="W_IMAGE_RATE", text=text))
+        if isinstance(self._reader, ImageReader):
+            self._reader.report_sizes(report)
+        else:
+            self._reader.report_cropping(report)
+        if not self._reader.has_rate:
+            who = "images tell" if self._images else "the source tells"
+            text = f"{who} no rate: {float(self.info.rate):g} frames per second"
+            code = "W_IMAGE_RATE" if self._images else "W_NO_RATE"
+            report(Note(code=code, text=f"{text}, unless `--input-fps` says another"))
         unpack = FrameConverter(self.info, self._config, self._name)
         pictures = deinterlace(self._timed(), self._config.deinterlace, report)
         for timed in islice(pictures, skip, None):
             yield unpack(timed, self.info.time_base)
         self._reader.finish(self.info.stop)
+        self._reader.report_changes(report)
         self._reader.report_discontinuities(self.info.origin, report)
         self._reader.statistics.report_damage(report)
         if not self._has_reached_stop:
@@ -207,7 +210,8 @@ class VideoSource:
                     held = held._replace(duration=self._cut_at_stop(held))
                 yield held
             held = TimedFrame(picture, pts, duration) if is_wanted else None
-            self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
+            if self._reader.has_times:  # else nobody misses them
+                self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
         if held is not None:
             tick = self._timing.time_base
             end = round(self._reader.picture_end((held.pts + held.duration) * tick) / tick)
@@ -223,15 +227,7 @@ class VideoSource:
 
     def _until_stop(self) -> Iterator[tuple[VideoFrame, bool]]:
         """Pictures, and whether they are wanted; the first that is not, is the last."""
-        size = (self.info.height, self.info.width)
         for index, picture in enumerate(self._pictures):
-            if (picture.height, picture.width) != size:
-                raise InputError(
-                    f"the picture of {self._name} changes size",
-                    why=f"{size[1]}x{size[0]} until frame {index}, then "
-                    f"{picture.width}x{picture.height}",
-                    hint="cut the source there and upscale the parts",
-                )
             if self._is_over(picture, index):
                 self._has_reached_stop = True
                 yield picture, False
