@@ -20,7 +20,11 @@ from vsr_cli.media.writing.destination import (
     StdoutDestination,
     output_errors,
 )
-from vsr_cli.media.writing.metadata import copy_stream_metadata, set_timecode
+from vsr_cli.media.writing.metadata import (
+    copy_stream_metadata,
+    keeps_any_tag,
+    set_timecode,
+)
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.media.writing.stream_copy import StreamCopier
 from vsr_cli.media.writing.verify import ExpectedFile, TimestampSummary, check_file, check_size
@@ -71,6 +75,8 @@ class Muxer(ResourceOwner):
         try:
             with output_errors(f"`{plan.target}` cannot be written"):
                 options = muxer_options(container, info, plan.coding.time_base.denominator)
+                if container.is_mp4 and config.metadata and keeps_any_tag(side_streams.container):
+                    options["movflags"] += "+use_metadata_tags"
                 self._output = self._destination.open(container.name, options)
                 self._resources.callback(self._destination.discard)
                 self._resources.callback(self._close)

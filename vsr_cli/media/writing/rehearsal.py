@@ -15,11 +15,15 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Stream
 
+from vsr_cli.config import InputConfig
 from vsr_cli.events import Report
+from vsr_cli.media.containers import PICTURE_ONLY
 from vsr_cli.media.frame import Frame
+from vsr_cli.media.open import open_container
 from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.chunks import ChunkWriter
 from vsr_cli.media.writing.destination import output_errors
+from vsr_cli.media.writing.metadata import report_lost_tags
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 
@@ -70,12 +74,24 @@ def _rehearse(
             for frame in _neutral_frames(plan):
                 writer.write(frame)
             writer.finish()
-        return
-    with ChunkWriter(folder / "chunk.mkv", copy) as chunk:
-        for frame in _neutral_frames(plan):
+    else:
+        _join_chunk(folder / "chunk.mkv", copy, start, report)
+    if plan.config.metadata and plan.container.name not in PICTURE_ONLY:
+        with open_container(target, InputConfig(format=_demuxer(plan))) as written:
+            report_lost_tags(side_streams.container, written, report)
+
+
+def _join_chunk(path: Path, copy: OutputPlan, start: SideStreams, report: Report) -> None:
+    with ChunkWriter(path, copy) as chunk:
+        for frame in _neutral_frames(copy):
             chunk.write(frame)
         chunk.finish()
-    join_chunks([folder / "chunk.mkv"], copy, start, report=report)
+    join_chunks([path], copy, start, report=report)
+
+
+def _demuxer(plan: OutputPlan) -> str | None:
+    """The format of so short a file, where it does not tell by itself."""
+    return plan.container.name if plan.container.name == "mpegts" else None
 
 
 def _neutral_frames(plan: OutputPlan) -> Iterator[Frame]:
