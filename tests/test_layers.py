@@ -13,7 +13,7 @@ PACKAGE = ROOT / "vsr_cli"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
-BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "pixels"}
+BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "pixels", "stdio"}
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "exit_codes": set[str](),
     "pixels": {"errors"},
     "cancellation": set[str](),
+    "stdio": set[str](),
     "media": BASE,
     "ops": BASE,
     "models": BASE | {"ops"},

@@ -18,8 +18,8 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Note
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
+from vsr_cli.stdio import is_stdout
 
-STDOUT = Path("-")
 DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED", "W_AUDIO_DAMAGED", "W_STREAM_CUT"}
 
 EXAMPLES = """\b
@@ -62,7 +62,7 @@ def upscale(
         upscaler = make_upscaler(options, stop)
         if to_stdout and progress_file is not None:
             raise ConfigError("`--json` and `--progress-file` say the same", hint="give one")
-        if to_stdout and target == STDOUT:
+        if to_stdout and is_stdout(target):
             write_events_to(None)
             raise ConfigError(
                 "standard output cannot hold both video and events",
@@ -71,7 +71,7 @@ def upscale(
             )
         if skip_existing and upscaler.config.output.overwrite:
             raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
-        if skip_existing and target != STDOUT and target.exists():
+        if skip_existing and not is_stdout(target) and target.exists():
             _skip(target, quiet=quiet, as_json=as_json)
         elif dry_run:
             _show_plan(source, target, upscaler, quiet=quiet, as_json=as_json)

@@ -1,5 +1,6 @@
 """Which container a target is, by its name or as asked for, and what FFmpeg needs to know of it."""
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import lcm
@@ -8,8 +9,9 @@ from pathlib import Path
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.stdio import STDOUT, is_descriptor, is_stdout
 
-STDOUT = Path("-")
+_MOST_LINKS = 40  # that lead to a file, one to the next; as in Linux
 IMAGES = "image2"  # FFmpeg's name of single images
 
 BY_SUFFIX: Mapping[str, str] = {
@@ -78,9 +80,9 @@ def container_of(target: Path, config: OutputConfig) -> Container:
             raise ConfigError(
                 "single images need a folder or a numbered name", hint="give `DIR/%05d.png`"
             )
-        return Container(name=name, is_pipe=target == STDOUT)
-    if target == STDOUT:
-        return Container(name="matroska", is_pipe=True)
+        return Container(name=name, is_pipe=is_stream(target))
+    if is_stream(target):
+        return Container(name=BY_SUFFIX.get(target.suffix.lower(), "matroska"), is_pipe=True)
     if is_sequence(target):
         return Container(name=IMAGES)
     name = BY_SUFFIX.get(target.suffix.lower(), IMAGES)
@@ -96,6 +98,44 @@ def container_of(target: Path, config: OutputConfig) -> Container:
             + ", or `DIR/%05d.png` for single images",
         )
     return Container(name=name)
+
+
+def resolve_target(target: Path) -> Path:
+    """What is written for a name: the file that a link leads to, and `-` for standard output.
+
+    A link is never replaced by a file. Where it leads to a file that does not exist, that is made.
+
+    Raises:
+        OutputError: links lead in a circle, or somewhere that cannot be looked at.
+    """
+    path = target
+    for _ in range(_MOST_LINKS):
+        if is_stdout(path):
+            return STDOUT
+        try:
+            if is_descriptor(path) or not path.is_symlink():
+                return path
+            path = path.parent / path.readlink()
+        except OSError as error:  # a name too long, a folder that may not be entered
+            raise OutputError(
+                f"`{target}` cannot be written", why=error.strerror, hint="choose another name"
+            ) from error
+    raise OutputError(
+        f"`{target}` is a link that leads nowhere",
+        why="it comes back to itself",
+        hint="choose another name",
+    )
+
+
+def is_stream(target: Path) -> bool:
+    """Whether a target is written once from its start to its end: a pipe, or a device."""
+    if is_stdout(target) or is_descriptor(target):
+        return True
+    try:
+        mode = target.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def is_sequence(target: Path) -> bool:

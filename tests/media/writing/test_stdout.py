@@ -13,8 +13,8 @@ from tests.conftest import MakeClip
 from tests.media.rich import write_rich
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
-from vsr_cli.media.containers import STDOUT
 from vsr_cli.media.writing.destination import check_target
+from vsr_cli.stdio import STDOUT
 
 IRREGULAR = (0, 3003, 4004, 9009, 9100, 15015)  # in 1/30000 s
 

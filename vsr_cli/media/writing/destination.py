@@ -5,6 +5,7 @@ import itertools
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,12 +15,15 @@ import av
 from av.container import OutputContainer
 
 from vsr_cli.atomic import move_into_place
+from vsr_cli.cancellation import Stopped, is_abandoned
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.media.containers import IMAGES, container_of
 from vsr_cli.media.writing.encoder_plan import find_encoder
+from vsr_cli.stdio import is_stdout
 
 _DEFAULT_NAME = "%05d.png"
+_PATIENCE = 0.05  # seconds between two looks whether somebody reads a pipe
 _LAST_ERRNO = 4096  # FFmpeg's own numbers lie above those of every system
 
 
@@ -34,7 +38,7 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
     container = container_of(target, config)
     try:
         if container.is_pipe:
-            _check_stdout()
+            _check_pipe(target, source)
         elif container.name == IMAGES:
             _check_images(target, source, overwrite=config.overwrite)
         else:
@@ -71,7 +75,15 @@ def _check_path(target: Path, source: Path, config: OutputConfig) -> None:
         )
 
 
-def _check_stdout() -> None:
+def _check_pipe(target: Path, source: Path) -> None:
+    if not is_stdout(target):
+        if source.exists() and target.exists() and target.samefile(source):
+            raise OutputError(
+                f"`{target}` is the source itself", hint="choose another name; it is never replaced"
+            )
+        if not os.access(target, os.W_OK):
+            raise OutputError(f"`{target}` cannot be written to", hint="check its rights")
+        return
     if sys.stdout is not None and sys.stdout.isatty():
         raise OutputError(
             "video does not go to a terminal",
@@ -139,7 +151,7 @@ def _check_images(target: Path, source: Path, *, overwrite: bool) -> None:
 
 
 class Destination(Protocol):
-    """Where a container is written: a file, or standard output."""
+    """Where a container is written: a file, or a pipe."""
 
     @property
     def path_to_verify(self) -> Path | None:
@@ -169,19 +181,31 @@ class Destination(Protocol):
         """Give the complete file its name."""
 
 
-class StdoutDestination:
-    """The next program. What else would print there goes to standard error meanwhile."""
+class PipeDestination:
+    """The next program, on standard output or at the other end of a named pipe.
+
+    What else would print on standard output goes to standard error meanwhile.
+    """
 
     path_to_verify = None
 
-    def __init__(self) -> None:
+    def __init__(self, target: Path) -> None:
+        """Choose; nothing is opened.
+
+        Args:
+            target: `-`, or the name of a pipe or a device.
+        """
+        self._target, self._is_stdout = target, is_stdout(target)
         self._waiting: list[bytes] | None = []  # written before `release_header`
         self._pipe = -1
 
     def open(self, container: str, options: dict[str, str]) -> OutputContainer:
-        sys.stdout.flush()
-        self._pipe = os.dup(1)
-        os.dup2(2, 1)
+        if self._is_stdout:
+            sys.stdout.flush()
+            self._pipe = os.dup(1)
+            os.dup2(2, 1)
+        else:
+            self._pipe = _open_when_read(self._target)
         # Each packet goes at once: whoever shows them does not wait.
         options = {**options, "flush_packets": "1"}
         return av.open(self, "w", format=container, container_options=options)
@@ -202,7 +226,8 @@ class StdoutDestination:
 
     def discard(self) -> None:
         if self._pipe >= 0:
-            os.dup2(self._pipe, 1)
+            if self._is_stdout:
+                os.dup2(self._pipe, 1)
             os.close(self._pipe)
             self._pipe = -1
 
@@ -211,6 +236,27 @@ class StdoutDestination:
 
     def commit(self) -> None:
         """Nothing: all of it is with the next program already."""
+
+
+def _open_when_read(target: Path) -> int:
+    """A descriptor of a named pipe, as soon as another program opens it to read.
+
+    Raises:
+        Stopped: the work was abandoned meanwhile.
+        OSError: it cannot be opened.
+    """
+    while True:
+        try:
+            descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nobody reads yet
+                raise
+            if is_abandoned():
+                raise Stopped from error
+            time.sleep(_PATIENCE)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
 
 
 class FileDestination:

@@ -17,7 +17,7 @@ from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import (
     Destination,
     FileDestination,
-    StdoutDestination,
+    PipeDestination,
     output_errors,
 )
 from vsr_cli.media.writing.metadata import (
@@ -65,7 +65,7 @@ class Muxer(ResourceOwner):
         self._plan, self._target, self._report = plan, plan.target, report
         container, info, config = plan.container, plan.info, plan.config
         self._destination: Destination = (
-            StdoutDestination()
+            PipeDestination(plan.target)
             if container.is_pipe
             else FileDestination(plan.target, overwrite=config.overwrite, temp=temp)
         )

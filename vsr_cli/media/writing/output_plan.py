@@ -9,7 +9,7 @@ import av
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Report
-from vsr_cli.media.containers import TRANSPORT, Container, container_of
+from vsr_cli.media.containers import TRANSPORT, Container, container_of, resolve_target
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.writing.destination import check_target
 from vsr_cli.media.writing.encoder_plan import EncoderPlan, find_encoder, plan_encoder
@@ -19,7 +19,7 @@ from vsr_cli.media.writing.encoder_plan import EncoderPlan, find_encoder, plan_e
 class OutputPlan:
     """Everything about a target that is decided before its first frame.
 
-    target: the final name, which `check_target` has passed.
+    target: the final name, which `check_target` has passed; no link.
     container: what is written there.
     coding: how the picture is coded.
     info: of the source, whose times the target gets.
@@ -58,6 +58,7 @@ def plan_output(
         ConfigError: a choice does not exist or does not fit the others.
         OutputError: the target cannot be written.
     """
+    target = resolve_target(target)
     check_target(target, source, config)
     container = container_of(target, config)
     coding = plan_encoder(container, info, size, config)

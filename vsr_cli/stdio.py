@@ -1,0 +1,18 @@
+"""The names under which programs know standard output."""
+
+import os
+from pathlib import Path
+
+STDOUT = Path("-")
+_STDOUT_NAMES = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+_DESCRIPTORS = frozenset({"/dev/fd", "/proc/self/fd"})  # folders of what is open already
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether a name stands for standard output, whatever it is connected to."""
+    return os.path.normpath(path) in _STDOUT_NAMES
+
+
+def is_descriptor(path: Path) -> bool:
+    """Whether a name stands for something that this program was given open, as `/dev/fd/3`."""
+    return os.path.normpath(path.parent) in _DESCRIPTORS
