@@ -10,6 +10,10 @@ from tests.conftest import MakeClip, read_file
 from tests.media.flat_video import FAST, rewrite
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
+from vsr_cli.events import ignore
+from vsr_cli.media.reading.reader import probe, read_frames
+from vsr_cli.media.writing.cfr import to_constant_rate
+from vsr_cli.media.writing.writer import plan_output
 
 SLOW_THEN_FAST = [0, 100, 200, 600, 610, 700]  # ms
 
@@ -45,6 +49,63 @@ def test_a_higher_rate_repeats_and_a_lower_one_leaves_out(
     assert levels(tmp_path / "up.mkv") == [n // 2 for n in range(12)]
     rewrite(source, tmp_path / "down.mkv", OutputConfig(lossless=True, cfr=Fraction(25, 2)))
     assert levels(tmp_path / "down.mkv") == [0, 1, 2]
+
+
+def test_half_way_between_two_places_the_earlier_one_is_taken(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(
+        tmp_path / "in.mp4", pts=[0, 150, 300], time_base=Fraction(1, 1000), rate=Fraction(10)
+    )
+    rewrite(source, tmp_path / "out.mkv", OutputConfig(lossless=True, cfr=Fraction(10)))
+    assert levels(tmp_path / "out.mkv") == [0, 1, 1, 2]
+
+
+def places(source: Path, rate: Fraction) -> list[tuple[int, Fraction]]:
+    """Which frames of the source are kept, and when each is shown, in seconds from its origin."""
+    info, frames = probe(source), list(read_frames(source, report=ignore))
+    config = OutputConfig(video_codec="ffv1", cfr=rate)
+    plan = plan_output(
+        source.with_name("out.mkv"), info, (48, 64), config, source=source, report=ignore
+    )
+    kept = to_constant_rate(iter(frames), plan, info, ignore)
+    numbers = {id(frame.planes): index for index, frame in enumerate(frames)}
+    return [(numbers[id(f.planes)], f.pts * f.time_base - info.origin) for f in kept]
+
+
+def test_of_several_frames_at_one_place_the_nearest_is_kept(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    pts = [0, 60, 95, 130, 200]  # three of them round to the second place
+    source = make_clip(tmp_path / "in.mp4", pts=pts, time_base=Fraction(1, 1000), rate=Fraction(10))
+    expected = [(0, Fraction(0)), (2, Fraction(1, 10)), (4, Fraction(2, 10))]
+    assert places(source, Fraction(10)) == expected
+
+
+def test_places_count_from_the_first_time_of_a_clock_that_never_stops(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.ts", codec="mpeg2video", num_frames=6)
+    assert probe(source).origin == Fraction(1, 25)  # not a place of this rate counted from 0
+    expected = [(0, Fraction(0)), (2, Fraction(1, 10)), (5, Fraction(2, 10))]
+    assert places(source, Fraction(10)) == expected
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".y4m"])
+def test_a_last_frame_shorter_than_half_a_place_is_shown_for_one(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    source = make_clip(
+        tmp_path / "in.mp4", pts=[0, 100, 200], time_base=Fraction(1, 1000), rate=Fraction(50)
+    )
+    assert read_file(source).end == Fraction(220, 1000)
+    codec = "ffv1" if suffix == ".mkv" else None
+    notes = rewrite(
+        source, tmp_path / f"out{suffix}", OutputConfig(cfr=Fraction(10), video_codec=codec)
+    )
+    assert levels(tmp_path / f"out{suffix}") == [0, 1, 2]
+    assert read_file(tmp_path / f"out{suffix}").end == Fraction(3, 10)
+    assert notes == []
 
 
 def test_an_even_source_is_not_touched(tmp_path: Path, make_clip: MakeClip) -> None:
