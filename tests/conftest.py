@@ -16,9 +16,14 @@ from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from hypothesis import settings
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 48_000  # Hz
+
+# The first call of torch takes a second, and machines that run tests may be busy.
+settings.register_profile("vsr", deadline=None)
+settings.load_profile("vsr")
 
 
 class MakeClip(Protocol):

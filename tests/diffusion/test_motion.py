@@ -126,6 +126,37 @@ def test_a_still_pair_moves_by_the_bounded_step_and_never_past_its_mean(strength
     torch.testing.assert_close(guided[:, 1], later + step * gap.sign())
 
 
+@pytest.mark.parametrize(
+    ("gap", "strength", "moved"),
+    [
+        (0.2, 0.25, 0.05),  # in proportion, up to a gap of one half
+        (0.5, 0.25, 0.125),
+        (4.0, 0.25, 0.125),  # beyond it always as much
+        (0.2, 0.9, 0.1),  # never past the mean
+        (4.0, 2.0, 1.0),
+        (-4.0, 0.25, -0.125),
+    ],
+)
+def test_a_pull_is_in_proportion_up_to_half_a_unit_and_constant_beyond(
+    gap: float, strength: float, moved: float
+) -> None:
+    latents = torch.zeros(1, 2, 4, HEIGHT, WIDTH)
+    latents[:, 0] = gap
+    motion = motion_to_the_right([0], size=(HEIGHT, WIDTH))
+    guided = guide_bounded(latents, motion, strength=strength)
+    torch.testing.assert_close(guided[:, 1], torch.full_like(guided[:, 1], moved))
+
+
+@pytest.mark.parametrize("seen", ["forward", "backward"])
+def test_where_one_flow_of_a_pair_is_trusted_its_pull_counts_in_full(seen: str) -> None:
+    latents = torch.zeros(1, 2, 4, HEIGHT, WIDTH)
+    latents[:, 0] = 4.0
+    flow, ones = torch.zeros(1, 1, 2, HEIGHT, WIDTH), torch.ones(1, 1, 1, HEIGHT, WIDTH)
+    visible = (ones, 0 * ones) if seen == "forward" else (0 * ones, ones)
+    guided = guide_bounded(latents, Motion(flow, flow, *visible), strength=0.25)
+    torch.testing.assert_close(guided[:, 1], torch.full_like(guided[:, 1], 0.125))
+
+
 @pytest.mark.parametrize("cut", [1, 2, 4])
 def test_guiding_pieces_that_share_a_frame_equals_guiding_the_whole(cut: int) -> None:
     latents = random_latents(6, seed=0, batch=2)
@@ -186,6 +217,20 @@ def test_resized_motion_points_at_the_same_places() -> None:
     inner = slice(3, -3)  # the border is visible by halves
     assert half.visible_forward[..., inner].all()
     assert set(half.visible_backward.flatten().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(("start", "first_visible"), [(7, 4), (8, 4), (9, 5), (10, 5)])
+def test_a_coarse_pixel_is_visible_where_three_quarters_of_it_are(
+    start: int, first_visible: int
+) -> None:
+    # Halving looks at four columns, of weights 1, 3, 3 and 1 eighths: from column 7 on, pixel 4
+    # (columns 7 to 10) sees all, from 8 on seven eighths, from 9 on a half.
+    flow, visible = torch.zeros(1, 1, 2, 8, 32), torch.zeros(1, 1, 1, 8, 32)
+    visible[..., start:] = 1
+    half = Motion(flow, flow, visible, visible).resized((4, 16))
+    for coarse in (half.visible_forward, half.visible_backward):
+        expected = (torch.arange(16) >= first_visible).float().expand(1, 1, 1, 4, 16)
+        assert torch.equal(coarse, expected)
 
 
 def test_motion_and_latents_of_other_sizes_are_refused() -> None:

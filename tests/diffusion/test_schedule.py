@@ -7,7 +7,15 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
-from vsr_cli.diffusion.schedule import _mix_int, keyed_noise, make_scheduler
+from vsr_cli.diffusion.schedule import (
+    _box_muller,
+    _mix,
+    _mix_int,
+    _signed,
+    keyed_noise,
+    make_respaced_chain,
+    make_scheduler,
+)
 
 
 def ddpm(steps: int) -> DDPMScheduler:
@@ -84,6 +92,54 @@ def test_impossible_numbers_of_steps_are_refused(steps: int) -> None:
         make_scheduler(steps)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 7, 50, 333, 1000])
+def test_a_respaced_chain_keeps_the_nearest_times_of_an_even_spread(steps: int) -> None:
+    chain = make_respaced_chain(steps)
+    exact = torch.linspace(0, 999, steps, dtype=torch.float64) if steps > 1 else torch.tensor([999])
+    times = torch.tensor(chain.network_times)
+    assert (times - exact).abs().max() <= 0.5
+    assert chain.scheduler.timesteps.tolist() == list(range(steps - 1, -1, -1))
+    kept = chain.base_alphas_cumprod[times]
+    assert torch.equal(chain.scheduler.alphas_cumprod, kept)
+
+
+def test_the_published_schedule_is_that_of_stable_diffusion() -> None:
+    reference = DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        variance_type="fixed_small",
+        prediction_type="epsilon",
+        clip_sample=False,
+    )
+    chain = make_respaced_chain(1000)
+    torch.testing.assert_close(
+        chain.base_alphas_cumprod, reference.alphas_cumprod, atol=1e-6, rtol=1e-4
+    )
+    noise, x_t = normal(0), normal(1)
+    for t in (999, 500, 1):
+        expected = reference.step(noise, t, x_t, generator=torch.manual_seed(0)).prev_sample
+        drawn = torch.randn(1, 64, generator=torch.manual_seed(0))
+        found = chain.scheduler.step(noise, t, x_t, drawn)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_published_chain_starts_with_hardly_any_of_the_latents() -> None:
+    chain = make_respaced_chain(4)
+    latents, drawn = torch.ones(1, 1), torch.zeros(1, 1)
+    share = chain.noise_start(latents, drawn).item()
+    assert share == pytest.approx(math.sqrt(0.00466), rel=1e-2)
+    noise_share = chain.noise_start(0 * latents, drawn + 1).item()
+    assert share**2 + noise_share**2 == pytest.approx(1)
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_impossible_numbers_of_published_steps_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"got {steps}"):
+        make_respaced_chain(steps)
+
+
 def test_noise_of_a_window_is_the_crop_of_the_noise_of_the_whole() -> None:
     whole = noise(frames=range(6), rows=range(30), columns=range(40))
     window = noise(frames=range(2, 5), rows=range(7, 21), columns=range(11, 40))
@@ -130,6 +186,19 @@ def test_noise_is_the_same_every_time_and_on_every_machine() -> None:
     assert torch.equal(noise(7), noise(7))
     # The first output of SplitMix64 from state 0 is published; it fixes the integer part.
     assert _mix_int(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF
+
+
+def test_words_are_mixed_in_tensors_as_they_are_one_by_one() -> None:
+    words = [0, 1, 2**63 - 1, 2**63, 2**64 - 1, 0x9E3779B97F4A7C15, 0xF000000000000001]
+    mixed = _mix(torch.tensor([_signed(word) for word in words]))
+    assert mixed.tolist() == [_signed(_mix_int(word)) for word in words]
+
+
+def test_every_word_gives_finite_noise() -> None:
+    ends = [0, 1, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
+    for sample in _box_muller(torch.tensor([_signed(word) for word in ends])):
+        assert sample.isfinite().all()
+        assert sample.abs().max() < 7
 
 
 @pytest.mark.gpu

@@ -1,5 +1,6 @@
 """Colour matching: colours of the input, detail of the network, no seams and no pumping."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsr_cli.ops.color import match_mean_std, match_wavelet
+from vsr_cli.ops.color import luma, match_mean_std, match_wavelet, wavelet
 from vsr_cli.ops.resize import resize
 
 Match = Callable[[Tensor, Tensor], Tensor]
@@ -56,6 +57,40 @@ def test_mean_and_contrast_become_those_of_the_input() -> None:
 def test_a_flat_frame_stays_finite() -> None:
     matched = match_mean_std(torch.zeros(1, 3, 16, 16), torch.full((1, 3, 4, 4), 0.5))
     torch.testing.assert_close(matched, torch.full((1, 3, 16, 16), 0.5))
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_luma_is_that_of_bt601(channel: int) -> None:
+    frames = torch.zeros(2, 3, 4, 4)
+    frames[:, channel] = 1
+    expected = torch.full((2, 1, 4, 4), (0.299, 0.587, 0.114)[channel])
+    torch.testing.assert_close(luma(frames), expected)
+
+
+def test_detail_on_a_flat_frame_keeps_its_strength() -> None:
+    flat = torch.full((1, 1, 3, 16, 20), 0.3)
+    sr = enlarged(flat) + detail(enlarged(flat))
+    torch.testing.assert_close(match_mean_std(sr, flat), sr, atol=1e-5, rtol=0)
+
+
+def spread(frames: Tensor) -> float:
+    """Standard deviation, in pixels, of what one bright spot has become along a row."""
+    row = frames[0, 0, 0].double().sum(0) if frames.ndim == 5 else frames[0, 0].double().sum(0)
+    places = torch.arange(len(row))
+    mean = (places * row).sum() / row.sum()
+    return float(((places - mean).square() * row).sum().div(row.sum()).sqrt())
+
+
+def test_the_cheap_wavelet_is_as_wide_as_the_five_levels_it_stands_for() -> None:
+    spot = torch.zeros(1, 1, 3, 64, 64)
+    spot[..., 32, 32] = 1
+    cheap = match_wavelet(torch.zeros(1, 1, 3, 256, 256), spot)
+    large = torch.zeros(1, 3, 256, 256)
+    large[..., 128, 128] = 1
+    published = wavelet(torch.zeros_like(large), large)
+    # Level k has the variance 4^k / 2, and variances add up.
+    assert spread(published) == pytest.approx(math.sqrt(sum(4**k / 2 for k in range(5))))
+    assert spread(cheap) == pytest.approx(spread(published), rel=0.03)
 
 
 def test_wavelet_removes_a_slow_gradient_of_colour() -> None:

@@ -42,6 +42,13 @@ def test_a_flash_or_fade_is_no_cut(gain: float, lift: float) -> None:
     assert not is_cut(frame, (frame * gain + lift).clamp(-1, 1))
 
 
+@pytest.mark.parametrize("other_colours", [True, False])
+def test_other_colours_tell_a_cut_between_scenes_of_little_contrast(*, other_colours: bool) -> None:
+    dull, other = 0.3 * scene(6), 0.3 * scene(106)
+    tint = torch.tensor([0.587, -0.299, 0.0])[:, None, None]  # red or green, of the same luma
+    assert is_cut(dull + tint, other - tint if other_colours else other + tint) == other_colours
+
+
 def test_noise_is_no_cut() -> None:
     generator = torch.Generator().manual_seed(0)
     frames = [scene(3) + 0.3 * torch.randn(3, *SIZE, generator=generator) for _ in range(2)]

@@ -132,6 +132,20 @@ def test_a_uniform_shift_is_visible_until_it_leaves_the_frame() -> None:
     assert torch.equal(visible_backward, expected.flip(2, 3))
 
 
+@pytest.mark.parametrize(
+    ("gap", "is_visible"), [(0.0, True), (0.693, True), (0.694, False), (1.0, False), (5.0, False)]
+)
+@pytest.mark.parametrize("direction", [0, 1])
+def test_there_and_back_may_miss_by_half_a_pixel_and_a_hundredth_of_the_way(
+    direction: int, gap: float, is_visible: bool
+) -> None:
+    # 10 pixels there and 10 - gap back: at a gap of 0.6931 the miss is 0.01 (20 - gap) + 0.5.
+    there, back = torch.zeros(2, 1, 2, 40, 40)
+    there[:, direction], back[:, direction] = 10.0, gap - 10.0
+    visible, _ = visibility(there, back)
+    assert (visible[0, 0, 5, 5] == 1) == is_visible
+
+
 def test_what_an_object_covers_is_invisible_and_the_rest_is_not() -> None:
     flow_forward, flow_backward = torch.zeros(2, 1, 2, 8, 32)
     flow_forward[:, 0, :, 8:14] = 6.0  # an object from columns 8-13 to 14-19, all else rests

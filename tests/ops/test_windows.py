@@ -1,5 +1,6 @@
 """Windows of one axis: they cover it, and merging them loses nothing."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -34,6 +35,13 @@ def test_windows_cover_the_axis_with_the_overlap_asked_for(plan: tuple[int, int,
     assert all(window.size == min(size, length) for window in windows)
     assert all(left.stop - right.start >= overlap for left, right in pairwise(windows))
     assert all(left.start < right.start for left, right in pairwise(windows))
+
+
+@given(plans())
+def test_no_fewer_windows_would_do(plan: tuple[int, int, int]) -> None:
+    length, size, overlap = plan
+    num_fewer = len(plan_windows(*plan)) - 1
+    assert num_fewer == 0 or num_fewer * (size - overlap) + overlap < length
 
 
 @given(plans())
@@ -122,6 +130,21 @@ def test_stepped_windows_begin_every_stride_and_end_flush(
 def test_a_stride_that_leaves_gaps_is_refused() -> None:
     with pytest.raises(ValueError, match="1 <= stride <= size"):
         step_windows(30, 8, 9)
+
+
+def test_the_bell_of_published_tiles_is_a_tenth_of_a_tile_wide() -> None:
+    bell = gaussian_weights(100, 50)
+    assert bell[50].item() == pytest.approx(1 / math.sqrt(2 * math.pi * 0.01))
+    assert (bell[40] / bell[50]).item() == pytest.approx(math.exp(-1 / 2))
+    assert torch.equal(bell[30:50], bell[51:71].flip(0))
+
+
+def test_a_finer_grid_has_the_same_tiles_and_ends_where_the_plane_does() -> None:
+    grid = Grid.plan((10, 7), 6, 2)
+    finer = grid.scaled(4, within=(37, 28))
+    assert finer.rows == (Window(0, 24), Window(16, 37))
+    assert finer.columns == (Window(0, 24), Window(4, 28))
+    assert grid.scaled(4).rows[-1] == Window(16, 40)
 
 
 def test_blended_tiles_give_the_plane_back_whatever_the_weight() -> None:

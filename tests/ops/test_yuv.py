@@ -136,6 +136,67 @@ def test_left_sited_chroma_belongs_to_the_even_columns() -> None:
     assert blue[2] == pytest.approx(blue[3].item())
 
 
+@pytest.mark.parametrize(("shift", "first"), [(1, 0.5), (2, 1.5)])
+def test_centred_chroma_lies_in_the_middle_of_the_pixels_it_stands_for(
+    shift: int, first: float
+) -> None:
+    width = 2 << shift
+    row = torch.full((1, width), 126, dtype=torch.uint8)
+    planes = [row, torch.tensor([[108, 148]], dtype=torch.uint8), torch.full((1, 2), 128).byte()]
+    blue = to_rgb(planes, PixelLayout(shift_x=shift, siting="center"), BT709)[2, 0]
+    # Linear between the two samples, which lie at `first` and a step after it; constant outside.
+    share = ((torch.arange(width) - first) / (1 << shift)).clamp(0, 1)
+    torch.testing.assert_close(blue, blue[0] + share * (blue[-1] - blue[0]), atol=1e-6, rtol=0)
+    assert blue[-1] - blue[0] == pytest.approx(2 * 40 / 224 * 2 * (1 - 0.0722), abs=1e-5)
+
+
+@pytest.mark.parametrize("siting", ["left", "center"])
+@pytest.mark.parametrize(("shift_x", "shift_y"), [(1, 1), (2, 0), (2, 2)])
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_a_red_edge_tints_nothing_at_the_opposite_edge(
+    turn: int, shift_x: int, shift_y: int, siting: str
+) -> None:
+    layout = PixelLayout(
+        shift_x=shift_x, shift_y=shift_y, siting="left" if siting == "left" else "center"
+    )
+    rgb = torch.zeros(3, 16, 16)
+    rgb[0, :, 12:] = 1.0
+    rgb = rgb.rot90(turn, dims=(1, 2))
+    y, cb, cr = to_planes(rgb, layout, BT709)
+    far = (slice(None), slice(0, 4))  # of the picture as it was before it was turned
+    back = to_rgb([y, cb, cr], layout, BT709).rot90(-turn, dims=(1, 2))[:, far[0], far[1]]
+    expected = to_rgb(to_planes(0 * rgb, layout, BT709), layout, BT709)[:, far[0], far[1]]
+    assert torch.equal(back, expected)
+    for chroma in (cb, cr):
+        assert chroma.rot90(-turn)[:, 0].unique().tolist() == [128]
+    assert cr.max() > 160
+
+
+@pytest.mark.parametrize("range_", RANGES)
+@pytest.mark.parametrize("depth", [8, 10])
+def test_neutral_chroma_is_the_middle_code_and_gives_an_exact_grey(
+    depth: int, range_: Range
+) -> None:
+    layout, color = PixelLayout(depth=depth), ColorTags(matrix=Matrix.BT709, range=range_)
+    dtype, middle = (torch.uint8, 128) if depth == 8 else (torch.uint16, 512)
+    planes = [
+        torch.full((1, 1), code, dtype=torch.int32).to(dtype) for code in (100, middle, middle)
+    ]
+    red, green, blue = to_rgb(planes, layout, color)
+    torch.testing.assert_close(red, blue, atol=0, rtol=0)
+    torch.testing.assert_close(red, green, atol=1e-6, rtol=0)
+    for level in (-1.0, -0.3, 0.4, 1.0):
+        _, cb, cr = to_planes(torch.full((3, 1, 1), level), layout, color)
+        assert (cb.item(), cr.item()) == (middle, middle)
+
+
+def test_codes_and_colours_beyond_black_and_white_are_clipped() -> None:
+    gray, codes = PixelLayout(kind="gray"), torch.tensor([[0, 15, 16, 235, 236, 255]])
+    assert to_rgb([codes.byte()], gray, BT709)[0].tolist() == [[-1, -1, -1, 1, 1, 1]]
+    levels = torch.tensor([-2.0, -1.1, -1.0, 1.0, 1.1, 2.0]).expand(3, 1, 6)
+    assert to_planes(levels, gray, BT709)[0].tolist() == [[16, 16, 16, 235, 235, 235]]
+
+
 @pytest.mark.parametrize("depth", [8, 10, 16])
 def test_gray_and_rgb_planes_pass_through_unchanged(depth: int) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from vsr_cli.config import ClipConfig
 from vsr_cli.errors import ConfigError
-from vsr_cli.pipeline.clips import Clip, RgbFrame, split_clips
+from vsr_cli.pipeline.clips import Clip, RgbFrame, num_shared_at, split_clips
 
 
 def numbered(count: int) -> list[RgbFrame]:
@@ -43,6 +43,31 @@ def test_no_clip_spans_a_cut_and_the_first_of_a_shot_shares_nothing(
         assert not any(index in cuts for index in held[1:])
         assert (clip.num_shared == 0) == (clip.fresh.start in cuts | {0})
     assert [index for clip in clips for index in clip.fresh] == list(range(13))
+
+
+@pytest.mark.parametrize("overlap", [1, 2, 4])
+@pytest.mark.parametrize("length", [8, 9])
+@pytest.mark.parametrize("cuts", [set[int](), {8}, {9}, {7, 8, 15}, {14, 21}])
+def test_every_clip_has_a_frame_that_no_earlier_clip_had(
+    cuts: set[int], length: int, overlap: int
+) -> None:
+    for count in range(1, 30):
+        clips = split_clips_at(cuts, count, length, overlap)
+        assert all(clip.fresh for clip in clips)
+        assert [index for clip in clips for index in clip.fresh] == list(range(count))
+
+
+@pytest.mark.parametrize("first", range(1, 14))
+def test_going_on_at_a_frame_gives_the_rest_and_shares_what_came_before(first: int) -> None:
+    num_shared = num_shared_at(first, 3)
+    assert num_shared == min(first, 3)
+    frames = numbered(20)[first - num_shared :]
+    clips = list(split_clips(frames, 8, 3, no_cut, first=first))
+    assert [index for clip in clips for index in clip.fresh] == list(range(first, 20))
+    for clip in clips:
+        held = [int(frame[0, 0, 0]) for frame in clip.frames]
+        assert held == list(range(clip.start, clip.start + len(held)))
+    assert clips[0].num_shared == num_shared
 
 
 def test_a_clip_never_holds_more_frames_than_asked() -> None:

@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import squeezenet1_1
@@ -81,6 +83,45 @@ def test_ssim_of_flat_frames_is_the_term_of_brightness() -> None:
     assert ssim(black, white) == pytest.approx(expected, abs=1e-3)
 
 
+def structural_similarity(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """SSIM of two planes in [0, 1] as defined: window after window, weighted statistics of each."""
+    distance = np.arange(11) - 5.0
+    line = np.exp(-(distance**2) / (2 * 1.5**2))
+    weights = np.outer(line, line) / line.sum() ** 2
+    c1, c2 = (0.01 * 1.0) ** 2, (0.03 * 1.0) ** 2
+    values = []
+    for row in range(first.shape[0] - 10):
+        for column in range(first.shape[1] - 10):
+            x, y = (plane[row : row + 11, column : column + 11] for plane in (first, second))
+            mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
+            spread_x, spread_y = x - mean_x, y - mean_y
+            variances = (weights * spread_x**2).sum() + (weights * spread_y**2).sum()
+            covariance = (weights * spread_x * spread_y).sum()
+            likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+            values.append(likeness / ((mean_x**2 + mean_y**2 + c1) * (variances + c2)))
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize("contrast", [0.02, 0.2, 1.0])
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_ssim_is_what_its_definition_gives_window_by_window(contrast: float, noise: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.rand(1, 3, 6, 7, generator=generator) * 2 - 1
+    size = (24, 28)
+    hr = contrast * torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(-1, 1)
+    sr = hr + noise * torch.randn(hr.shape, generator=generator)
+    first, second = (
+        (luma_of(frames) * 219 + 16) / 255 for frames in (sr.double().numpy(), hr.double().numpy())
+    )
+    assert ssim(sr, hr) == pytest.approx(structural_similarity(first, second), abs=2e-4)
+
+
+def luma_of(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    """BT.601 luma in [0, 1] of the first frame."""
+    red, green, blue = (frames[0] + 1) / 2
+    return np.asarray(0.299 * red + 0.587 * green + 0.114 * blue)
+
+
 def test_ssim_falls_with_noise_and_ignores_which_clip_is_first() -> None:
     frames, noise = random_frames(), random_frames(seed=1)
     figures = [ssim(frames + strength * noise, frames) for strength in (0.05, 0.2, 0.8)]
@@ -147,6 +188,24 @@ def test_tlpips_counts_flicker_and_not_error(lpips: Lpips) -> None:
     flickering = torch.stack([still[0], still[0].flip(-1), still[0]])
     change = lpips(still[:1], still[:1].flip(-1)).item()
     assert tlpips(flickering, still, lpips) == pytest.approx(100 * change, rel=1e-4)
+
+
+def test_tlpips_adds_up_changes_of_both_signs() -> None:
+    def step(first: Tensor, second: Tensor) -> Tensor:
+        """A distance that is easily followed: how much brighter or darker a frame has become."""
+        return (second - first).abs().mean(dim=(1, 2, 3))
+
+    hr = torch.zeros(3, 3, 8, 8)
+    hr[1:] = 0.4  # the truth changes by 0.4 and then not at all
+    sr = torch.zeros(3, 3, 8, 8)
+    sr[2] = 0.4  # the clip does so one frame too late
+    assert tlpips(sr, hr, step) == pytest.approx(100 * 0.4)
+
+
+def test_psnr_ends_at_a_hundred_decibels_and_not_before() -> None:
+    frames = torch.zeros(1, 3, 16, 16)
+    assert psnr(frames + 2 * 10 ** (-98 / 20), frames) == pytest.approx(98, abs=1e-2)
+    assert psnr(frames + 2 * 10 ** (-104 / 20), frames) == pytest.approx(100)
 
 
 def test_a_clip_that_follows_the_flow_has_no_warping_error() -> None:
