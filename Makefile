@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test lint types check bench faults fuzz soak clean
+.PHONY: help setup install demo test lint types check bench faults fuzz mutants soak clean
 
 help:
 	@echo "make demo      make a small clip, upscale it, and show the result beside the original"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench     measure speed; options through ARGS='...'"
 	@echo "make faults    kill, interrupt and starve jobs, and see that they go on to the same frames"
 	@echo "make fuzz      read and upscale broken files, and see that each ends well"
+	@echo "make mutants   break one line at a time, and see that a test notices"
 	@echo "make soak      upscale 10,000 frames, and see that memory does not grow"
 	@echo "make train-X   train X; options through ARGS='...'"
 	@echo "make clean     remove caches and build products; keeps .venv and runs/"
@@ -52,7 +53,7 @@ check: lint types test
 bench: $(READY)
 	$(call timed,measuring speed,$(VENV)/bin/vsr bench $(ARGS))
 
-faults fuzz soak: $(READY)
+faults fuzz mutants soak: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
 
 train-%: $(READY)

@@ -1,4 +1,4 @@
-"""A few seconds of each campaign; the whole of them is `make faults`, `make fuzz`, `make soak`."""
+"""A few seconds of each campaign; the whole of them is `make faults`, `fuzz`, `mutants`, `soak`."""
 
 import random
 import subprocess
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.campaigns.mutants import MutationError, is_good, misfits, run_mutations, score
+from tests.campaigns.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,3 +59,66 @@ def test_every_kind_of_mutation_changes_a_file() -> None:
     found = dict(mutate(data, data[::-1], source) for _ in range(200))
     assert len(found) == 7
     assert all(mutated != data for mutated in found.values())
+
+
+def test_every_mutation_fits_the_program_as_it_is() -> None:
+    assert misfits(MUTATIONS) == []
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+    assert {
+        test for mutation in MUTATIONS for test in mutation.tests if not (ROOT / test).exists()
+    } == set()
+
+
+@pytest.fixture
+def small_tree(tmp_path: Path) -> Path:
+    """A program of one line, and a test that looks at a half of it."""
+    for folder in ("vsr_cli", "tests"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "vsr_cli/sums.py").write_text("def add(a, b):\n    return a + b + 0\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
+    (tmp_path / "tests/test_sums.py").write_text(
+        "from vsr_cli.sums import add\n\ndef test_add():\n    assert add(2, 3) == 5\n"
+    )
+    return tmp_path
+
+
+def change(name: str, old: str, new: str) -> Mutation:
+    return Mutation(name, "vsr_cli/sums.py", old, new, ("tests/test_sums.py",))
+
+
+def test_mutants_are_killed_survive_or_are_broken_and_the_checkout_stays_as_it_is(
+    small_tree: Path,
+) -> None:
+    before = (small_tree / "vsr_cli/sums.py").read_bytes()
+    mutations = [
+        change("times", "a + b", "a * b"),
+        change("unseen", "+ 0", "- 0"),
+        change("nonsense", "return", "retrun"),
+        change("wrong", "b + 0", "b + 1"),
+    ]
+    results = list(run_mutations(mutations, small_tree))
+    verdicts = [result.verdict for result in results]
+    assert verdicts == ["killed", "survived", "broken", "killed"]
+    assert score(results) == 1 / 2
+    assert not is_good(results)
+    assert is_good([results[0], results[3]])
+    assert not is_good([*[results[0]] * 20, results[2]])
+    assert is_good([*[results[0]] * 17, *[results[1]] * 3])
+    assert not is_good([*[results[0]] * 16, *[results[1]] * 3])
+    assert (small_tree / "vsr_cli/sums.py").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "says"), [("a - b", "0 times"), ("a", "3 times"), ("+ 0", "changes nothing")]
+)
+def test_a_mutation_that_does_not_fit_the_program_is_an_error(
+    small_tree: Path, old: str, says: str
+) -> None:
+    with pytest.raises(MutationError, match=says):
+        next(run_mutations([change("x", old, "+ 0")], small_tree))
+
+
+def test_tests_that_fail_without_a_mutation_measure_nothing(small_tree: Path) -> None:
+    (small_tree / "tests/test_sums.py").write_text("def test_it():\n    assert 0\n")
+    with pytest.raises(MutationError, match="fail without any mutation"):
+        next(run_mutations([change("x", "a + b", "a * b")], small_tree))

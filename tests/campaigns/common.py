@@ -1,6 +1,6 @@
 """What the campaigns share: a small model, small clips, and the command as users run it.
 
-A campaign is a long test that prints a table: `make faults`, `make fuzz`, `make soak`. Parts of
+A campaign is a long test that prints a table: `make faults`, `fuzz`, `mutants`, `soak`. Parts of
 each, a few seconds long, are in the test suite.
 """
 
