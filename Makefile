@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test lint types check bench faults fuzz mutants soak clean
+.PHONY: help setup install demo test lint types check bench faults fuzz mutants soak docs clean
 
 help:
 	@echo "make demo      make a small clip, upscale it, and show the result beside the original"
@@ -22,6 +22,7 @@ help:
 	@echo "make fuzz      read and upscale broken files, and see that each ends well"
 	@echo "make mutants   break one line at a time, and see that a test notices"
 	@echo "make soak      upscale 10,000 frames, and see that memory does not grow"
+	@echo "make docs      write docs/events.md anew, from the program"
 	@echo "make train-X   train X; options through ARGS='...'"
 	@echo "make clean     remove caches and build products; keeps .venv and runs/"
 
@@ -55,6 +56,9 @@ bench: $(READY)
 
 faults fuzz mutants soak: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
+
+docs: $(READY)
+	$(call timed,writing docs/events.md,$(PY) -m docs.make_events)
 
 train-%: $(READY)
 	$(call timed,training $*,$(PY) -m vsr_cli.training stage $* $(ARGS))

@@ -1,6 +1,6 @@
 """What a running job tells the outside; layers below `cli` report and never print."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,27 +9,27 @@ from pathlib import Path
 class Plan:
     """Everything that was chosen, said once before the first frame."""
 
-    source: str
-    target: str
-    model: str
-    device: str
-    dtype: str
-    steps: int
+    source: str  # a path, or `-`
+    target: str  # likewise
+    model: str  # the file of weights
+    device: str  # cpu, or cuda:N
+    dtype: str  # number format of the networks
+    steps: int  # of denoising
     seed: int
     motion_scale: float
     fidelity: float
     color: str
     flow: str
     clip_length: int  # frames
-    tile: str  # "off", or the size in output pixels and the reason
+    tile: str  # `off`, or the size in output pixels and the reason
     source_size: tuple[int, int]  # (height, width)
     target_size: tuple[int, int]  # (height, width)
-    num_frames: int | None  # None where the container does not say
-    codec: str
+    num_frames: int | None  # null where the container does not say
+    codec: str  # the encoder, as FFmpeg names it
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
     memory_gb: float | None = None  # of the device at the peak, as planned
-    free_memory_gb: float | None = None
+    free_memory_gb: float | None = None  # of the device, before the job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Something the user should know; `code` is stable (`W_...`)."""
+    """Something the user should know; `code` is stable, see `NOTE_CODES`."""
 
     code: str
     text: str
@@ -57,11 +57,11 @@ class Done:
     """The job is complete and verified."""
 
     target: Path
-    frames_in: int
-    frames_out: int
-    width: int
+    frames_in: int  # read from the source
+    frames_out: int  # in the target
+    width: int  # of the target, in pixels
     height: int
-    seconds: float
+    seconds: float  # that this run of the job took
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +72,49 @@ class BenchResult:
     reading and encoding video. `peak_gb` is the device's peak, None on the CPU.
     """
 
-    lr_size: tuple[int, int]
+    lr_size: tuple[int, int]  # (height, width)
     steps: int
-    tflop: float
-    seconds: float
-    peak_gb: float | None
+    tflop: float  # of one frame
+    seconds: float  # likewise
+    peak_gb: float | None  # null on the CPU
 
+
+# Every code a note may have; scripts depend on them, so none is renamed or means something else.
+NOTE_CODES: Mapping[str, str] = {
+    "W_INPUT_DAMAGED": "Packets of the source do not decode; the exit code will be 8.",
+    "W_INPUT_TRUNCATED": "The source ends before its header says; the exit code will be 8.",
+    "W_TIMESTAMPS_FIXED": "Frames without a time of their own, or a later one, were given one.",
+    "W_DEINTERLACED": "Two fields become a frame, or each of them does.",
+    "W_IMAGE_RATE": "Images tell no rate, so a usual one is taken.",
+    "W_SOURCE_CUT": "The source goes on: only its first frames are taken.",
+    "W_RESUMED": "The job goes on where an earlier run has ended.",
+    "W_CFR": "A constant frame rate repeats some frames and leaves out others.",
+    "W_PIX_FMT": "The target cannot have the source's pixel format.",
+    "W_ALPHA_DROPPED": "The target cannot hold the transparency of the source.",
+    "W_HDR_DROPPED": "The target cannot say that the picture is HDR, or how it was mastered.",
+    "W_DYNAMIC_HDR_DROPPED": "HDR10+ or Dolby Vision metadata is left out.",
+    "W_ROTATION_DROPPED": "The container cannot say that the picture is turned when it is shown.",
+    "W_ASPECT_DROPPED": "The target cannot say that pixels are not square.",
+    "W_STEREO_DROPPED": "The mark that the picture is stereoscopic is left out.",
+    "W_SPHERICAL_DROPPED": "The mark that the picture is spherical is left out.",
+    "W_CAPTIONS_DROPPED": "Closed captions inside the picture's stream are left out.",
+    "W_VIDEO_DROPPED": "Pictures beside the main one are left out.",
+    "W_AUDIO_ENCODED": "The container cannot hold the sound as it is, so it is encoded again.",
+    "W_AUDIO_DROPPED": "The container cannot hold the sound, which is left out.",
+    "W_SUBS_CONVERTED": "The container cannot hold the subtitles as they are: they are rewritten.",
+    "W_SUBS_DROPPED": "The container cannot hold the subtitles, which are left out.",
+    "W_CHAPTERS_DROPPED": "The container cannot hold chapters, which are left out.",
+    "W_ATTACHMENTS_DROPPED": "The container cannot hold attached files, which are left out.",
+    "W_COVER_DROPPED": "The container cannot hold the cover, which is left out.",
+    "W_DATA_DROPPED": "Data streams are left out.",
+    "W_MEMORY_RETRIED": "Memory has run out; caches were given back, and the same is tried again.",
+    "W_MEMORY_FRAMES": "Memory has run out; networks see fewer frames at a time from here on.",
+    "W_MEMORY_BATCH": "Memory has run out; the denoiser sees fewer tiles at a time from here on.",
+    "W_MEMORY_TILES": "Memory has run out; networks see tiles, which differ near their edges.",
+    "W_MEMORY_CLIPS": "Memory has run out; the job goes back to its checkpoint, in shorter clips.",
+    "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
+    "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
+}
 
 Event = Plan | Progress | Note | Done | BenchResult
 Report = Callable[[Event], None]

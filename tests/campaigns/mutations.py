@@ -261,7 +261,7 @@ MUTATIONS = [
     ),
     *_mutations_of(
         "vsr_cli/media/reading/trim.py",
-        "tests/media/reading/test_trim.py",
+        "tests/media/reading/test_trim.py tests/media/reading/test_trim_counts.py",
         {
             "trim-duration-from-zero": (
                 "stop = (start or Fraction(0)) + config.duration",

@@ -1,9 +1,25 @@
+import json
 import sys
 from types import ModuleType
 
 import pytest
 
 from tests.cli.fakes import FakePipeline
+from vsr_cli.cli import json_events
+from vsr_cli.cli.event_kinds import EVENT_KINDS
+
+
+@pytest.fixture(autouse=True)
+def _explained_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuses any event, or key of one, that `docs/events.md` does not explain."""
+    write = json_events._event_file.write
+
+    def checked(line: str) -> None:
+        event = json.loads(line)
+        assert set(event) <= {"type", "v", *EVENT_KINDS[event["type"]].keys}
+        write(line)
+
+    monkeypatch.setattr(json_events._event_file, "write", checked)
 
 
 @pytest.fixture

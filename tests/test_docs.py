@@ -1,0 +1,85 @@
+"""What is written for users says what the program does."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs.make_events import TARGET, events_page
+from tests.cli.fakes import plan_of
+from vsr_cli.cli.event_kinds import EVENT_KINDS
+from vsr_cli.cli.json_events import JSON_VERSION, report_as_json
+from vsr_cli.events import NOTE_CODES, Done, Note, Progress
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SOURCES = sorted((ROOT / "vsr_cli").rglob("*.py"))
+
+
+def test_the_reference_of_events_is_that_of_the_program_as_it_is() -> None:
+    assert TARGET.read_text(encoding="utf-8") == events_page(), "run `make docs`"
+
+
+def test_every_code_of_a_note_is_explained_and_none_that_is_not_there() -> None:
+    used = set[str]()
+    for path in SOURCES:
+        if path.name != "events.py":
+            used |= set(re.findall(r'"(W_[A-Z_]+)"', path.read_text(encoding="utf-8")))
+    assert used == set(NOTE_CODES)
+
+
+def kinds_written(path: Path) -> Iterator[str]:
+    """Types of event that a file writes; the type is always written out there."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("write_event"):
+            kind = node.args[0]
+            assert isinstance(kind, ast.Constant), f"{path.name}:{node.lineno}"
+            yield str(kind.value)
+
+
+def test_every_type_of_event_is_explained_and_none_that_is_not_written() -> None:
+    written = {kind for path in SOURCES for kind in kinds_written(path)}
+    assert written == set(EVENT_KINDS)
+
+
+def test_the_keys_of_a_job_s_events_are_those_that_are_explained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for event in (
+        plan_of(Path("in.mp4"), Path("out.mp4")),
+        Progress(stage="upscale", frame=1, num_frames=2, seconds=1.0),
+        Note(code="W_RESUMED", text="going on"),
+        Done(target=Path("x.mp4"), frames_in=1, frames_out=1, width=4, height=4, seconds=0.1),
+    ):
+        report_as_json(event)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [values["type"] for values in found] == ["plan", "progress", "warning", "done"]
+    for values in found:
+        assert values["v"] == JSON_VERSION
+        explained = set(EVENT_KINDS[values["type"]].keys) - {"dry_run"}
+        assert set(values) == explained | {"type", "v"}
+
+
+def test_the_readme_names_every_type_of_event_and_the_version() -> None:
+    (paragraph,) = (
+        text for text in README.split("\n\n") if text.startswith("With `--json` stdout")
+    )
+    names = set(re.findall(r"`([a-z]+)`", paragraph))
+    assert names == set(EVENT_KINDS)
+    assert f'`"v": {JSON_VERSION}`' in paragraph
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", TARGET, ROOT / "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_readme_names_every_campaign() -> None:
+    modules = (ROOT / "tests/campaigns").glob("*.py")
+    campaigns = {path.stem for path in modules if 'if __name__ == "__main__"' in path.read_text()}
+    assert campaigns >= {"faults", "mutants"}
+    assert {name for name in campaigns if f"`make {name}`" not in README} == set()
