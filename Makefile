@@ -10,12 +10,13 @@ READY  := $(VENV)/.ready
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test lint types check bench faults fuzz mutants soak docs clean
+.PHONY: help setup install demo test test-all lint types check bench faults fuzz mutants soak docs clean
 
 help:
 	@echo "make demo      make a small clip, upscale it, and show the result beside the original"
-	@echo "make test      run the tests"
-	@echo "make check     lint, types and tests"
+	@echo "make test      run the tests that take two minutes together"
+	@echo "make test-all  run every test that needs no GPU"
+	@echo "make check     lint, types and every test that needs no GPU"
 	@echo "make setup     only create .venv; the other targets do it when needed"
 	@echo "make bench     measure speed; options through ARGS='...'"
 	@echo "make faults    kill, interrupt and starve jobs, and see that they go on to the same frames"
@@ -43,13 +44,16 @@ demo: $(READY)
 test: $(READY)
 	$(call timed,running the tests,$(PY) -m pytest $(ARGS))
 
+test-all: $(READY)
+	$(call timed,running every test that needs no GPU,$(PY) -m pytest -m "not gpu" $(ARGS))
+
 lint: $(READY)
 	$(call timed,checking style,$(PY) -m ruff check . && $(PY) -m ruff format --check .)
 
 types: $(READY)
 	$(call timed,checking types,$(PY) -m mypy)
 
-check: lint types test
+check: lint types test-all
 
 bench: $(READY)
 	$(call timed,measuring speed,$(VENV)/bin/vsr bench $(ARGS))
