@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision.models.optical_flow import raft_small
 
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.flow import DisFlow, RaftFlow
+from vsr_cli.models.flow import FLOW_PREFIX, DisFlow, RaftFlow
 from vsr_cli.ops.resize import resize
 
 
@@ -119,7 +119,7 @@ def test_raft_refuses_weights_of_another_shape(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none.pth", "none.safetensors"])
 def test_raft_says_which_file_is_missing(tmp_path: Path, name: str) -> None:
-    with pytest.raises(WeightsError, match=f"no flow weights at `.*{name}`") as caught:
+    with pytest.raises(WeightsError, match=f"there is no file `.*{name}`") as caught:
         RaftFlow(tmp_path / name)
     assert caught.value.exit_code == 5
 
@@ -127,5 +127,35 @@ def test_raft_says_which_file_is_missing(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["junk.pth", "junk.safetensors"])
 def test_raft_refuses_what_is_no_weights_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"these are not tensors")
-    with pytest.raises(WeightsError, match="cannot read"):
+    with pytest.raises(WeightsError, match="cannot be read as a checkpoint"):
         RaftFlow(tmp_path / name)
+
+
+class Payload:
+    """A pickle that would make a file where it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_raft_runs_nothing_that_a_file_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "raft.pth"
+    torch.save({"fnet.weight": torch.zeros(1), "code": Payload(tmp_path / "ran")}, path)
+    with pytest.raises(WeightsError, match="reading it could run code"):
+        RaftFlow(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
+def test_raft_takes_its_own_tensors_out_of_a_model_that_brings_it(
+    small_raft: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    own = {f"{FLOW_PREFIX}{name}": tensor for name, tensor in load_file(small_raft).items()}
+    tensors = {**own, "denoiser.weight": torch.zeros(3)}
+    (save_file if path.suffix == ".safetensors" else torch.save)(tensors, path)
+    frames = torch.rand(1, 2, 3, 16, 16, generator=torch.manual_seed(0))
+    torch.testing.assert_close(RaftFlow(path)(frames), RaftFlow(small_raft)(frames))

@@ -1,12 +1,12 @@
-"""Checkpoints that others have published: tensors out of pickles, without running them."""
+"""Files of weights, published ones among them: tensors out of pickles, without running them."""
 
 import pickle
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsr_cli.errors import WeightsError
@@ -46,11 +46,16 @@ class IgnoredObject:
         pass
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
     """The state dict of a `.ckpt`, `.pth`, `.bin` or `.safetensors` file, on the CPU.
 
     Nothing that the file names is imported or called. Files of torch since 1.6 are mapped into
     memory, so that only what is used is read.
+
+    Args:
+        path: the file.
+        prefix: of one network among others; where names begin with it, only those are returned,
+            without it.
 
     Raises:
         WeightsError: it is missing, unreadable, cut off, asks for code, or holds no state dict.
@@ -58,7 +63,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"there is no file `{path}`", hint="check its name")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+        is_safe = path.suffix == ".safetensors"
+        content = _read_safetensors(path, prefix) if is_safe else _unpickle(path)
     except _UNREADABLE as error:
         if "nsupported" in str(error) and "GLOBAL" in str(error):  # in files without a directory
             raise _refuse(path, [str(error).split("GLOBAL", 1)[1].split()[0]]) from error
@@ -77,7 +83,21 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             why=f"`{others[0]}` in it is no tensor",
             hint="give a file of weights",
         )
-    return tensors
+    if is_safe:  # which were chosen when they were read
+        return tensors
+    return {name.removeprefix(prefix): tensors[name] for name in _own_names(tensors, prefix)}
+
+
+def _read_safetensors(path: Path, prefix: str) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        own = _own_names(file.keys(), prefix)
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in own}
+
+
+def _own_names(names: Iterable[str], prefix: str) -> list[str]:
+    """Those that begin with a prefix; all of them if none does."""
+    names = list(names)
+    return [name for name in names if name.startswith(prefix)] or names
 
 
 def _unpickle(path: Path) -> object:

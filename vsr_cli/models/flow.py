@@ -1,7 +1,6 @@
 """Optical flow between neighbouring frames, in both directions."""
 
 import os
-import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.models.checkpoint import read_checkpoint
 from vsr_cli.models.raft import translate
 from vsr_cli.ops.color import luma
 from vsr_cli.ops.resize import pad_to_multiple
@@ -26,15 +25,6 @@ _DIS_MIN_SIDE = 32  # DIS refuses less than 12; below 32 its pyramid is a single
 _RAFT_MULTIPLE = 8
 _RAFT_MIN_SIDE = 128  # four correlation levels of the eighth-size features
 _NO_GUESS = np.empty((0, 0), np.float32)  # an initial flow of no size: start from zero
-_UNREADABLE = (  # what the two readers raise on files of another kind; unpickling fails variously
-    OSError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
 
 
 class FlowEstimator(Protocol):
@@ -158,7 +148,7 @@ def _load_raft(path: Path) -> nn.Module:
     # Two seconds of import that DIS, the default, should not pay.
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    tensors = _read_tensors(path)
+    tensors = read_checkpoint(path, prefix=FLOW_PREFIX)
     wrong: set[str] = set()
     for build in (raft_large, raft_small):
         network: nn.Module = build(weights=None, progress=False)
@@ -172,26 +162,6 @@ def _load_raft(path: Path) -> nn.Module:
         network.load_state_dict(found)
         return network.eval().requires_grad_(False)
     raise _misfit(path, f"tensor names differ, among them `{min(wrong)}`")
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    hint = "give a state dict of torchvision's `raft_large` or `raft_small`"
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                names = list(file.keys())
-                own = [name for name in names if name.startswith(FLOW_PREFIX)]
-                return {
-                    name.removeprefix(FLOW_PREFIX): file.get_tensor(name) for name in own or names
-                }
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"no flow weights at `{path}`", hint="check `--flow-weights`") from error
-    except _UNREADABLE as error:
-        raise WeightsError(f"cannot read `{path}`", why=str(error), hint=hint) from error
-    if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise WeightsError(f"`{path.name}` is not a state dict", hint=hint)
-    return tensors
 
 
 def _misfit(path: Path, why: str) -> WeightsError:
