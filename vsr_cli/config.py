@@ -10,7 +10,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import Matrix, Range
 
 MAX_RATE = 1000  # frames per second
-MAX_STEPS = 1000  # the training horizon of the noise schedule
+NUM_TRAIN_TIMESTEPS = 1000  # of every noise schedule here; a chain has no more steps
 
 Alpha = Literal["auto", "drop"]
 Audio = Literal["copy", "none", "aac", "flac"]
@@ -56,9 +56,9 @@ class SamplerConfig:
     guidance: Guidance | None = None  # of the shipped family alone; None: `bounded`
 
     def __post_init__(self) -> None:
-        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+        if self.steps is not None and not 1 <= self.steps <= NUM_TRAIN_TIMESTEPS:
             raise ConfigError(
-                f"`--steps {self.steps}` is out of range", hint=f"use 1 to {MAX_STEPS}"
+                f"`--steps {self.steps}` is out of range", hint=f"use 1 to {NUM_TRAIN_TIMESTEPS}"
             )
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"`--seed {self.seed}` is out of range", hint="use 0 to 2^63 - 1")

@@ -64,11 +64,12 @@ PRIMARIES_NAMES = {  # H.273, table 2
     **{"smpte240m": 7, "film": 8, "bt2020": 9, "2020": 9, "smpte428": 10, "smpte431": 11},
     **{"smpte432": 12, "p3": 12, "ebu3213": 22},
 }
+PQ, HLG = 16, 18  # H.273, table 3: SMPTE ST 2084 and ARIB STD-B67
 TRANSFER_NAMES = {  # H.273, table 3
     **{"bt709": 1, "709": 1, "gamma22": 4, "gamma28": 5, "smpte170m": 6, "601": 6},
     **{"smpte240m": 7, "linear": 8, "log100": 9, "log316": 10, "iec61966-2-4": 11},
     **{"bt1361e": 12, "iec61966-2-1": 13, "srgb": 13, "bt2020-10": 14, "bt2020-12": 15},
-    **{"smpte2084": 16, "pq": 16, "smpte428": 17, "arib-std-b67": 18, "hlg": 18},
+    **{"smpte2084": PQ, "pq": PQ, "smpte428": 17, "arib-std-b67": HLG, "hlg": HLG},
 }
 
 

@@ -146,7 +146,7 @@ MUTATIONS = [
     ),
     *_mutations_of(
         "vsr_cli/diffusion/sampler.py",
-        "tests/diffusion/test_sampler.py",
+        "tests/diffusion/test_sampler.py tests/diffusion/test_published_sampler.py",
         {
             "sampler-noise-of-step": ("noise(index + 1).float()", "noise(index).float()"),
             "sampler-prediction-after-guidance": (

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 
-from vsr_cli.media.hdr import PQ
 from vsr_cli.media.reading.reader import probe
-from vsr_cli.pixels import Matrix
+from vsr_cli.pixels import PQ, Matrix
 
 MASTERING = (
     "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"

@@ -1,6 +1,5 @@
 """`vsr batch`: many videos with one model, each on its own; safe to run again, or twice at once."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,16 +9,17 @@ import typer
 from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import duration, progress_bar, tee
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
-from vsr_cli.cli.upscale import DAMAGE, make_upscaler
+from vsr_cli.cli.upscale import make_upscaler
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError
-from vsr_cli.events import Event, Note, Report
+from vsr_cli.events import Report
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
 
@@ -130,15 +130,15 @@ def _upscale_one(
         raise OutputError(
             f"`{folder}` cannot be made", why=error.strerror, hint="choose another `--out`"
         ) from error
-    codes: set[str] = set()
+    damage = DamageWatch()
     try:
-        done = upscaler.upscale(source.path, target, report=tee(report, _note(codes)))
+        done = upscaler.upscale(source.path, target, report=tee(report, damage))
     except JobBusyError:
         outcome.status = "busy"  # another batch is at it
         return
     report(done)
     outcome.status, outcome.frames, outcome.seconds = "done", done.frames_out, done.seconds
-    if codes & DAMAGE:
+    if damage.has_damage:
         outcome.status, outcome.exit = "damaged", ExitCode.SOURCE_DAMAGED
 
 
@@ -151,14 +151,6 @@ def _name(source: Path, template: str, config: UpscaleConfig) -> str:
         info = probe(source, config.input)
         size = config.target_size(info.height, info.width)
     return target_name(template, source, size)
-
-
-def _note(codes: set[str]) -> Callable[[Event], None]:
-    def note(event: Event) -> None:
-        if isinstance(event, Note):
-            codes.add(event.code)
-
-    return note
 
 
 def _sum_up(outcomes: list[Outcome], *, quiet: bool, as_json: bool) -> None:

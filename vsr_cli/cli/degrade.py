@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsr_cli.cli.console import print_line
+from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, WholeScale
 from vsr_cli.cli.progress import progress_bar, tee
-from vsr_cli.cli.upscale import DAMAGE
 from vsr_cli.errors import DeviceError, InputError
-from vsr_cli.events import Done, Event, Note
+from vsr_cli.events import Done, Note
 from vsr_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -65,12 +65,7 @@ def degrade(
         from vsr_cli.quality.degrade import Degradation
 
         started = time.monotonic()
-        damage: list[Event] = []
-
-        def note_damage(event: Event) -> None:
-            if isinstance(event, Note) and event.code in DAMAGE:
-                damage.append(event)
-
+        damage = DamageWatch()
         info = probe(source)
         factor = int(scale)
         height, width = info.height // factor, info.width // factor
@@ -81,7 +76,7 @@ def degrade(
                 hint=f"give a clip of {SMALLEST_SIDE} pixels a side or more",
             )
         with progress_bar(quiet=False) as render:
-            report = tee(tee(render, report_as_json) if as_json else render, note_damage)
+            report = tee(tee(render, report_as_json) if as_json else render, damage)
             with open_lossless(
                 target, source, info, (height, width), overwrite=overwrite
             ) as writer:
@@ -108,7 +103,7 @@ def degrade(
             seconds=time.monotonic() - started,
         )
         report(done)
-        if damage:
+        if damage.has_damage:
             raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vsr_cli.config import MAX_STEPS, DtypeChoice
+from vsr_cli.config import NUM_TRAIN_TIMESTEPS, DtypeChoice
 
 # Shown by `--help-all` only, so that `--help` stays what one can take in at once.
 RARE = {"hidden": True}
@@ -15,7 +15,9 @@ Steps = Annotated[
 ]
 SeveralSteps = Annotated[
     list[int] | None,
-    typer.Option(metavar="N", min=1, max=MAX_STEPS, help="Denoising steps; may be repeated."),
+    typer.Option(
+        metavar="N", min=1, max=NUM_TRAIN_TIMESTEPS, help="Denoising steps; may be repeated."
+    ),
 ]
 WholeScale = Literal["1", "2", "4"]  # enlargements that clips are made for
 Fidelity = Annotated[

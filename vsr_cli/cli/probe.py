@@ -16,7 +16,9 @@ from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.config import Deinterlace
 from vsr_cli.options import Options
 from vsr_cli.pixels import (
+    HLG,
     MATRIX_NAMES,
+    PQ,
     PRIMARIES_NAMES,
     RANGE_NAMES,
     TRANSFER_NAMES,
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.hdr import HdrMetadata
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
-
-PQ, HLG = TRANSFER_NAMES["pq"], TRANSFER_NAMES["hlg"]
 
 
 @with_job_options

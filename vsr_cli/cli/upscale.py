@@ -9,18 +9,16 @@ import typer
 from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
 from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import plan_lines, progress_bar, tee
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Event, Note
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
 from vsr_cli.stdio import is_stdout
-
-DAMAGE = {"W_INPUT_DAMAGED", "W_INPUT_TRUNCATED", "W_AUDIO_DAMAGED", "W_STREAM_CUT"}
 
 EXAMPLES = """\b
 Examples:
@@ -105,17 +103,12 @@ def run(
     Raises:
         VsrError: whatever the pipeline refuses.
     """
-    damage: list[Event] = []
-
-    def note_damage(event: Event) -> None:
-        if isinstance(event, Note) and event.code in DAMAGE:
-            damage.append(event)
-
+    damage = DamageWatch()
     with progress_bar(quiet=quiet) as render:
-        report = tee(tee(render, report_as_json) if as_json else render, note_damage)
+        report = tee(tee(render, report_as_json) if as_json else render, damage)
         done = upscaler.upscale(source, target, report=report)
     report(done)
-    if damage:
+    if damage.has_damage:
         raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NUM_TRAIN_TIMESTEPS = 1000
+from vsr_cli.config import NUM_TRAIN_TIMESTEPS
 
 _WORD = 2**64
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -139,7 +139,8 @@ def make_respaced_chain(steps: int) -> RespacedChain:
     """
     if not 1 <= steps <= NUM_TRAIN_TIMESTEPS:
         raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
-    roots = torch.linspace(math.sqrt(0.00085), math.sqrt(0.012), 1000, dtype=torch.float64)
+    ends = math.sqrt(0.00085), math.sqrt(0.012)
+    roots = torch.linspace(*ends, NUM_TRAIN_TIMESTEPS, dtype=torch.float64)
     alphas_cumprod = (1 - roots**2).cumprod(0).float()
     last = NUM_TRAIN_TIMESTEPS - 1
     times = [round(index * last / (steps - 1)) for index in range(steps)] if steps > 1 else [last]

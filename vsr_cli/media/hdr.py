@@ -8,8 +8,6 @@ from fractions import Fraction
 from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
-PQ, HLG = 16, 18  # H.273, table 3: SMPTE ST 2084 and ARIB STD-B67
-
 Chromaticity = tuple[Fraction, Fraction]  # CIE 1931 x and y
 
 

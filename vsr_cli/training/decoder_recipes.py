@@ -5,9 +5,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from vsr_cli.config import NUM_TRAIN_TIMESTEPS
 from vsr_cli.diffusion.motion import Motion, guide_bounded
 from vsr_cli.diffusion.sampler import guidance_rounds
-from vsr_cli.diffusion.schedule import NUM_TRAIN_TIMESTEPS, AncestralScheduler, make_scheduler
+from vsr_cli.diffusion.schedule import AncestralScheduler, make_scheduler
 from vsr_cli.models.flow import DisFlow
 from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.model import Condition, SmallModel, reduce_to_body

@@ -17,8 +17,8 @@ from tests.media.writers import open_writer
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, ignore
-from vsr_cli.media.hdr import HLG
 from vsr_cli.media.reading.reader import probe
+from vsr_cli.pixels import HLG
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])

@@ -10,8 +10,8 @@ from av.codec import Codec
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.hdr import HLG, PQ, HdrMetadata
-from vsr_cli.pixels import PixelLayout
+from vsr_cli.media.hdr import HdrMetadata
+from vsr_cli.pixels import HLG, PQ, PixelLayout
 
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "libx264": {"crf": "16", "preset": "medium"},
