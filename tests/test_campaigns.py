@@ -40,7 +40,10 @@ for name in ("mp4", "mkv"):
 """
 
 
-@pytest.mark.parametrize("script", [FAULTS, FUZZ], ids=["faults", "fuzz"])
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(FAULTS, id="faults", marks=pytest.mark.slow), pytest.param(FUZZ, id="fuzz")],
+)
 def test_a_part_of_a_campaign_goes_well(tmp_path: Path, script: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
@@ -94,14 +97,12 @@ def test_mutants_are_killed_survive_or_are_broken_and_the_checkout_stays_as_it_i
         change("times", "a + b", "a * b"),
         change("unseen", "+ 0", "- 0"),
         change("nonsense", "return", "retrun"),
-        change("wrong", "b + 0", "b + 1"),
     ]
     results = list(run_mutations(mutations, small_tree))
     verdicts = [result.verdict for result in results]
-    assert verdicts == ["killed", "survived", "broken", "killed"]
-    assert score(results) == 1 / 2
+    assert verdicts == ["killed", "survived", "broken"]
+    assert score(results) == 1 / 3
     assert not is_good(results)
-    assert is_good([results[0], results[3]])
     assert not is_good([*[results[0]] * 20, results[2]])
     assert is_good([*[results[0]] * 17, *[results[1]] * 3])
     assert not is_good([*[results[0]] * 16, *[results[1]] * 3])

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
@@ -73,6 +74,7 @@ def train_twice(folder: Path) -> Result:
     return run.model.state_dict(), run.ema.state_dict(), dict(judge.named_parameters())
 
 
+@pytest.mark.slow
 def test_two_processes_share_weights_gradients_and_decisions(tmp_path: Path) -> None:
     first, second = together(share_a_module, tmp_path)
     assert torch.equal(first[0], second[0])
@@ -82,6 +84,7 @@ def test_two_processes_share_weights_gradients_and_decisions(tmp_path: Path) -> 
     assert second[3]
 
 
+@pytest.mark.slow
 def test_two_processes_with_samples_of_their_own_train_one_model(tmp_path: Path) -> None:
     write_tiny_weights(tmp_path / "init.safetensors")
     first, second = together(train_twice, tmp_path)

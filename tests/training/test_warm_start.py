@@ -43,8 +43,9 @@ def test_configs_written_before_fields_existed_still_load() -> None:
 def test_weights_of_the_new_form_are_taken_as_they_are(tmp_path: Path) -> None:
     found = warm_start(write_tiny_weights(tmp_path / "tiny.safetensors"))
     assert found.config == TINY
+    expected = tiny_model().state_dict()
     for name, value in found.state_dict().items():
-        torch.testing.assert_close(value, tiny_model().state_dict()[name], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(value, expected[name], atol=1e-3, rtol=1e-3)
 
 
 def test_tensors_whose_shape_stays_are_taken_over(

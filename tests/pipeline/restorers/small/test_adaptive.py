@@ -69,9 +69,11 @@ def upscale(
     return found, [event.code for event in events if isinstance(event, Note)]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("call", [1, 2, 3, 5, 8, 13])
-def test_one_shortage_changes_no_bit(error: BaseException, call: int) -> None:
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [*((call, ERRORS[0]) for call in (1, 2, 3, 5, 8, 13)), *((5, error) for error in ERRORS[1:])],
+)
+def test_one_shortage_changes_no_bit(call: int, error: BaseException) -> None:
     expected, none = upscale(tiny_model(), moving(9))
     found, codes = upscale(limited(Shortage(lambda n, _: n == call, error)), moving(9))
     assert (none, codes) == ([], ["W_MEMORY_RETRIED"])

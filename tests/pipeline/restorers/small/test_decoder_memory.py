@@ -27,6 +27,7 @@ def stripes(lr_frames: Tensor) -> list[float]:
     return change.square().mean((0, 2, 3)).sqrt().tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_what_the_decoder_remembers_does_not_build_up_where_nothing_moves() -> None:
     found = stripes(wall(18))
