@@ -248,7 +248,7 @@ MUTATIONS = [
     ),
     *_mutations_of(
         "vsr_cli/media/timestamps.py",
-        "tests/media/test_timestamps.py",
+        "tests/media/test_timestamps.py tests/media/test_coarse_clocks.py",
         {
             "timestamps-repeat": ("pts <= self._last", "pts < self._last"),
             "timestamps-nonsense-duration": (

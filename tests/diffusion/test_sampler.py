@@ -116,6 +116,22 @@ def test_paper_guidance_pulls_the_stepped_latents_by_the_variance_of_the_step() 
     assert (found - free).abs().max() > 1e-2
 
 
+def test_what_paper_guidance_hands_on_was_stepped_and_not_yet_pulled() -> None:
+    scheduler = make_scheduler(2)
+    t = scheduler.timesteps.tolist()[0]
+    start, drawn = (
+        keyed_noise(
+            0, frames=range(3), step=step, channels=4, rows=range(SIZE[0]), columns=range(SIZE[1])
+        )[None]
+        for step in (0, 1)
+    )
+    alpha = scheduler.alphas_cumprod[t]
+    v, _ = denoise(start, alpha.clamp_min(1e-9).logit().expand(1), None)
+    stepped = scheduler.step(alpha.sqrt() * start - (1 - alpha).sqrt() * v, t, start, drawn)
+    _, history = draw(range(3), steps=2, scale=0.8, motion=shifted(2), guidance="paper")
+    torch.testing.assert_close(history.stepped_latents[0], stepped[:, -1:])
+
+
 def test_paper_guidance_reaches_over_from_the_clip_before() -> None:
     # Two steps: only the first has a variance, so what it does can be followed by hand.
     _, history = draw(range(3), steps=2, scale=0.8, motion=shifted(2), guidance="paper")
