@@ -302,8 +302,8 @@ MUTATIONS = [
                 "            if held:\n                yield",
             ),
             "clips-share-before-the-start": (
-                "return min(first, config.overlap)",
-                "return config.overlap",
+                "return min(first, overlap)",
+                "return overlap",
             ),
         },
     ),

@@ -13,7 +13,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.events import ignore
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.cfr import to_constant_rate
-from vsr_cli.media.writing.writer import plan_output
+from vsr_cli.media.writing.output_plan import plan_output
 
 SLOW_THEN_FAST = [0, 100, 200, 600, 610, 700]  # ms
 
@@ -65,10 +65,9 @@ def places(source: Path, rate: Fraction) -> list[tuple[int, Fraction]]:
     """Which frames of the source are kept, and when each is shown, in seconds from its origin."""
     info, frames = probe(source), list(read_frames(source, report=ignore))
     config = OutputConfig(video_codec="ffv1", cfr=rate)
-    plan = plan_output(
-        source.with_name("out.mkv"), info, (48, 64), config, source=source, report=ignore
-    )
-    kept = to_constant_rate(iter(frames), plan, info, ignore)
+    size = (info.height, info.width)
+    plan = plan_output(source.with_name("out.mkv"), source, info, size, config, report=ignore)
+    kept = to_constant_rate(iter(frames), plan.coding, info, ignore)
     numbers = {id(frame.planes): index for index, frame in enumerate(frames)}
     return [(numbers[id(f.planes)], f.pts * f.time_base - info.origin) for f in kept]
 

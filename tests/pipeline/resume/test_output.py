@@ -1,30 +1,40 @@
 """Chunks and checkpoints of a job: how long, how often, and what is gone on from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import pytest
+import torch
+from torch import Tensor
 
 from tests.conftest import MakeClip
 from vsr_cli.config import JobConfig, OutputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import ignore
-from vsr_cli.media.containers import container_of
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import probe, read_frames
-from vsr_cli.media.writing.encoder_plan import plan_encoder
-from vsr_cli.pipeline.restorers.small.stages import ClipState
+from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.pipeline.resume import output as module
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.journal import frame_bytes
 from vsr_cli.pipeline.resume.manifest import Manifest
 from vsr_cli.pipeline.resume.output import CheckpointedOutput
-from vsr_cli.pipeline.resume.state import save_clip_state
+from vsr_cli.pipeline.resume.state import save_tensors
 
 SIZE = (32, 48)
 NUM_FRAMES = 60
+
+
+class State:
+    """What a clip hands on: one tensor."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"latents": torch.arange(6.0)}
+
+
+LAST_FRAME = State()
 
 
 @dataclass
@@ -46,19 +56,17 @@ class Setting:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.info = probe(self.source)
-        config = OutputConfig(video_codec="ffv1")
-        self.plan = plan_encoder(container_of(self.job.target, config), self.info, SIZE, config)
+        info, config = probe(self.source), OutputConfig(video_codec="ffv1")
+        self.plan = plan_output(self.job.target, self.source, info, SIZE, config, report=ignore)
+        coding = self.plan.coding
         self.frames: list[Frame] = [
-            frame.with_planes(frame.planes, self.plan.layout, self.plan.color)
+            frame.with_planes(frame.planes, coding.layout, coding.color)
             for frame in read_frames(self.source, report=ignore)
         ]
 
     def open(self, config: JobConfig) -> CheckpointedOutput:
         manifest = self.job.read() or Manifest(path="in.mkv", source={}, options={})
-        return CheckpointedOutput(
-            self.job, manifest, self.plan, self.info, config, clock=self.clock
-        )
+        return CheckpointedOutput(self.job, manifest, self.plan, config, clock=self.clock)
 
     def manifest(self) -> Manifest:
         manifest = self.job.read()
@@ -100,7 +108,9 @@ def test_chunks_are_as_long_as_asked_and_the_last_holds_the_rest(setting: Settin
 def test_a_chunk_is_no_longer_than_its_journal_may_be_large(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, num_frames: int, lengths: list[int]
 ) -> None:
-    monkeypatch.setattr(module, "MAX_JOURNAL_BYTES", num_frames * frame_bytes(setting.plan) + 1)
+    monkeypatch.setattr(
+        module, "MAX_JOURNAL_BYTES", num_frames * frame_bytes(setting.plan.coding) + 1
+    )
     write_all(setting, JobConfig(chunk_length=1000))
     assert setting.lengths() == lengths
 
@@ -111,12 +121,12 @@ def count_checkpoints(
     """Have each checkpoint take `cost` seconds; returns how many there have been."""
     saved = list[Path]()
 
-    def slow_save(path: Path, clip_state: ClipState) -> None:
+    def slow_save(path: Path, tensors: Mapping[str, Tensor]) -> None:
         setting.clock.now += cost
         saved.append(path)
-        save_clip_state(path, clip_state)
+        save_tensors(path, tensors)
 
-    monkeypatch.setattr(module, "save_clip_state", slow_save)
+    monkeypatch.setattr(module, "save_tensors", slow_save)
     return lambda: len(saved)
 
 
@@ -135,7 +145,8 @@ def test_checkpoints_come_at_the_interval_or_so_that_they_take_a_twentieth_of_th
         output.write(setting.frames[0])
         for seconds, num_checkpoints in ((interval - 1, 0), (1, 1), (pause - 1, 1), (1, 2)):
             setting.clock.now += seconds
-            output.checkpoint_if_due(ClipState())
+            if output.is_due:
+                output.checkpoint(LAST_FRAME)
             assert count() == num_checkpoints
 
 
@@ -146,7 +157,8 @@ def test_without_an_interval_every_clip_is_followed_by_a_checkpoint(
     with setting.open(JobConfig(checkpoint=0)) as output:
         for index in range(3):
             output.write(setting.frames[index])
-            output.checkpoint_if_due(ClipState())
+            assert output.is_due
+            output.checkpoint(LAST_FRAME)
             assert count() == index + 1
 
 
@@ -167,7 +179,7 @@ def test_chunks_of_an_interrupted_job_are_packet_for_packet_those_of_one_that_wa
     with setting.open(config) as output:
         for index in range(num_before):
             output.write(setting.frames[index])
-        output.checkpoint(ClipState())
+        output.checkpoint(LAST_FRAME)
         for index in range(num_before, min(num_before + 5, NUM_FRAMES)):
             output.write(setting.frames[index])  # and lost
     with setting.open(config) as output:
