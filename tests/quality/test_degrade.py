@@ -114,7 +114,9 @@ def test_at_scale_one_clean_is_untouched_and_part_of_the_mix_is_clean() -> None:
 
 def test_strengths_drift_slowly_and_stay_within_their_limits() -> None:
     for seed in range(5):
-        walk = degrade._Draw(seed, size=(8, 8), num_frames=200, has_codecs=True).drifting((2, 6))
+        walk = degrade._Randomness(seed, size=(8, 8), num_frames=200, has_codecs=True).drifting(
+            (2, 6)
+        )
         assert walk.min() >= 2
         assert walk.max() <= 6
         assert 0 < walk.diff().abs().max() < 1

@@ -11,8 +11,8 @@ from vsr_cli.quality.distortions import (
     KernelShape,
     Noise,
     add_noise,
-    bell_kernels,
     blur,
+    gaussian_kernels,
     jpeg,
     sinc_kernels,
 )
@@ -32,14 +32,16 @@ def smooth_frames(num_frames: int, height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("size", [7, 21])
 def test_bells_sum_to_one_and_are_even(shape: KernelShape, size: int) -> None:
     sigma_x, sigma_y = torch.tensor([0.2, 3.0]), torch.tensor([0.2, 1.0])
-    kernels = bell_kernels(size, sigma_x, sigma_y, torch.tensor([0.0, 0.7]), shape=shape, beta=0.7)
+    kernels = gaussian_kernels(
+        size, sigma_x, sigma_y, torch.tensor([0.0, 0.7]), shape=shape, beta=0.7
+    )
     torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(2))
     torch.testing.assert_close(kernels, kernels.flip(1, 2))
 
 
 def test_a_gaussian_has_the_width_it_was_asked_for() -> None:
     sigma_x, sigma_y = torch.tensor([2.0]), torch.tensor([1.0])
-    kernel = bell_kernels(21, sigma_x, sigma_y, torch.zeros(1))[0]
+    kernel = gaussian_kernels(21, sigma_x, sigma_y, torch.zeros(1))[0]
     squares = (torch.arange(21.0) - 10) ** 2
     torch.testing.assert_close((kernel.sum(dim=0) * squares).sum().sqrt(), torch.tensor(2.0))
     torch.testing.assert_close(
@@ -49,8 +51,8 @@ def test_a_gaussian_has_the_width_it_was_asked_for() -> None:
 
 def test_a_quarter_turn_swaps_the_axes_of_a_bell() -> None:
     sigmas = torch.tensor([2.0]), torch.tensor([0.8])
-    flat = bell_kernels(13, *sigmas, torch.zeros(1))
-    turned = bell_kernels(13, *sigmas, torch.tensor([math.pi / 2]))
+    flat = gaussian_kernels(13, *sigmas, torch.zeros(1))
+    turned = gaussian_kernels(13, *sigmas, torch.tensor([math.pi / 2]))
     torch.testing.assert_close(turned, flat.transpose(1, 2))
 
 

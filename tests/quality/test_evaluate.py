@@ -15,7 +15,7 @@ from vsr_cli.quality.baselines import bicubic, sharpen
 from vsr_cli.quality.cases import Results, plan_degraded
 from vsr_cli.quality.clips import read_footage, to_codes
 from vsr_cli.quality.degrade import Level
-from vsr_cli.quality.evaluate import Contest, Restorer, evaluate, unaided
+from vsr_cli.quality.evaluate import Evaluation, Restorer, evaluate, unaided
 from vsr_cli.quality.sheets import compare_clips, contact_sheet, label, temporal_profile
 from vsr_cli.quality.table import Settings, Table
 
@@ -34,7 +34,7 @@ def measure(
     folder: Path, restorers: dict[str, Restorer], levels: list[Level], num_frames: int
 ) -> Table:
     return evaluate(
-        plan_degraded(folder, levels, num_frames, scale=4), Contest(restorers=restorers)
+        plan_degraded(folder, levels, num_frames, scale=4), Evaluation(restorers=restorers)
     )
 
 
@@ -53,7 +53,7 @@ def test_every_clip_level_and_restorer_has_a_row_and_a_share_of_the_mean(folder:
     heard: list[Event] = []
     table = evaluate(
         plan_degraded(folder, ["clean", "mild"], 4, scale=4),
-        Contest(restorers={"bicubic": FOURFOLD, "worse": worse}),
+        Evaluation(restorers={"bicubic": FOURFOLD, "worse": worse}),
         report=heard.append,
     )
     keys = [(row.clip, row.degradation, row.restorer) for row in table.rows]
@@ -94,7 +94,7 @@ def test_a_clip_is_degraded_alike_whoever_its_neighbours_are(folder: Path) -> No
 def test_a_sheet_is_written_for_each_clip_and_level(folder: Path, tmp_path: Path) -> None:
     cases = plan_degraded(folder, ["clean"], 2, scale=4)
     (tmp_path / "sheets").mkdir()
-    evaluate(cases, Contest(restorers={"b": FOURFOLD}), pictures=tmp_path / "sheets")
+    evaluate(cases, Evaluation(restorers={"b": FOURFOLD}), pictures=tmp_path / "sheets")
     names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert names == ["a_clean.png", "b_clean.png"]
 
@@ -105,10 +105,10 @@ def test_a_restorer_of_the_wrong_size_is_refused(folder: Path) -> None:
 
 
 def test_settings_are_those_of_each_row_and_what_is_common_in_the_means(folder: Path) -> None:
-    contest = Contest(
+    evaluation = Evaluation(
         restorers={"b": FOURFOLD, "m": FOURFOLD}, settings={"m": Settings(steps=4, device="cpu")}
     )
-    table = evaluate(plan_degraded(folder, ["clean"], 4, scale=4), contest, seed=7)
+    table = evaluate(plan_degraded(folder, ["clean"], 4, scale=4), evaluation, seed=7)
     parsed = json.loads(table.json())
     assert [row["settings"] for row in parsed["clips"]] == [
         {"frames": 3, "seed": 7, "scale": 4},
@@ -128,7 +128,7 @@ def test_sharpening_is_as_good_as_the_restorer_it_is_matched_with(folder: Path) 
 
     table = evaluate(
         plan_degraded(folder, ["clean"], 3, scale=4),
-        Contest(restorers={"b": FOURFOLD, "sharp": sharp}, sharpen_like="sharp"),
+        Evaluation(restorers={"b": FOURFOLD, "sharp": sharp}, sharpen_like="sharp"),
         lpips=distance,
     )
     rows = {row.restorer: row for row in table.rows if row.clip == "b"}
@@ -138,7 +138,7 @@ def test_sharpening_is_as_good_as_the_restorer_it_is_matched_with(folder: Path) 
     with pytest.raises(ValueError, match="expected LPIPS"):
         evaluate(
             plan_degraded(folder, ["clean"], 3, scale=4),
-            Contest(restorers={"b": FOURFOLD}, sharpen_like="b"),
+            Evaluation(restorers={"b": FOURFOLD}, sharpen_like="b"),
         )
 
 
@@ -152,7 +152,7 @@ def test_results_of_others_are_judged_like_restorers_but_have_no_time(
         write_pictures(other / case.name, frames)
     table = evaluate(
         cases,
-        Contest(restorers={"b": FOURFOLD}, results={"other": Results(other, cases)}),
+        Evaluation(restorers={"b": FOURFOLD}, results={"other": Results(other, cases)}),
         seed=5,
     )
     ours, theirs = table.rows[:2]
@@ -205,7 +205,7 @@ def test_clips_are_degraded_and_judged_at_their_scale(folder: Path, scale: int) 
         seen.append((lr_frames.shape, hr_frames.shape))
         return bicubic(lr_frames, scale)
 
-    table = evaluate(cases, Contest(restorers={"b": enlarge}))
+    table = evaluate(cases, Evaluation(restorers={"b": enlarge}))
     assert [row.settings.scale for row in table.rows] == [scale, scale]
     for small, large in seen:
         assert large[-2:] == (small[-2] * scale, small[-1] * scale)
@@ -213,5 +213,5 @@ def test_clips_are_degraded_and_judged_at_their_scale(folder: Path, scale: int) 
 
 def test_what_looks_for_faults_is_given_the_truth(folder: Path) -> None:
     cases = plan_degraded(folder, ["heavy"], 3, scale=4)
-    table = evaluate(cases, Contest(restorers={"oracle": lambda _, hr_frames: hr_frames}))
+    table = evaluate(cases, Evaluation(restorers={"oracle": lambda _, hr_frames: hr_frames}))
     assert all(row.psnr > 50 for row in table.rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsr_cli.cli.console import print_line
-from vsr_cli.cli.contest import enter, plan_entries, require_free
+from vsr_cli.cli.evaluation import build_evaluation, plan_entries, require_free
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
     Device,
@@ -176,10 +176,10 @@ def evaluate(
         if write_lr:
             write_inputs(cases, write_lr, seed, overwrite=overwrite)
             print_line(f"wrote {len(cases)} inputs to `{write_lr}`")
-        contest = enter(entries, task, results, sharpen=sharpen and lpips is not None)
+        evaluation = build_evaluation(entries, task, results, sharpen=sharpen and lpips is not None)
         table = measure(
             cases,
-            contest,
+            evaluation,
             lpips=lpips,
             seed=seed,
             pictures=pictures,

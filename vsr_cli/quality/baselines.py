@@ -6,7 +6,7 @@ from torch import Tensor
 from vsr_cli.ops.color import luma
 from vsr_cli.ops.resize import resize
 from vsr_cli.quality.clips import to_codes
-from vsr_cli.quality.distortions import bell_kernels, blur
+from vsr_cli.quality.distortions import blur, gaussian_kernels
 from vsr_cli.quality.metrics import Distance
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)  # of sharpening
@@ -43,7 +43,7 @@ def sharpen(lr_frames: Tensor, scale: int, amount: float) -> Tensor:
     """
     frames = lanczos(lr_frames, scale)
     sigma = torch.full((len(frames),), _MASK_SIGMA)
-    mask = bell_kernels(_MASK_SIZE, sigma, sigma, torch.zeros(len(frames)))
+    mask = gaussian_kernels(_MASK_SIZE, sigma, sigma, torch.zeros(len(frames)))
     y = luma(frames)
     return frames + amount * (y - blur(y, mask))
 

@@ -15,8 +15,8 @@ from vsr_cli.quality.distortions import (
     KernelShape,
     Noise,
     add_noise,
-    bell_kernels,
     blur,
+    gaussian_kernels,
     jpeg,
     sinc_kernels,
 )
@@ -28,8 +28,8 @@ _DRIFT = 0.03  # per frame, of a parameter's range
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """The limits of one round of blur, resize, noise and JPEG."""
+class StageLimits:
+    """The limits of one stage of blur, resize, noise and JPEG."""
 
     sigma: tuple[float, float]  # pixels
     resize: tuple[float, float]  # per side, of the frames as they arrive; on the way to a quarter
@@ -39,16 +39,18 @@ class Round:
     blur_share: float = 1.0  # how often there is a blur at all
 
 
-_COMPRESSED = Round(
+_COMPRESSED = StageLimits(
     sigma=(0, 0), resize=(1, 1), noise=(0, 3), shot=(0, 0.3), quality=(40, 95), blur_share=0
 )
-_MILD = Round(
+_MILD = StageLimits(
     sigma=(0.2, 1.5), resize=(0.25, 0.5), noise=(1, 15), shot=(0.05, 1.5), quality=(60, 95)
 )
 _MILD_IN_MIX = replace(_MILD, noise=(0, 10))
 _HEAVY = (
-    Round(sigma=(0.2, 3), resize=(0.15, 1.5), noise=(1, 30), shot=(0.05, 3), quality=(30, 95)),
-    Round(
+    StageLimits(
+        sigma=(0.2, 3), resize=(0.15, 1.5), noise=(1, 30), shot=(0.05, 3), quality=(30, 95)
+    ),
+    StageLimits(
         sigma=(0.2, 1.5),
         resize=(0.3, 1.2),
         noise=(1, 25),
@@ -59,7 +61,7 @@ _HEAVY = (
 )
 _GREY_SHARE = 0.4
 _SINC_SHARE = 0.8  # of clips that end with a sinc filter
-_CODEC_SHARE = 0.3  # per round, of clips
+_CODEC_SHARE = 0.3  # per stage, of clips
 _STILL_CODEC_SHARE = 0.1  # the same for a single frame, where a codec costs most and means least
 _BITS_PER_PIXEL = {"compressed": (0.15, 1.5), "mild": (0.3, 1.5), "heavy": (0.06, 0.6)}
 
@@ -84,8 +86,8 @@ class Degradation:
     """Makes the source that a clip might have been enlarged from; one seed gives one source.
 
     `clean` is an anti-aliased resize. `compressed` adds JPEG or a codec, and at most a trace of
-    noise. `mild` is one round of blur, noise, JPEG and codec near the final size, `heavy` the
-    two-round chain of RealBasicVSR. `mixed` draws one of the four for each clip: 15, 25, 40 and
+    noise. `mild` is one stage of blur, noise, JPEG and codec near the final size, `heavy` the
+    two-stage chain of RealBasicVSR. `mixed` draws one of the four for each clip: 15, 25, 40 and
     20 %. Kinds and sizes are drawn once per clip; strengths drift slowly from frame to frame.
     Frames stay on their device but for video codecs, which are the CPU's: `has_codecs=False`
     leaves those out.
@@ -133,26 +135,32 @@ class Degradation:
         if isinstance(seed, torch.Generator):
             seed = int(torch.randint(2**62, (), generator=seed))
         size = (height // self.scale, width // self.scale)
-        draw = _Draw(seed, size=size, num_frames=len(hr_frames), has_codecs=self.has_codecs)
+        randomness = _Randomness(
+            seed, size=size, num_frames=len(hr_frames), has_codecs=self.has_codecs
+        )
         frames = (hr_frames.float() + 1) / 2
         # Drawn in any case: what follows then is the same whether a level was drawn or asked for.
-        level = find_level(draw.random.choices([*_MIX], [*_MIX.values()])[0])
+        level = find_level(randomness.random.choices([*_MIX], [*_MIX.values()])[0])
         if self.level != "mixed":
             level = self.level
-        elif self.scale == 1 and draw.chance(_UNTOUCHED_SHARE):
+        elif self.scale == 1 and randomness.chance(_UNTOUCHED_SHARE):
             level = "clean"
-        lr_frames = self._degrade(frames, level, draw)
-        lines = (f"level {level}", *draw.lines)
+        lr_frames = self._degrade(frames, level, randomness)
+        lines = (f"level {level}", *randomness.lines)
         return (lr_frames.clamp(0, 1) * 255).round() * (2 / 255) - 1, lines
 
-    def _degrade(self, frames: Tensor, level: Level, draw: "_Draw") -> Tensor:
+    def _degrade(self, frames: Tensor, level: Level, randomness: "_Randomness") -> Tensor:
         if level == "clean":
-            return _resize(frames, draw.size, draw.random.choice(("area", "bicubic")), draw)
+            return _resize(
+                frames, randomness.size, randomness.random.choice(("area", "bicubic")), randomness
+            )
         if level == "compressed":
-            return _compress(frames, draw)
+            return _compress(frames, randomness)
         if level == "mild":
-            return _degrade_mildly(frames, _MILD_IN_MIX if self.level == "mixed" else _MILD, draw)
-        return _degrade_heavily(frames, draw)
+            return _degrade_mildly(
+                frames, _MILD_IN_MIX if self.level == "mixed" else _MILD, randomness
+            )
+        return _degrade_heavily(frames, randomness)
 
 
 def find_level(name: str) -> Level:
@@ -170,7 +178,7 @@ def find_level(name: str) -> Level:
     )
 
 
-class _Draw:
+class _Randomness:
     """Everything random about one clip."""
 
     def __init__(
@@ -197,96 +205,106 @@ class _Draw:
         return torch.tensor(walk)
 
 
-def _compress(frames: Tensor, draw: _Draw) -> Tensor:
+def _compress(frames: Tensor, randomness: _Randomness) -> Tensor:
     """JPEG, or now and then a codec instead, at the final size."""
-    frames = _resize(frames, draw.size, _any_mode(draw), draw)
-    coded = _send_through_codec(frames, "compressed", draw)
+    frames = _resize(frames, randomness.size, _any_mode(randomness), randomness)
+    coded = _send_through_codec(frames, "compressed", randomness)
     if coded is not frames:
         return coded
-    return _play_round(frames, _COMPRESSED, draw, size=tuple(frames.shape[-2:]))
+    return _apply_stage(frames, _COMPRESSED, randomness, size=tuple(frames.shape[-2:]))
 
 
-def _degrade_mildly(frames: Tensor, limits: Round, draw: _Draw) -> Tensor:
+def _degrade_mildly(frames: Tensor, limits: StageLimits, randomness: _Randomness) -> Tensor:
     full = tuple(frames.shape[-2:])
-    frames = _play_round(frames, limits, draw, size=full)
-    frames = _send_through_codec(frames, "mild", draw)
-    return _resize(frames, draw.size, _any_mode(draw), draw)
+    frames = _apply_stage(frames, limits, randomness, size=full)
+    frames = _send_through_codec(frames, "mild", randomness)
+    return _resize(frames, randomness.size, _any_mode(randomness), randomness)
 
 
-def _degrade_heavily(frames: Tensor, draw: _Draw) -> Tensor:
+def _degrade_heavily(frames: Tensor, randomness: _Randomness) -> Tensor:
     full = tuple(frames.shape[-2:])
     for limits in _HEAVY:
-        frames = _play_round(frames, limits, draw, size=full)
-        frames = _send_through_codec(frames, "heavy", draw)
-    frames = _resize(frames, draw.size, _any_mode(draw), draw)
-    if draw.chance(_SINC_SHARE):
-        cutoff = draw.drifting((math.pi / 3, math.pi))
-        frames = blur(frames, sinc_kernels(_odd_size(draw), cutoff))
-        draw.lines.append(f"sinc filter, cutoff {_span(cutoff)} rad/pixel")
+        frames = _apply_stage(frames, limits, randomness, size=full)
+        frames = _send_through_codec(frames, "heavy", randomness)
+    frames = _resize(frames, randomness.size, _any_mode(randomness), randomness)
+    if randomness.chance(_SINC_SHARE):
+        cutoff = randomness.drifting((math.pi / 3, math.pi))
+        frames = blur(frames, sinc_kernels(_odd_size(randomness), cutoff))
+        randomness.lines.append(f"sinc filter, cutoff {_span(cutoff)} rad/pixel")
     return frames
 
 
-def _play_round(frames: Tensor, limits: Round, draw: _Draw, *, size: tuple[int, ...]) -> Tensor:
+def _apply_stage(
+    frames: Tensor, limits: StageLimits, randomness: _Randomness, *, size: tuple[int, ...]
+) -> Tensor:
     """Blur, resize, noise and JPEG; `size` is that of the original."""
-    if draw.chance(limits.blur_share):
-        frames = blur(frames, _any_kernels(limits.sigma, draw))
-    factor = draw.random.uniform(*_resize_limits(limits, size, draw))
+    if randomness.chance(limits.blur_share):
+        frames = blur(frames, _any_kernels(limits.sigma, randomness))
+    factor = randomness.random.uniform(*_resize_limits(limits, size, randomness))
     height, width = (
         max(round(side * factor), round(whole * _SMALLEST), 2)
         for side, whole in zip(frames.shape[-2:], size, strict=True)
     )
-    frames = _resize(frames, (height, width), _any_mode(draw), draw).clamp(0, 1)
-    is_poisson = draw.chance(0.5)
+    frames = _resize(frames, (height, width), _any_mode(randomness), randomness).clamp(0, 1)
+    is_poisson = randomness.chance(0.5)
     noise = Noise(
-        strength=draw.drifting(limits.shot if is_poisson else limits.noise),
+        strength=randomness.drifting(limits.shot if is_poisson else limits.noise),
         is_poisson=is_poisson,
-        is_grey=draw.chance(_GREY_SHARE),
+        is_grey=randomness.chance(_GREY_SHARE),
     )
-    frames = add_noise(frames, noise, draw.generator)
+    frames = add_noise(frames, noise, randomness.generator)
     kind = "Poisson noise, times" if is_poisson else "Gaussian noise, sigma"
-    draw.lines.append(f"{'grey ' if noise.is_grey else ''}{kind} {_span(noise.strength)}")
-    quality = draw.drifting(limits.quality)
-    draw.lines.append(f"JPEG, quality {_span(quality)}")
+    randomness.lines.append(f"{'grey ' if noise.is_grey else ''}{kind} {_span(noise.strength)}")
+    quality = randomness.drifting(limits.quality)
+    randomness.lines.append(f"JPEG, quality {_span(quality)}")
     return jpeg(frames, quality)
 
 
-def _resize_limits(limits: Round, size: tuple[int, ...], draw: _Draw) -> tuple[float, float]:
-    """The limits of a round, which are for a quarter, moved towards the size that it ends at."""
-    less = 4 * draw.size[0] / size[0]
+def _resize_limits(
+    limits: StageLimits, size: tuple[int, ...], randomness: _Randomness
+) -> tuple[float, float]:
+    """The limits of a stage, which are for a quarter, moved towards the size that it ends at."""
+    less = 4 * randomness.size[0] / size[0]
     low, high = limits.resize
     return min(low * less, max(low, 1)), max(high, min(high * less, 1))
 
 
-def _any_kernels(sigma: tuple[float, float], draw: _Draw) -> Tensor:
+def _any_kernels(sigma: tuple[float, float], randomness: _Randomness) -> Tensor:
     """Kernels of one random kind and size, (T, k, k)."""
-    _, shape, is_elongated = draw.random.choices(_KERNELS, [share for share, _, _ in _KERNELS])[0]
-    size = _odd_size(draw)
+    _, shape, is_elongated = randomness.random.choices(
+        _KERNELS, [share for share, _, _ in _KERNELS]
+    )[0]
+    size = _odd_size(randomness)
     if shape == "sinc":
         # A small kernel cannot hold the rings of a low cutoff.
         lowest = math.pi / 3 if size < 13 else math.pi / 5
-        cutoff = draw.drifting((lowest, math.pi))
-        draw.lines.append(f"sinc blur, {size} pixels, cutoff {_span(cutoff)} rad/pixel")
+        cutoff = randomness.drifting((lowest, math.pi))
+        randomness.lines.append(f"sinc blur, {size} pixels, cutoff {_span(cutoff)} rad/pixel")
         return sinc_kernels(size, cutoff)
-    sigma_x = draw.drifting(sigma)
-    sigma_y = draw.drifting(sigma) if is_elongated else sigma_x
-    angle = draw.drifting((-math.pi / 2, math.pi / 2))
-    beta = draw.random.uniform(0.5, 4) if shape == "generalised" else draw.random.uniform(1, 2)
+    sigma_x = randomness.drifting(sigma)
+    sigma_y = randomness.drifting(sigma) if is_elongated else sigma_x
+    angle = randomness.drifting((-math.pi / 2, math.pi / 2))
+    beta = (
+        randomness.random.uniform(0.5, 4)
+        if shape == "generalised"
+        else randomness.random.uniform(1, 2)
+    )
     across = f" by {_span(sigma_y)}" if is_elongated else ""
-    draw.lines.append(f"{shape} blur, {size} pixels, sigma {_span(sigma_x)}{across}")
-    return bell_kernels(size, sigma_x, sigma_y, angle, shape=shape, beta=beta)
+    randomness.lines.append(f"{shape} blur, {size} pixels, sigma {_span(sigma_x)}{across}")
+    return gaussian_kernels(size, sigma_x, sigma_y, angle, shape=shape, beta=beta)
 
 
-def _odd_size(draw: _Draw) -> int:
-    return 2 * draw.random.randint(3, 10) + 1
+def _odd_size(randomness: _Randomness) -> int:
+    return 2 * randomness.random.randint(3, 10) + 1
 
 
-def _any_mode(draw: _Draw) -> str:
-    return draw.random.choice(("area", "bilinear", "bicubic"))
+def _any_mode(randomness: _Randomness) -> str:
+    return randomness.random.choice(("area", "bilinear", "bicubic"))
 
 
-def _resize(frames: Tensor, size: tuple[int, int], mode: str, draw: _Draw) -> Tensor:
+def _resize(frames: Tensor, size: tuple[int, int], mode: str, randomness: _Randomness) -> Tensor:
     """Resize to (height, width), anti-aliased."""
-    draw.lines.append(f"resize to {size[1]}x{size[0]}, {mode}")
+    randomness.lines.append(f"resize to {size[1]}x{size[0]}, {mode}")
     if mode == "area":
         return F.interpolate(frames, size=size, mode="area")
     return F.interpolate(frames, size=size, mode=mode, antialias=True, align_corners=False)
@@ -298,16 +316,16 @@ def _span(values: Tensor) -> str:
 
 
 def _send_through_codec(
-    frames: Tensor, level: Literal["compressed", "mild", "heavy"], draw: _Draw
+    frames: Tensor, level: Literal["compressed", "mild", "heavy"], randomness: _Randomness
 ) -> Tensor:
     """Encode and decode some of the clips, at bits per pixel drawn evenly on a log scale."""
-    share = _CODEC_SHARE if draw.num_frames > 1 else _STILL_CODEC_SHARE
-    codec: Codec = "h264" if draw.chance(0.5) else "mpeg4"
+    share = _CODEC_SHARE if randomness.num_frames > 1 else _STILL_CODEC_SHARE
+    codec: Codec = "h264" if randomness.chance(0.5) else "mpeg4"
     low, high = _BITS_PER_PIXEL[level]
-    bits = low * (high / low) ** draw.random.random()
-    if not draw.chance(share) or not draw.has_codecs:
+    bits = low * (high / low) ** randomness.random.random()
+    if not randomness.chance(share) or not randomness.has_codecs:
         return frames
-    draw.lines.append(f"{codec} at {bits:.2f} bits per pixel")
+    randomness.lines.append(f"{codec} at {bits:.2f} bits per pixel")
     bit_rate = max(round(bits * frames.shape[-2] * frames.shape[-1] * 25), 1000)
     pictures = (frames.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     coded = encode_decode(pictures.contiguous().cpu().numpy(), codec, bit_rate)

@@ -41,7 +41,7 @@ _CHROMA_TABLE = (
 )
 
 
-def bell_kernels(
+def gaussian_kernels(
     size: int,
     sigma_x: Tensor,
     sigma_y: Tensor,

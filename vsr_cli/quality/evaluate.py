@@ -27,7 +27,7 @@ class Restorer(Protocol):
     def __call__(self, lr_frames: Tensor, hr_frames: Tensor, /) -> Tensor:
         """Input (T, 3, h, w) in [-1, 1] -> (T, 3, H, W), the size of the truth `hr_frames`.
 
-        What competes must not look at the truth; what is run to find where faults come from may.
+        What is compared must not look at the truth; what is run to find where faults come from may.
         """
         ...
 
@@ -42,12 +42,12 @@ def unaided(restore: Callable[[Tensor], Tensor]) -> Restorer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
-    """Who takes part, under the names they get in the table.
+class Evaluation:
+    """What is compared: restorers and results of others, under their names in the table.
 
     restorers: run here, in this order.
     settings: of these, for the table.
-    sharpen_like: the restorer whose LPIPS `sharpen` shall have; None: it takes no part.
+    sharpen_like: the restorer whose LPIPS `sharpen` shall have; None: it is left out.
     results: of other tools.
     """
 
@@ -65,7 +65,7 @@ class Contest:
 
 def evaluate(
     cases: Sequence[Case],
-    contest: Contest,
+    evaluation: Evaluation,
     *,
     lpips: Distance | None = None,
     seed: int = 0,
@@ -79,7 +79,7 @@ def evaluate(
 
     Args:
         cases: those of one clip beside each other.
-        contest: who takes part; `sharpen` needs `lpips`.
+        evaluation: what is compared; `sharpen` needs `lpips`.
         lpips: for the two perceptual columns.
         seed: of the degradation.
         pictures: a folder that exists, for one side-by-side sheet of each case: the restorers in
@@ -92,23 +92,23 @@ def evaluate(
     """
     rows: list[Row] = []
     started = time.monotonic()
-    done, total = 0, len(contest.names) * sum(case.num_frames for case in cases)
+    done, total = 0, len(evaluation.names) * sum(case.num_frames for case in cases)
     for source, group in groupby(cases, key=lambda case: case.source):
         clip_cases = list(group)
         footage = read_footage(source, max(case.num_frames for case in clip_cases))
-        judge: _Judge | None = None
+        evaluator: _Evaluator | None = None
         for case in clip_cases:
             hr_frames = case.truth(footage)
-            if judge is None or judge.hr_frames.shape != hr_frames.shape:
-                judge = _Judge(hr_frames, lpips)
+            if evaluator is None or evaluator.hr_frames.shape != hr_frames.shape:
+                evaluator = _Evaluator(hr_frames, lpips)
             clips: dict[str, Tensor] = {}
-            for made in _restorations(case, contest, judge, seed):
-                rows.append(judge.row(made, case))
-                clips[made.restorer] = made.sr_frames
+            for restoration in _restorations(case, evaluation, evaluator, seed):
+                rows.append(evaluator.row(restoration, case))
+                clips[restoration.restorer] = restoration.sr_frames
                 done += case.num_frames
                 report(
                     Progress(
-                        stage=f"{made.restorer}, {case.degradation}, {case.clip}",
+                        stage=f"{restoration.restorer}, {case.degradation}, {case.clip}",
                         frame=done,
                         num_frames=total,
                         seconds=time.monotonic() - started,
@@ -121,7 +121,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Restoration:
     """What one restorer made of a case."""
 
     restorer: str
@@ -130,39 +130,41 @@ class _Made:
     settings: Settings
 
 
-def _restorations(case: Case, contest: Contest, judge: "_Judge", seed: int) -> Iterator[_Made]:
-    lr_frames = case.lr_frames(judge.hr_frames, seed)
+def _restorations(
+    case: Case, evaluation: Evaluation, evaluator: "_Evaluator", seed: int
+) -> Iterator[_Restoration]:
+    lr_frames = case.lr_frames(evaluator.hr_frames, seed)
     basic = Settings(frames=case.num_frames, seed=seed, scale=case.scale)
     like: Tensor | None = None
-    for name, restorer in contest.restorers.items():
+    for name, restorer in evaluation.restorers.items():
         settings = replace(
-            contest.settings.get(name, basic),
+            evaluation.settings.get(name, basic),
             frames=basic.frames,
             seed=basic.seed,
             scale=basic.scale,
         )
-        made = _run(name, partial(restorer, lr_frames, judge.hr_frames), settings)
-        if name == contest.sharpen_like:
-            like = made.sr_frames
-        yield made
-    if contest.sharpen_like is not None:
-        if like is None or judge.lpips is None:
+        restoration = _run(name, partial(restorer, lr_frames, evaluator.hr_frames), settings)
+        if name == evaluation.sharpen_like:
+            like = restoration.sr_frames
+        yield restoration
+    if evaluation.sharpen_like is not None:
+        if like is None or evaluator.lpips is None:
             raise ValueError("expected LPIPS and a restorer to match `sharpen` with")
-        amount = match_sharpness(lr_frames, judge.hr_frames, like, judge.lpips)
+        amount = match_sharpness(lr_frames, evaluator.hr_frames, like, evaluator.lpips)
         settings = replace(basic, amount=amount)
         yield _run("sharpen", partial(sharpen, lr_frames, case.scale, amount), settings)
-    for name, results in contest.results.items():
+    for name, results in evaluation.results.items():
         settings = replace(basic, folder=str(results.folder))
-        yield _Made(name, to_codes(results.read(case)), None, settings)
+        yield _Restoration(name, to_codes(results.read(case)), None, settings)
 
 
-def _run(name: str, restore: Callable[[], Tensor], settings: Settings) -> _Made:
+def _run(name: str, restore: Callable[[], Tensor], settings: Settings) -> _Restoration:
     started = time.monotonic()
     sr_frames = to_codes(restore())
-    return _Made(name, sr_frames, (time.monotonic() - started) / len(sr_frames), settings)
+    return _Restoration(name, sr_frames, (time.monotonic() - started) / len(sr_frames), settings)
 
 
-class _Judge:
+class _Evaluator:
     """Measures against one truth, whose motion is estimated once."""
 
     def __init__(self, hr_frames: Tensor, lpips: Distance | None) -> None:
@@ -172,13 +174,13 @@ class _Judge:
         self.flow_forward, self.visible = metrics.motion_of(hr_frames, self.flow)
         self.true_warping_error = self._warping_error(hr_frames)
 
-    def row(self, made: _Made, case: Case) -> Row:
-        sr_frames, hr_frames, lpips = made.sr_frames, self.hr_frames, self.lpips
+    def row(self, restoration: _Restoration, case: Case) -> Row:
+        sr_frames, hr_frames, lpips = restoration.sr_frames, self.hr_frames, self.lpips
         distances = lpips(sr_frames, hr_frames) if lpips else None
         return Row(
             degradation=case.degradation,
             clip=case.clip,
-            restorer=made.restorer,
+            restorer=restoration.restorer,
             psnr=metrics.psnr_y(sr_frames, hr_frames),
             ssim=metrics.ssim(sr_frames, hr_frames),
             lpips=float(distances.mean()) if distances is not None else None,
@@ -187,8 +189,8 @@ class _Judge:
             tof=metrics.tof(sr_frames, hr_frames, self.flow),
             warping_error=self._warping_error(sr_frames),
             true_warping_error=self.true_warping_error,
-            seconds=made.seconds,
-            settings=made.settings,
+            seconds=restoration.seconds,
+            settings=restoration.settings,
         )
 
     def _warping_error(self, frames: Tensor) -> float:

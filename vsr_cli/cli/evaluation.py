@@ -1,4 +1,4 @@
-"""Who takes part in `vsr evaluate`, under which names."""
+"""What `vsr evaluate` compares, under which names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from vsr_cli.errors import ConfigError
 if TYPE_CHECKING:
     from vsr_cli.pipeline.restorers.registry import ModelFile
     from vsr_cli.quality.cases import Results
-    from vsr_cli.quality.evaluate import Contest, Restorer
+    from vsr_cli.quality.evaluate import Evaluation, Restorer
     from vsr_cli.quality.table import Settings
 
 # Names that are taken
@@ -63,20 +63,20 @@ def require_free(option: str, name: str, taken: Sequence[str]) -> None:
         raise ConfigError(f"`{option}`: the name `{name}` is taken", hint="choose another")
 
 
-def enter(
+def build_evaluation(
     entries: Sequence[tuple[str, Entry]],
     task: Literal["upscale", "restore"],
     results: "Mapping[str, Results]",
     *,
     sharpen: bool,
-) -> "Contest":
-    """Load the model and have it take part, beside what every table of the task has."""
+) -> "Evaluation":
+    """Build the evaluation of a model, beside what every table of the task has, and load it."""
     from vsr_cli.models.files import sha256, shipped_weights
     from vsr_cli.pipeline.frames import frame_restorer
     from vsr_cli.pipeline.restorers.registry import ModelFile
     from vsr_cli.pipeline.restorers.small.given_latents import frame_decoder
     from vsr_cli.pipeline.run_plan import choose_device, choose_dtype
-    from vsr_cli.quality.evaluate import Contest, unaided
+    from vsr_cli.quality.evaluate import Evaluation, unaided
     from vsr_cli.quality.table import Settings
     from vsr_cli.quality.tasks import yardsticks
 
@@ -100,7 +100,7 @@ def enter(
         else:
             jobs[name] = frame_decoder(model, config, entry.latents)
         settings[name] = _describe(common, model, config, entry.latents)
-    return Contest(
+    return Evaluation(
         restorers={**yardsticks(task, int(base.scale)), **jobs},
         settings=settings,
         sharpen_like=next(iter(jobs)) if sharpen else None,
