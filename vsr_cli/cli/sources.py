@@ -9,17 +9,6 @@ from pathlib import Path
 
 from vsr_cli.errors import ConfigError, InputError
 
-# Of files that are looked for in folders; a file that is named is tried whatever it is called.
-VIDEO_SUFFIXES = frozenset(
-    {
-        *(".3gp", ".asf", ".avi", ".dv", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
-        *(".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    }
-)
-# Containers that a target may be; the others become Matroska, which holds everything.
-TARGET_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".avi", ".nut"}
-)
 FIELDS = frozenset({"stem", "ext", "name", "width", "height"})
 
 
@@ -64,10 +53,13 @@ def target_name(template: str, source: Path, size: tuple[int, int]) -> str:
         source: whose name it takes.
         size: (height, width) of the target.
     """
+    from vsr_cli.media.containers import BY_SUFFIX, PICTURE_ONLY
+
     suffix = source.suffix.lower()
+    is_whole = suffix in BY_SUFFIX and BY_SUFFIX[suffix] not in PICTURE_ONLY
     return template.format(
         stem=source.stem,
-        ext=suffix if suffix in TARGET_SUFFIXES else ".mkv",
+        ext=suffix if is_whole else ".mkv",  # which holds everything
         name=source.name,
         height=size[0],
         width=size[1],
@@ -111,6 +103,8 @@ def _read_list(path: Path, *, is_null: bool) -> Iterator[Path]:
 
 
 def _expand(path: Path, recursive: bool) -> list[Source]:
+    from vsr_cli.media.containers import VIDEO_SUFFIXES
+
     if path.is_dir():
         found = sorted(path.rglob("*") if recursive else path.iterdir())
         videos = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]

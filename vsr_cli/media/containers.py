@@ -19,6 +19,13 @@ BY_SUFFIX: Mapping[str, str] = {
     **{".ts": "mpegts", ".mts": "mpegts", ".m2ts": "mpegts", ".avi": "avi", ".nut": "nut"},
     **{".y4m": "yuv4mpegpipe", ".yuv": "rawvideo", ".png": IMAGES},
 }
+# Of videos that are looked for in folders; a file that is named is tried whatever it is called.
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".3gp", ".asf", ".avi", ".dv", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    }
+)
 _OTHER_NAMES = {"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe", "raw": "rawvideo"}
 # Formats without a clock: frames follow each other at one rate.
 WITHOUT_CLOCK = frozenset({"avi", "yuv4mpegpipe", "rawvideo"})

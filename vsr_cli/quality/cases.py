@@ -11,12 +11,12 @@ from torch import Tensor
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Note, Report, ignore
+from vsr_cli.media.containers import VIDEO_SUFFIXES
 from vsr_cli.media.reading.reader import probe
 from vsr_cli.media.writing.destination import check_target
 from vsr_cli.ops.resize import crop
 from vsr_cli.quality.clips import (
     LOSSLESS_SUFFIX,
-    VIDEO_SUFFIXES,
     Footage,
     Pictures,
     count_frames,
@@ -214,13 +214,13 @@ class Results:
 
 
 def _find_result(folder: Path, case: Case) -> Pictures:
-    paths = [folder / f"{case.name}{suffix}" for suffix in VIDEO_SUFFIXES]
+    paths = [folder / f"{case.name}{suffix}" for suffix in sorted(VIDEO_SUFFIXES)]
     found = [path for path in paths if path.is_file()]
     if (folder / case.name).is_dir():
         found.append(folder / case.name)
     if not found:
         raise InputError(
-            f"`{paths[0]}` does not exist",
+            f"`{folder / case.name}{LOSSLESS_SUFFIX}` does not exist",
             why="a result is needed for each clip and degradation",
             hint=f"a folder `{case.name}` of numbered PNG files will do too, "
             "and any other video ending",

@@ -21,7 +21,6 @@ from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.media.writing.writer import VideoWriter
 from vsr_cli.ops.yuv import to_planes, to_rgb
 
-VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".webm", ".avi", ".m4v", ".ts")
 LOSSLESS_SUFFIX = ".mkv"
 
 

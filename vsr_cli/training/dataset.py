@@ -17,14 +17,15 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vsr_cli.errors import InputError
+from vsr_cli.media.containers import VIDEO_SUFFIXES
+from vsr_cli.media.reading.image_sequence import SUFFIXES as IMAGE_SUFFIXES
 from vsr_cli.media.roundtrip import decode_rgb
 from vsr_cli.models.small.model import BODY_STRIDE
 from vsr_cli.quality.degrade import Degradation, Level
 from vsr_cli.training.camera import camera_flow, look, random_camera, shrink_flow, stays_inside
 from vsr_cli.training.scenes import Scene, render_scene
 
-_VIDEOS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
-_IMAGES = (".webp", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 _INDEX = "index.csv"
 _SAMPLES_PER_POOL = 8192  # then scenes are made of new pictures
 _SPEED = 8.0  # greatest synthetic pan, pixels of HR per frame
@@ -92,7 +93,7 @@ def write_shards(sources: Sequence[Path], out: Path) -> list[Shard]:
 def _find(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
-    return sorted(path for path in source.rglob("*") if path.suffix.lower() in _VIDEOS + _IMAGES)
+    return sorted(path for path in source.rglob("*") if path.suffix.lower() in _SUFFIXES)
 
 
 def _read_origins(folder: Path) -> list[tuple[Path, str]]:

@@ -360,9 +360,9 @@ def test_the_manifest_says_what_is_done(
     folder = job_folder(target, config.job)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["path"] == str(source)
-    assert [(piece["start"], piece["stop"]) for piece in manifest["pieces"]] == [(0, 7)]
+    assert [(chunk["start"], chunk["stop"]) for chunk in manifest["chunks"]] == [(0, 7)]
     assert manifest["checkpoint"]["num_frames"] == 10
-    assert len(manifest["checkpoint"]["spooled"]) == 3
+    assert len(manifest["checkpoint"]["journaled"]) == 3
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "lock",

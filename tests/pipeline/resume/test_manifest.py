@@ -33,12 +33,12 @@ FULL = Manifest(
     source={"size": "12"},
     options={"sampler.seed": "0", "output.crf": None},
     planned=PreviousPlan(asked_length=24, asked_tile=None, clip_length=12, tile_size=64),
-    pieces=(
+    chunks=(
         ChunkRecord(
             name="chunk_000000.mkv", start=0, stop=9, first_pts=0, last_pts=8, num_bytes=100
         ),
     ),
-    checkpoint=Checkpoint(num_frames=12, spooled=TIMES, state="state_000000012.safetensors"),
+    checkpoint=Checkpoint(num_frames=12, journaled=TIMES, state="state_000000012.safetensors"),
 )
 
 
@@ -50,7 +50,7 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
 
 
-@pytest.mark.parametrize(("key", "value"), [("v", 1), ("v", 99), ("vsr", "0.0.0"), ("vsr", None)])
+@pytest.mark.parametrize(("key", "value"), [("v", 2), ("v", 99), ("vsr", "0.0.0"), ("vsr", None)])
 def test_what_another_version_has_written_is_refused(
     tmp_path: Path, key: str, value: object
 ) -> None:

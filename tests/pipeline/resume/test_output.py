@@ -75,7 +75,7 @@ class Setting:
 
     def lengths(self) -> list[int]:
         """Frames in each chunk."""
-        return [record.stop - record.start for record in self.manifest().pieces]
+        return [record.stop - record.start for record in self.manifest().chunks]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_chunks_are_as_long_as_asked_and_the_last_holds_the_rest(setting: Settin
     write_all(setting, JobConfig(chunk_length=25))
     assert setting.lengths() == [25, 25, 10]
     assert setting.manifest().checkpoint.is_complete
-    records = setting.manifest().pieces
+    records = setting.manifest().chunks
     assert [(record.first_pts, record.last_pts) for record in records] == [
         (setting.frames[start].pts, setting.frames[stop - 1].pts)
         for start, stop in ((0, 25), (25, 50), (50, 60))

@@ -79,7 +79,7 @@ class Job:
             InputError: the manifest is damaged.
         """
         manifest = self.read()
-        return [self.folder / record.name for record in manifest.pieces] if manifest else []
+        return [self.folder / record.name for record in manifest.chunks] if manifest else []
 
     def clear(self) -> None:
         """Remove everything that an earlier run has left."""

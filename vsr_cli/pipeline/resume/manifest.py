@@ -15,7 +15,7 @@ from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.resume.journal import FrameTime
 
-VERSION = 2  # of the manifest and of what is kept beside it
+VERSION = 3  # of the manifest and of what is kept beside it
 _SAMPLE = 2**20  # bytes at the head and at the tail that stand for a source
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
@@ -64,13 +64,13 @@ class Checkpoint:
     """A place to go on from.
 
     num_frames: of the target, that need not be computed again.
-    spooled: times of those that belong to the open chunk, whose samples are in its journal.
+    journaled: times of those that belong to the open chunk, whose samples are in its journal.
     state: the file with what the next clip needs; None where there is no next or no earlier one.
     is_complete: whether these are all frames.
     """
 
     num_frames: int = 0
-    spooled: tuple[FrameTime, ...] = ()
+    journaled: tuple[FrameTime, ...] = ()
     state: str | None = None
     is_complete: bool = False
 
@@ -83,7 +83,7 @@ class Manifest:
     source: Values
     options: Values
     planned: PreviousPlan | None = None
-    pieces: tuple[ChunkRecord, ...] = ()
+    chunks: tuple[ChunkRecord, ...] = ()
     checkpoint: Checkpoint = Checkpoint()
 
     def write(self, path: Path) -> None:
@@ -114,15 +114,15 @@ class Manifest:
             checkpoint = values.pop("checkpoint")
             times = [
                 FrameTime(**{**time, "time_base": Fraction(time["time_base"])})
-                for time in checkpoint.pop("spooled")
+                for time in checkpoint.pop("journaled")
             ]
             return cls(
                 path=values["path"],
                 source=values["source"],
                 options=values["options"],
                 planned=PreviousPlan(**values["planned"]) if values["planned"] else None,
-                pieces=tuple(ChunkRecord(**record) for record in values["pieces"]),
-                checkpoint=Checkpoint(**checkpoint, spooled=tuple(times)),
+                chunks=tuple(ChunkRecord(**record) for record in values["chunks"]),
+                checkpoint=Checkpoint(**checkpoint, journaled=tuple(times)),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
@@ -133,7 +133,7 @@ class Manifest:
 
     def advanced_to(self, checkpoint: Checkpoint, records: Sequence[ChunkRecord]) -> "Manifest":
         """Return the manifest of the same job at a later checkpoint."""
-        return replace(self, checkpoint=checkpoint, pieces=tuple(records))
+        return replace(self, checkpoint=checkpoint, chunks=tuple(records))
 
     def require_same(self, now: "Manifest") -> None:
         """Refuse to go on with another source, or with options that give another picture.

@@ -48,12 +48,12 @@ class CheckpointedOutput(ResourceOwner):
         self._clock, self._due = clock, clock() + config.checkpoint
         most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(plan.coding))
         self._chunk_length = min(config.chunk_length, most)
-        self._records = list(manifest.pieces)
+        self._records = list(manifest.chunks)
         self._times: list[FrameTime] = []
         super().__init__()
         self._open_chunk: tuple[ChunkWriter, FrameJournal] | None = None
         checkpoint = manifest.checkpoint
-        self.num_frames = checkpoint.num_frames - len(checkpoint.spooled)
+        self.num_frames = checkpoint.num_frames - len(checkpoint.journaled)
         _require(job.folder, self._records)
         job.keep_only(self._needed(checkpoint))
         try:
@@ -96,7 +96,7 @@ class CheckpointedOutput(ResourceOwner):
         self._note(
             Checkpoint(
                 num_frames=self.num_frames,
-                spooled=tuple(self._times),
+                journaled=tuple(self._times),
                 state=path.name if path else None,
             )
         )
@@ -116,10 +116,10 @@ class CheckpointedOutput(ResourceOwner):
 
     def _take_back(self, checkpoint: Checkpoint) -> None:
         """Encode the frames of the open chunk anew."""
-        if not checkpoint.spooled:
+        if not checkpoint.journaled:
             return
-        chunk, journal = self._begin_chunk(num_kept=len(checkpoint.spooled))
-        for frame in read_journal(journal.path, self._plan.coding, checkpoint.spooled):
+        chunk, journal = self._begin_chunk(num_kept=len(checkpoint.journaled))
+        for frame in read_journal(journal.path, self._plan.coding, checkpoint.journaled):
             self._encode(chunk, frame)
 
     def _begin_chunk(self, *, num_kept: int) -> tuple[ChunkWriter, FrameJournal]:
@@ -163,9 +163,9 @@ class CheckpointedOutput(ResourceOwner):
 
     def _needed(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Names of the files that a checkpoint goes on from."""
-        names = [record.name for record in self._manifest.pieces]
-        if checkpoint.spooled:
-            names.append(self._job.journal_path(len(self._manifest.pieces)).name)
+        names = [record.name for record in self._manifest.chunks]
+        if checkpoint.journaled:
+            names.append(self._job.journal_path(len(self._manifest.chunks)).name)
         return (*names, checkpoint.state) if checkpoint.state else tuple(names)
 
     def _open_files(self) -> tuple[str, ...]:
