@@ -43,6 +43,10 @@ MUTATIONS = [
                 "(rgb.float().clamp(-1, 1) + 1) / 2",
                 "(rgb.float() + 1) / 2",
             ),
+            "yuv-dither-bias": (
+                "pattern = (pattern + 0.5) / 64 - 0.5",
+                "pattern = pattern / 64 - 0.5",
+            ),
             "yuv-truncates": ("scaled.round().clamp", "scaled.floor().clamp"),
         },
     ),
@@ -68,6 +72,10 @@ MUTATIONS = [
             "windows-one-too-many": (
                 "math.ceil((length - overlap) / (size - overlap))",
                 "math.ceil(length / (size - overlap))",
+            ),
+            "windows-spread-rounded": (
+                "(length - size) * index // (count - 1)",
+                "round((length - size) * index / (count - 1))",
             ),
             "windows-ramp": (
                 "dtype=torch.float64) + 0.5) / length",
@@ -148,6 +156,10 @@ MUTATIONS = [
         "vsr_cli/diffusion/sampler.py",
         "tests/diffusion/test_sampler.py tests/diffusion/test_published_sampler.py",
         {
+            "sampler-fewer-pulls": (
+                "math.ceil(_LEAST_PULLS / num_steps)",
+                "max(1, _LEAST_PULLS // num_steps)",
+            ),
             "sampler-noise-of-step": ("noise(index + 1).float()", "noise(index).float()"),
             "sampler-prediction-after-guidance": (
                 "previous_x0.copy_(last.detach())",
@@ -334,6 +346,41 @@ MUTATIONS = [
             "manifest-end-unread": (
                 "file.seek(max(0, stat.st_size - _SAMPLE))",
                 "file.seek(0)",
+            ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/resume/job.py",
+        "tests/pipeline/resume/test_own.py tests/pipeline/resume/test_output.py",
+        {
+            "job-forgets-its-manifest": (
+                "not in (*names, LOCK, self.manifest_path.name)",
+                "not in (*names, LOCK)",
+            ),
+            "job-follows-links": ("if stat.S_ISLNK(found.st_mode):", "if False:"),
+            "job-takes-any-folder": (
+                "any(path.name in (LOCK, MANIFEST) for path in paths)",
+                "any(path.name for path in paths)",
+            ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/resume/journal.py",
+        "tests/pipeline/resume/test_output.py tests/pipeline/resume/test_journal.py",
+        {
+            "journal-dropped": ("self._file.truncate(size)", "self._file.truncate(0)"),
+            "journal-short": ("path.stat().st_size < size", "path.stat().st_size < 0"),
+            "journal-eight-bits": ("(1 if plan.layout.depth == 8 else 2)", "1"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/resume/state.py",
+        "tests/pipeline/resume/test_state.py",
+        {
+            "state-order-of-memory": ("if name in last else x", "if name in () else x"),
+            "state-lost-order": (
+                "last = [name for name, x in tensors.items() if _is_channels_last(x)]",
+                "last = [name for name, x in tensors.items() if x.is_contiguous()]",
             ),
         },
     ),

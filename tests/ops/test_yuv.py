@@ -225,6 +225,14 @@ def test_dither_keeps_the_mean_of_a_level_between_two_codes() -> None:
     assert torch.equal(dithered, to_planes(gray, FULL_CHROMA, BT709, dither=True)[0].float())
 
 
+def test_dither_favours_neither_the_code_below_nor_the_one_above() -> None:
+    levels = 100 + torch.arange(64) / 64  # as many as the pattern has steps
+    rgb = ((levels - 16) / 219 * 2 - 1)[None, :, None, None].expand(3, 64, 8, 8).reshape(3, 512, 8)
+    dithered = to_planes(rgb, FULL_CHROMA, BT709, dither=True)[0].float()
+    error = dithered.reshape(64, 64).mean(1) - levels
+    assert abs(error.mean().item()) < 1e-3
+
+
 def test_planes_of_the_wrong_shape_are_refused() -> None:
     planes = to_planes(random_rgb(8, 8), FULL_CHROMA, BT709)
     with pytest.raises(ValueError, match="expected planes"):
