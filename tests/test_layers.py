@@ -19,7 +19,8 @@ BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "p
 MAY_IMPORT = {
     "": BASE | {"api", "cli"},  # __init__, __main__
     "options": {"config", "errors", "pixels", "models.files"},
-    "api": BASE | {"options", "media", "models", "pipeline"},
+    "api": BASE | {"options", "media", "pipeline", "quality", "evaluation"},
+    "evaluation": BASE | {"options", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "config": {"errors", "pixels"},
     "events": {"errors"},

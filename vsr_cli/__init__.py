@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vsr_cli.api import Probe, Upscaler, plan, probe, upscale
+    from vsr_cli.api import Probe, Upscaler, evaluate, plan, probe, upscale
     from vsr_cli.cancellation import Stopped, StopRequest
     from vsr_cli.errors import VsrError
     from vsr_cli.events import Done, Note, Plan, Progress
@@ -25,13 +25,14 @@ __all__ = [
     "Upscaler",
     "VsrError",
     "__version__",
+    "evaluate",
     "plan",
     "probe",
     "upscale",
 ]
 
 _MODULES = {
-    **dict.fromkeys(("Probe", "Upscaler", "plan", "probe", "upscale"), "api"),
+    **dict.fromkeys(("Probe", "Upscaler", "evaluate", "plan", "probe", "upscale"), "api"),
     **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
     **dict.fromkeys(("Done", "Note", "Plan", "Progress"), "events"),
     "VsrError": "errors",

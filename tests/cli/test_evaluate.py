@@ -13,7 +13,6 @@ from vsr_cli.cli.app import app
 from vsr_cli.models.files import sha256
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import save_weights
-from vsr_cli.quality import metrics
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(path: Path) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("vsr_cli.models.weights.load_model", load)
+    monkeypatch.setattr("vsr_cli.pipeline.restorers.small.family.load_weights", load)
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:
@@ -193,7 +192,7 @@ class FakeLpips:
 def test_sharpening_needs_lpips_and_is_left_out_without(
     clips: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "Lpips", FakeLpips)
+    monkeypatch.setattr("vsr_cli.evaluation.evaluate.Lpips", FakeLpips)
     common = (clips, "--model", model_file, "--frames", "2", "--level", "clean", "--sharpen")
     code, out, err = run(*common, "--json", "--device", "cpu")
     assert code == 0, err

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vsr_cli import api
 from vsr_cli.cli.console import print_line
-from vsr_cli.cli.evaluation import build_evaluation, plan_entries, require_free
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
     Device,
@@ -19,17 +19,15 @@ from vsr_cli.cli.options import (
     SeveralSteps,
     WholeScale,
 )
-from vsr_cli.cli.variants import parse_latents
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Progress
-from vsr_cli.options import make_config
 
 if TYPE_CHECKING:
-    from vsr_cli.quality.cases import Case
     from vsr_cli.quality.table import Table
 
-Task = Literal["upscale", "restore"]  # the same as in `quality.tasks`
+Task = Literal["upscale", "restore"]
+FACTORS: dict[WholeScale, Literal[1, 2, 4]] = {"1": 1, "2": 2, "4": 4}
 
 
 def evaluate(
@@ -132,113 +130,58 @@ def evaluate(
 ) -> None:
     """Degrade the clips of DIR, restore them, and measure against what needs no model."""
     with report_failures(as_json=as_json):
-        factor = _find_scale(task, scale)
-        config = make_config(
-            {
-                "scale": factor,
-                "model": model,
-                "fidelity": fidelity,
-                "motion_scale": motion_scale,
-                "seed": seed,
-                "device": device,
-                "dtype": dtype,
-            }
-        )
-        given = parse_latents(latents) if latents is not None else None
-        entries = plan_entries(config, steps, given, variant or [])
-        others = _parse_compared(compare or [], taken=[name for name, _ in entries])
-        if lr is not None and write_lr is not None:
-            raise ConfigError(
-                "`--lr` and `--write-lr` contradict each other",
-                why="one takes the inputs from a folder, the other writes them",
-                hint="give one of them",
-            )
-        if lr is None:
-            cases = _plan_degraded(folder, task, level or (), num_frames, factor)
-        else:
-            cases = _plan_given(folder, lr, level or (), num_frames, factor)
         for path in filter(None, (markdown, json_file)):
             _check_file(path, overwrite=overwrite)
-        for made in filter(None, (pictures, write_lr)):
-            _make_folder(made)
-
         from vsr_cli.pipeline.memory import reuse_memory
-        from vsr_cli.quality.cases import Results, write_inputs
-        from vsr_cli.quality.evaluate import evaluate as measure
-        from vsr_cli.quality.metrics import Lpips
 
         reuse_memory()
-        results = {name: Results(path, cases) for name, path in others}
-        lpips = Lpips(lpips_weights) if lpips_weights else None
-        if sharpen and lpips is None:
-            text = "`sharpen` is left out: give `--lpips-weights`, its amount is chosen by LPIPS"
-            _say_event(Note(code="W_SHARPEN_LEFT_OUT", text=text))
-        if write_lr:
-            write_inputs(cases, write_lr, seed, overwrite=overwrite)
-            print_line(f"wrote {len(cases)} inputs to `{write_lr}`")
-        evaluation = build_evaluation(entries, task, results, sharpen=sharpen and lpips is not None)
-        table = measure(
-            cases,
-            evaluation,
-            lpips=lpips,
-            seed=seed,
+        table = api.evaluate(
+            folder,
+            task=task,
+            scale=None if scale is None else FACTORS[scale],
+            steps=steps or (),
+            latents=latents,
+            level=level or (),
+            num_frames=num_frames,
+            lr=lr,
+            write_lr=write_lr,
+            compare=_parse_compared(compare or []),
+            variant=variant or (),
+            sharpen=sharpen,
+            lpips_weights=lpips_weights,
             pictures=pictures,
+            overwrite=overwrite,
             report=_say_event,
+            model=model,
+            motion_scale=motion_scale,
+            fidelity=fidelity,
+            device=device,
+            dtype=dtype,
+            seed=seed,
         )
+        if write_lr:
+            print_line(f"wrote the inputs to `{write_lr}`")
         _write_tables(table, markdown, json_file)
         typer.echo(table.json() if as_json else table.markdown())
 
 
-def _parse_compared(texts: Sequence[str], *, taken: list[str]) -> list[tuple[str, Path]]:
+def _parse_compared(texts: Sequence[str]) -> dict[str, Path]:
     """Each `NAME=DIR`.
 
     Raises:
         ConfigError: one is not of this form, or its name is taken.
     """
-    found: list[tuple[str, Path]] = []
+    found: dict[str, Path] = {}
     for text in texts:
         name, _, path = text.partition("=")
         if not name or not path:
             raise ConfigError(
                 f"`--compare {text}` is not NAME=DIR", hint="write it like `other=results/other`"
             )
-        require_free("--compare", name, [*taken, *(name for name, _ in found)])
-        found.append((name, Path(path)))
+        if name in found:
+            raise ConfigError(f"`--compare`: the name `{name}` is taken", hint="choose another")
+        found[name] = Path(path)
     return found
-
-
-def _find_scale(task: Task, scale: WholeScale | None) -> int:
-    """How much larger the truth is than its inputs.
-
-    Raises:
-        ConfigError: the task has another.
-    """
-    if task == "upscale":
-        return int(scale or UpscaleConfig.scale)
-    if scale not in (None, "1"):
-        raise ConfigError(
-            f"`--task restore` and `--scale {scale}` contradict each other",
-            why="what is restored keeps its size",
-            hint="leave out one of them",
-        )
-    return 1
-
-
-def _plan_degraded(
-    folder: Path, task: Task, levels: Sequence[str], num_frames: int, scale: int
-) -> "list[Case]":
-    from vsr_cli.quality.cases import plan_degraded
-    from vsr_cli.quality.tasks import choose_inputs
-
-    return plan_degraded(folder, choose_inputs(task, levels), num_frames, scale=scale)
-
-
-def _plan_given(
-    folder: Path, lr: Path, kinds: Sequence[str], num_frames: int, scale: int
-) -> "list[Case]":
-    from vsr_cli.quality.cases import plan_given
-
-    return plan_given(folder, lr, num_frames, scale=scale, only=kinds, report=_say_event)
 
 
 def _check_file(path: Path, *, overwrite: bool) -> None:
@@ -247,15 +190,6 @@ def _check_file(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"`{path}` exists", hint="use `--overwrite`, or choose another name")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"`{path.parent}` is not a folder that exists", hint="create it first")
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder `{path}`", why=error.strerror, hint="choose another name"
-        ) from error
 
 
 def _write_tables(table: "Table", markdown: Path | None, json_file: Path | None) -> None:

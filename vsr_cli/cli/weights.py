@@ -93,10 +93,10 @@ def verify_weights(
     """Load weights as `upscale` would: digest, names, shapes and values."""
     with report_failures(as_json=as_json):
         from vsr_cli.models.files import find_weights, sha256
-        from vsr_cli.models.weights import load_model  # loads torch; keeps --help instant
+        from vsr_cli.pipeline.restorers.registry import ModelFile
 
         for path in [find_weights(name) for name in names or ()] or _installed():
-            load_model(path)
+            ModelFile(path).model  # noqa: B018
             print_line(f"`{path}` is whole")
             if as_json:
                 write_event("verified", {"file": path, "sha256": sha256(path)})

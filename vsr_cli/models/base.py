@@ -7,7 +7,7 @@ from torch import nn
 
 
 class VideoModel(nn.Module):
-    """A model that `load_model` returns; its family decides which stages of the pipeline fit."""
+    """A model of any family, which decides what stages of the pipeline fit."""
 
     family: ClassVar[str]
 

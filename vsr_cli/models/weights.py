@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.base import VideoModel
-from vsr_cli.models.files import is_imported, verify
+from vsr_cli.models.files import verify
 from vsr_cli.models.small.model import SmallConfig, SmallModel
 
 
@@ -31,19 +30,6 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], config: SmallConfig)
     half = {name: tensor.detach().to("cpu", torch.float16) for name, tensor in tensors.items()}
     half = {name: tensor.contiguous() for name, tensor in half.items()}
     save_file(half, path, metadata={"family": "small", "config": json.dumps(asdict(config))})
-
-
-def load_model(path: Path) -> VideoModel:
-    """The model in a file, of whichever family.
-
-    Raises:
-        WeightsError: missing, damaged, of an unknown family, or not exactly that model.
-    """
-    if is_imported(path):
-        from vsr_cli.models.mgld.loading import load_mgld  # seconds that others need not wait
-
-        return load_mgld(path)
-    return load_weights(path)
 
 
 def load_weights(path: Path) -> SmallModel:

@@ -40,7 +40,7 @@ from vsr_cli.models.mgld.config import PUBLISHED
 from vsr_cli.models.mgld.convert import Imported, import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.raft import published_name
-from vsr_cli.models.weights import load_model
+from vsr_cli.pipeline.restorers.registry import ModelFile
 
 Change = Callable[[dict[str, Tensor]], None]
 
@@ -113,7 +113,7 @@ def test_both_files_come_in_any_order_and_give_one_verified_model(tmp_path: Path
     target = tmp_path / "weights" / "mgld.safetensors"
     done = import_published(paths[::-1], target, config=NARROW, report=heard.append)
     assert verify(target) in (target.parent / "SHA256SUMS").read_text()
-    model = load_model(target)
+    model = ModelFile(target).model
     assert (model.family, model.default_steps, model.dtype) == ("mgld", 2, torch.float16)
     last = heard[-1]
     assert isinstance(last, Progress)

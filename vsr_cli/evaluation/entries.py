@@ -1,12 +1,12 @@
-"""What `vsr evaluate` compares, under which names."""
+"""What takes part in an evaluation, under which names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from vsr_cli.cli.variants import Entry, parse_variant
 from vsr_cli.config import GivenLatents, UpscaleConfig
 from vsr_cli.errors import ConfigError
+from vsr_cli.evaluation.variants import Entry, parse_variant
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.restorers.registry import ModelFile

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from vsr_cli.cli.variants import Entry, parse_latents, parse_variant
 from vsr_cli.config import GivenLatents, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError
+from vsr_cli.evaluation.variants import Entry, parse_latents, parse_variant
 
 
 def test_what_is_not_given_is_that_of_the_base(tmp_path: Path) -> None:
