@@ -13,7 +13,17 @@ PACKAGE = ROOT / "vsr_cli"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
-BASE = {"atomic", "cancellation", "config", "errors", "events", "exit_codes", "pixels", "stdio"}
+BASE = {
+    "atomic",
+    "cancellation",
+    "config",
+    "digest",
+    "errors",
+    "events",
+    "exit_codes",
+    "pixels",
+    "stdio",
+}
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
@@ -22,6 +32,7 @@ MAY_IMPORT = {
     "api": BASE | {"options", "media", "pipeline", "quality", "evaluation"},
     "evaluation": BASE | {"options", "models", "pipeline", "quality"},
     "atomic": set[str](),
+    "digest": set[str](),
     "config": {"errors", "pixels"},
     "events": {"errors"},
     "errors": {"exit_codes"},

@@ -232,6 +232,15 @@ class Upscaler:
         """Say what `upscale` would do; see `plan`."""
         return self._pipeline.plan(Path(source), Path(target), report=report)
 
+    def forget_finished(self, target: PathLike) -> None:
+        """Remove what a crash has left of the job of a target that is complete.
+
+        `upscale` does so as well; this is for those who skip targets that exist.
+        """
+        from vsr_cli.pipeline.resume.job import remove_finished
+
+        remove_finished(Path(target), self.config.job)
+
     def frames(self, frames: "Iterable[Array]", *, report: Report = ignore) -> "Iterator[Array]":
         """Upscale frames in memory.
 

@@ -37,6 +37,10 @@ class JobBusyError(OutputError):
     """Another run is at work on the same target."""
 
 
+class JobDamagedError(OutputError):
+    """What an unfinished job has kept on disk is not what was written."""
+
+
 class WeightsError(VsrError):
     """Weights are missing, damaged, or do not fit the model."""
 

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     VERIFICATION = 7
     SOURCE_DAMAGED = 8  # finished all the same
     SOME_FAILED = 9  # of the files of a batch
+    HUNG_UP = 129  # 128 + SIGHUP
     INTERRUPTED = 130  # 128 + SIGINT
     BROKEN_PIPE = 141  # 128 + SIGPIPE
     TERMINATED = 143  # 128 + SIGTERM

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.conftest import MakeClip
 from tests.networks import TINY, write_tiny_weights
 from vsr_cli.cli.app import app
-from vsr_cli.models.files import sha256
+from vsr_cli.digest import sha256
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import save_weights
 

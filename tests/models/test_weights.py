@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.networks import TINY, write_tiny_weights
+from vsr_cli.digest import sha256
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.files import sha256, shipped_weights, verify
+from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights, save_weights
 

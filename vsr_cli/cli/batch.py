@@ -16,7 +16,6 @@ from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import duration, progress_bar, tee
 from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
-from vsr_cli.cli.upscale import make_upscaler
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError
 from vsr_cli.events import Report
@@ -77,7 +76,7 @@ def batch(
     with report_failures(verbose=verbose, as_json=as_json, stop=stop) as errors:
         if verbose:
             show_debug_log()
-        upscaler = make_upscaler(options, stop)
+        upscaler = Upscaler(stop=stop, **options)
         check_template(name)
         found = find_sources(sources or [], recursive=recursive, jobs_file=jobs_file, is_null=null)
         outcomes: list[Outcome] = []
@@ -122,8 +121,12 @@ def _upscale_one(
             hint="tell them apart with `--name`, for example by `{name}`",
         )
     if target.exists() and not upscaler.config.output.overwrite:
+        upscaler.forget_finished(target)
         outcome.status = "skipped"
         return
+    from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
+
+    reuse_memory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from vsr_cli.api import Upscaler
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import Device, Steps, Verbose
 from vsr_cli.cli.progress import duration
-from vsr_cli.cli.upscale import make_upscaler, run
+from vsr_cli.cli.upscale import run
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
 
@@ -34,7 +35,7 @@ def demo(
         from vsr_cli.cli.demo_clip import render_scene, write_comparison, write_small_clip
 
         started = time.monotonic()
-        upscaler = make_upscaler({"device": device, "steps": steps, "overwrite": True})
+        upscaler = Upscaler(device=device, steps=steps, overwrite=True)
         make_folder(out)
         lr_path, sr_path, picture_path = out / "lr.mp4", out / "sr.mp4", out / "side_by_side.png"
         for path in (lr_path, sr_path, picture_path):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets a job end well, the second ends the program."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first lets a job end well, the second ends the program."""
 
 import signal
 import threading
@@ -34,8 +34,13 @@ class Signals(AbstractContextManager[None]):
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may set handlers
-        # A job started with `nohup` or `&` ignores SIGINT and must go on doing so.
-        usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        # A job started with `nohup` or `&` ignores SIGHUP or SIGINT and must go on doing so.
+        usual: dict[int, Handler] = {
+            signal.SIGINT: signal.default_int_handler,
+            signal.SIGTERM: signal.SIG_DFL,
+        }
+        if hasattr(signal, "SIGHUP"):
+            usual[signal.SIGHUP] = signal.SIG_DFL
         for number, handler in usual.items():
             if signal.getsignal(number) is handler:
                 self._handlers[number] = signal.signal(number, self._hear)

@@ -57,7 +57,7 @@ def upscale(
             write_events_to(progress_file)
         if verbose:
             show_debug_log()
-        upscaler = make_upscaler(options, stop)
+        upscaler = Upscaler(stop=stop, **options)
         if to_stdout and progress_file is not None:
             raise ConfigError("`--json` and `--progress-file` say the same", hint="give one")
         if to_stdout and is_stdout(target):
@@ -70,24 +70,12 @@ def upscale(
         if skip_existing and upscaler.config.output.overwrite:
             raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
         if skip_existing and not is_stdout(target) and target.exists():
+            upscaler.forget_finished(target)
             _skip(target, quiet=quiet, as_json=as_json)
         elif dry_run:
             _show_plan(source, target, upscaler, quiet=quiet, as_json=as_json)
         else:
             run(source, target, upscaler, quiet=quiet, as_json=as_json)
-
-
-def make_upscaler(options: Options, stop: StopRequest | None = None) -> Upscaler:
-    """Make what upscales, and have this process, which does nothing else, serve it well.
-
-    Raises:
-        VsrError: the options are not right.
-    """
-    from vsr_cli.pipeline.memory import reuse_memory
-
-    upscaler = Upscaler(stop=stop, **options)
-    reuse_memory()
-    return upscaler
 
 
 def run(
@@ -103,6 +91,9 @@ def run(
     Raises:
         VsrError: whatever the pipeline refuses.
     """
+    from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
+
+    reuse_memory()
     damage = DamageWatch()
     with progress_bar(quiet=quiet) as render:
         report = tee(tee(render, report_as_json) if as_json else render, damage)

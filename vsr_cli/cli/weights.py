@@ -24,7 +24,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `list`, or 
 def list_weights(*, as_json: AsJson = False) -> None:
     """List shipped and imported weights with size and sha256."""
     with report_failures(as_json=as_json):
-        from vsr_cli.models.files import recorded_digest, sha256
+        from vsr_cli.digest import sha256
+        from vsr_cli.models.files import recorded_digest
 
         for path in _installed():
             digest, size = recorded_digest(path) or sha256(path), path.stat().st_size
@@ -92,7 +93,8 @@ def verify_weights(
 ) -> None:
     """Load weights as `upscale` would: digest, names, shapes and values."""
     with report_failures(as_json=as_json):
-        from vsr_cli.models.files import find_weights, sha256
+        from vsr_cli.digest import sha256
+        from vsr_cli.models.files import find_weights
         from vsr_cli.pipeline.restorers.registry import ModelFile
 
         for path in [find_weights(name) for name in names or ()] or _installed():

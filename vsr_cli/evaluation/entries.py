@@ -71,7 +71,8 @@ def build_evaluation(
     sharpen: bool,
 ) -> "Evaluation":
     """Build the evaluation of a model, beside what every table of the task has, and load it."""
-    from vsr_cli.models.files import sha256, shipped_weights
+    from vsr_cli.digest import sha256
+    from vsr_cli.models.files import shipped_weights
     from vsr_cli.pipeline.frames import frame_restorer
     from vsr_cli.pipeline.restorers.registry import ModelFile
     from vsr_cli.pipeline.restorers.small.given_latents import frame_decoder

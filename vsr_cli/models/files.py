@@ -1,6 +1,5 @@
 """Where weights lie and whether they are whole; loads no torch, so that listing them is instant."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from math import prod
@@ -10,6 +9,7 @@ from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 
 from vsr_cli.atomic import replace_when_complete
+from vsr_cli.digest import sha256
 from vsr_cli.errors import WeightsError
 
 SHIPPED = "small.safetensors"
@@ -112,12 +112,6 @@ def read_header(path: Path) -> Header:
         raise WeightsError(
             f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
         ) from error
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(path: Path) -> str:

@@ -12,7 +12,10 @@ from vsr_cli.errors import DeviceError
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 # What the allocators of torch say: that of the CPU knows no class of its own for it.
-_COMPLAINTS = ("out of memory", "can't allocate memory", "not enough memory", "Failed to allocate")
+_COMPLAINTS = (
+    *("out of memory", "can't allocate memory", "not enough memory", "Failed to allocate"),
+    *("could not create a primitive", "can't start new thread", "Cannot allocate memory"),
+)
 
 
 class MemoryExhaustedError(DeviceError):

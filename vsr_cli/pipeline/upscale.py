@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import JobDamagedError
 from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
 from vsr_cli.media.reading.reader import VideoSource, open_video
 from vsr_cli.media.writing.destination import check_target
@@ -18,7 +19,7 @@ from vsr_cli.models.files import shipped_weights
 from vsr_cli.pipeline.checkpointed import FRAMES_BEHIND, compute
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.restorers.registry import ModelFile
-from vsr_cli.pipeline.resume.job import is_resumable, open_job
+from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
     PreviousPlan,
@@ -58,6 +59,7 @@ class Upscaler:
         """
         started = time.monotonic()
         report = _without_repeats(report)
+        remove_finished(target, self.config.job)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
             if is_resumable(source, output.container):
@@ -118,14 +120,23 @@ class Upscaler:
     ) -> int:
         with open_job(output.target, self.config.job) as job:
             check_target(output.target, source, output.config)  # it may have appeared meanwhile
-            manifest = job.read()
-            run = self._plan_run(source, output, manifest.planned if manifest else None, report)
-            manifest = _resume_or_start(manifest, run)
+            before = _read_job(job, report)
+            run = self._plan_run(source, output, before.planned if before else None, report)
+            manifest = _resume_or_start(job, before, run)
             if not manifest.checkpoint.is_complete:
                 report(run.describe())
                 compute(job, run, manifest, video, self._stop)
+                if (done := job.read()) is not None:
+                    job.check(done)
             others, temp = video.side_streams, job.temp
-            num_frames = join_chunks(job.chunks(), output, others, report=report, temp=temp)
+            num_frames = join_chunks(
+                job.chunks(),
+                output,
+                others,
+                report=report,
+                temp=temp,
+                on_complete=None if self.config.job.keep else job.note_written,
+            )
             if not self.config.job.keep:
                 job.remove()
         return num_frames
@@ -152,8 +163,23 @@ class Upscaler:
         return num_frames
 
 
-def _resume_or_start(before: Manifest | None, run: Run) -> Manifest:
-    """What an earlier run has left, if it is the same job; else a new one.
+def _read_job(job: Job, report: Report) -> Manifest | None:
+    """What an earlier run has written down; None if nothing that can be read."""
+    try:
+        return job.read()
+    except JobDamagedError as error:
+        _start_anew(job, error, report)
+        return None
+
+
+def _start_anew(job: Job, error: JobDamagedError, report: Report) -> None:
+    text = f"what an earlier run has left is damaged ({error.why}): starting anew"
+    report(Note(code="W_JOB_DAMAGED", text=text))
+    job.clear()
+
+
+def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
+    """What an earlier run has left, if it is the same job and whole; else a new one.
 
     Raises:
         ConfigError: it is another job.
@@ -167,6 +193,11 @@ def _resume_or_start(before: Manifest | None, run: Run) -> Manifest:
     if before is None:
         return now
     before.require_same(now)
+    try:
+        job.check(before)
+    except JobDamagedError as error:
+        _start_anew(job, error, run.report)
+        return now
     return before
 
 

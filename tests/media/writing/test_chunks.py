@@ -33,8 +33,8 @@ ENCODERS = {
     "ffv1": OutputConfig(video_codec="ffv1"),
 }
 HOLDS = {
-    "libx264": (".mp4", ".mov", ".mkv"),
-    "libx265": (".mp4", ".mov", ".mkv"),
+    "libx264": (".mp4", ".mov", ".mkv", ".ts", ".nut"),
+    "libx265": (".mp4", ".mov", ".mkv", ".ts", ".nut"),
     "libsvtav1": (".mp4", ".mkv", ".webm"),
     "prores_ks": (".mov", ".mkv"),
     "ffv1": (".mp4", ".mkv"),
@@ -98,7 +98,8 @@ def test_joined_chunks_have_the_pixels_of_each_and_the_times_of_the_source(
     assert num_frames == len(pieces) == len(IRREGULAR)
     assert decoded(target) == pieces
     before, after = read_file(source), read_file(target)
-    assert after.sounds == before.sounds
+    if suffix != ".ts":  # where each packet of AAC has a header
+        assert after.sounds == before.sounds
     if suffix in (".mp4", ".mov"):
         assert (after.times, after.end) == (before.times, before.end)
         assert after.sound_times == before.sound_times

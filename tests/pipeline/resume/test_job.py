@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,14 +19,14 @@ from tests.conftest import Contents, MakeClip
 from tests.pipeline.runs import upscale_video
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import ClipConfig, JobConfig, OutputConfig, SamplerConfig, UpscaleConfig
-from vsr_cli.errors import ConfigError, DeviceError, InputError, JobBusyError, OutputError
+from vsr_cli.errors import ConfigError, DeviceError, JobBusyError, JobDamagedError, OutputError
 from vsr_cli.events import Event, Note, Progress
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline import convert
 from vsr_cli.pipeline.restorers.small import family
-from vsr_cli.pipeline.resume.job import job_folder, open_job
+from vsr_cli.pipeline.resume.job import Job, job_folder, open_job
 from vsr_cli.pipeline.upscale import Upscaler
 
 SIZE = (34, 46)
@@ -258,18 +260,101 @@ def test_a_complete_picture_is_joined_without_a_model(
     assert not job_folder(target, job).exists()
 
 
+def flip_a_bit(path: Path) -> None:
+    """Turn one bit in the middle of a file, its size and times kept, as a disk may."""
+    found, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
 @pytest.mark.parametrize("what", ["chunk_000000.mkv", "state", "manifest.json", "chunk_000001.raw"])
-def test_a_damaged_job_is_refused_and_fresh_starts_anew(
+def test_what_is_damaged_is_computed_again(
     tmp_path: Path, source: Path, config: UpscaleConfig, what: str
 ) -> None:
+    upscale_video(source, tmp_path / "whole.mp4", config)
     target = tmp_path / "out.mp4"
     broken_off(source, target, config, frame=12)
     (damaged,) = job_folder(target, config.job).glob(f"{what}*")
-    damaged.write_bytes(damaged.read_bytes()[:40])
-    with pytest.raises(InputError) as refused:
+    flip_a_bit(damaged)
+    events: list[Event] = []
+    upscale_video(source, target, config, report=events.append)
+    assert "W_JOB_DAMAGED" in {event.code for event in events if isinstance(event, Note)}
+    assert digests(target) == digests(tmp_path / "whole.mp4")
+
+
+def test_what_is_damaged_while_it_runs_never_becomes_the_target(
+    tmp_path: Path, source: Path, config: UpscaleConfig
+) -> None:
+    target = tmp_path / "out.mp4"
+
+    def damage(event: Event) -> None:
+        if isinstance(event, Progress) and event.frame == NUM_FRAMES:
+            flip_a_bit(job_folder(target, config.job) / "chunk_000000.mkv")
+
+    with pytest.raises(JobDamagedError, match="is damaged"):
+        upscale_video(source, target, config, report=damage)
+    assert not target.exists()
+    upscale_video(source, target, config)
+    assert target.exists()
+
+
+def test_a_job_that_a_crash_has_left_beside_its_target_is_removed(
+    tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr(Job, "remove", lambda job: None)
+    upscale_video(source, target, config)
+    monkeypatch.undo()
+    assert job_folder(target, config.job).exists()
+    before = target.read_bytes()
+    with pytest.raises(OutputError, match="exists"):
         upscale_video(source, target, config)
-    assert "--fresh" in (refused.value.hint or "")
-    upscale_video(source, target, replace(config, job=replace(config.job, fresh=True)))
+    assert not job_folder(target, config.job).exists()
+    assert target.read_bytes() == before
+
+
+def test_the_job_of_another_file_than_the_target_stays(
+    tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr(Job, "remove", lambda job: None)
+    upscale_video(source, target, config)
+    monkeypatch.undo()
+    target.write_bytes(b"somebody else's")
+    with pytest.raises(OutputError, match="exists"):
+        upscale_video(source, target, config)
+    assert job_folder(target, config.job).exists()
+
+
+@pytest.mark.parametrize("after", [1, 9, 12])
+def test_a_folder_that_is_removed_meanwhile_is_told_of(
+    tmp_path: Path, source: Path, config: UpscaleConfig, after: int
+) -> None:
+    target = tmp_path / "out.mp4"
+
+    def remove(event: Event) -> None:
+        if isinstance(event, Progress) and event.frame == after:
+            shutil.rmtree(job_folder(target, config.job))
+
+    with pytest.raises(OutputError) as caught:
+        upscale_video(source, target, config, report=remove)
+    assert caught.value.exit_code == 4
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".nut"])
+def test_other_containers_go_on_as_well(
+    tmp_path: Path, source: Path, config: UpscaleConfig, suffix: str
+) -> None:
+    config = replace(config, output=OutputConfig(video_codec="libx264", preset="ultrafast"))
+    whole, target = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    upscale_video(source, whole, config)
+    broken_off(source, target, config, frame=12)
+    events: list[Event] = []
+    upscale_video(source, target, config, report=events.append)
+    assert "W_RESUMED" in {event.code for event in events if isinstance(event, Note)}
+    assert digests(target) == digests(whole)
 
 
 def test_files_of_a_job_may_lie_elsewhere(

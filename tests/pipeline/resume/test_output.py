@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.conftest import MakeClip
 from vsr_cli.config import JobConfig, OutputConfig
-from vsr_cli.errors import InputError
+from vsr_cli.errors import JobDamagedError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import probe, read_frames
@@ -191,7 +191,7 @@ def test_chunks_of_an_interrupted_job_are_packet_for_packet_those_of_one_that_wa
     assert setting.lengths() == [25, 25, 10]
 
 
-@pytest.mark.parametrize("damage", ["shorter", "longer", "missing"])
+@pytest.mark.parametrize("damage", ["shorter", "longer", "missing", "a bit"])
 def test_a_chunk_that_is_not_what_was_written_is_refused(setting: Setting, damage: str) -> None:
     write_all(setting, JobConfig(chunk_length=25))
     chunk = setting.job.chunks()[1]
@@ -199,8 +199,11 @@ def test_a_chunk_that_is_not_what_was_written_is_refused(setting: Setting, damag
     if damage == "missing":
         chunk.unlink()
     else:
-        chunk.write_bytes(data[:-1] if damage == "shorter" else data + b"\0")
-    with pytest.raises(InputError, match="is damaged") as refused:
-        setting.open(JobConfig(chunk_length=25))
+        flipped = data[:99] + bytes([data[99] ^ 4]) + data[100:]
+        damaged = {"shorter": data[:-1], "longer": data + b"\0", "a bit": flipped}
+        chunk.write_bytes(damaged[damage])
+    manifest = setting.job.read()
+    assert manifest is not None
+    with pytest.raises(JobDamagedError, match="is damaged") as refused:
+        setting.job.check(manifest)
     assert refused.value.why == f"`{chunk.name}` is not what was written"
-    assert "--fresh" in (refused.value.hint or "")

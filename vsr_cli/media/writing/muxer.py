@@ -115,8 +115,11 @@ class Muxer(ResourceOwner):
                 if not self._copier.leave_out(error):
                     raise
 
-    def finish(self) -> None:
+    def finish(self, *, on_complete: Callable[[Path], None] | None = None) -> None:
         """Add the rest of the other streams, check, and rename.
+
+        Args:
+            on_complete: called with the complete file before it gets its name.
 
         Raises:
             OutputError: nothing was written, the disk is full, or the target has appeared.
@@ -130,6 +133,8 @@ class Muxer(ResourceOwner):
         self._copier.report_losses(self._report)
         if self._destination.path_to_verify and self._plan.config.verify != "off":
             self._verify(self._destination.path_to_verify)
+        if self._destination.path_to_verify and on_complete is not None:
+            on_complete(self._destination.path_to_verify)
         self._destination.commit()
 
     def _close(self) -> None:

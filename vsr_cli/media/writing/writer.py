@@ -1,6 +1,6 @@
 """Videos out: encoded, muxed with what else the source holds, checked, and named when complete."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from av.container import OutputContainer
@@ -94,6 +94,7 @@ def join_chunks(
     *,
     report: Report,
     temp: Path | None = None,
+    on_complete: Callable[[Path], None] | None = None,
 ) -> int:
     """Write a target from finished chunks, without coding anything again.
 
@@ -105,6 +106,7 @@ def join_chunks(
         side_streams: what is copied beside the picture.
         report: receives `W_..._DROPPED`.
         temp: where the file grows; see `FileDestination`.
+        on_complete: called with the complete file before it gets its name.
 
     Returns:
         The number of frames.
@@ -119,5 +121,5 @@ def join_chunks(
     with Muxer(plan, joined.add_video_stream, side_streams, report=report, temp=temp) as muxer:
         for packet in joined.packets():
             muxer.mux(packet)
-        muxer.finish()
+        muxer.finish(on_complete=on_complete)
     return joined.num_frames

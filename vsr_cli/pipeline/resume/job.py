@@ -6,22 +6,25 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from vsr_cli.config import JobConfig
-from vsr_cli.errors import InputError, JobBusyError, OutputError
+from vsr_cli.digest import sha256
+from vsr_cli.errors import InputError, JobBusyError, JobDamagedError, OutputError, VsrError
 from vsr_cli.media.containers import Container
 from vsr_cli.media.writing.destination import output_errors
+from vsr_cli.pipeline.resume.journal import sha256_of_start
 from vsr_cli.pipeline.resume.manifest import Manifest
 
 SUFFIX = ".vsr-job"
 LOCK = "lock"  # held by the run that is at work
 MANIFEST = "manifest.json"
 PATIENCE = 0.1  # seconds to try for the lock, as a run that has just finished may yet remove it
-RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm"})  # FFmpeg's names of containers
+# FFmpeg's names of containers whose picture can be joined from chunks: not raw video, nor images.
+RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm", "mpegts", "avi", "nut"})
 LONGEST_NAME = 255  # bytes, on every usual file system
 
 # All that a job ever puts into its folder. Nothing else is removed, whatever the folder is called.
@@ -68,15 +71,54 @@ class Job:
         """What an earlier run has left, None if nothing.
 
         Raises:
-            InputError: it is damaged.
+            JobDamagedError: it is damaged.
+            InputError: it is of another version.
         """
         return Manifest.read(self.manifest_path) if self.manifest_path.exists() else None
+
+    def check(self, manifest: Manifest) -> None:
+        """Compare every file that a manifest refers to with what was written.
+
+        Raises:
+            JobDamagedError: one is missing or different.
+        """
+        checkpoint = manifest.checkpoint
+        expected: list[tuple[str, int | None, str]] = [
+            (record.name, None, record.sha256) for record in manifest.chunks
+        ]
+        if checkpoint.state and checkpoint.state_sha256:
+            expected.append((checkpoint.state, None, checkpoint.state_sha256))
+        if checkpoint.journal_sha256:
+            journal = self.journal_path(len(manifest.chunks)).name
+            expected.append((journal, checkpoint.journal_bytes, checkpoint.journal_sha256))
+        for name, num_bytes, digest in expected:
+            path = self.folder / name
+            try:
+                found = sha256(path) if num_bytes is None else sha256_of_start(path, num_bytes)
+            except OSError:
+                found = "missing"
+            if found != digest:
+                raise JobDamagedError(
+                    f"the unfinished job in `{self.folder}` is damaged",
+                    why=f"`{name}` is not what was written",
+                    hint="run the same command again, which starts anew; and check the disk",
+                )
+
+    def note_written(self, path: Path) -> None:
+        """Write down which file becomes the target, so that a job that is done is known as such.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        manifest = self.read()
+        if manifest is not None:
+            replace(manifest, written=_identity(path)).write(self.manifest_path)
 
     def chunks(self) -> list[Path]:
         """The finished chunks that count, in order.
 
         Raises:
-            InputError: the manifest is damaged.
+            JobDamagedError: the manifest is damaged.
         """
         manifest = self.read()
         return [self.folder / record.name for record in manifest.chunks] if manifest else []
@@ -159,9 +201,9 @@ def find_jobs(folders: Sequence[Path], *, recursive: bool) -> list[FoundJob]:
             raise InputError(f"`{folder}` is not a folder that exists", hint="check the path")
         pattern = f"*{SUFFIX}"
         for path in sorted(folder.rglob(pattern) if recursive else folder.glob(pattern)):
-            names = (path / LOCK, path / MANIFEST)  # nothing without one of them is a job
-            if path.is_dir() and any(name.exists() for name in names):
-                found.append(_describe(path))
+            with suppress(OSError):  # removed meanwhile
+                if _find_reason(path) is None:
+                    found.append(_describe(path))
     return found
 
 
@@ -175,16 +217,36 @@ def remove_job(folder: Path) -> bool:
     return True
 
 
+def remove_finished(target: Path, config: JobConfig) -> None:
+    """Remove what is left of the job of a target that is complete.
+
+    A run that is killed after it has given the target its name leaves the job behind. Only if the
+    target is the very file that the job has written, the job goes.
+    """
+    folder = job_folder(target, config)
+    with suppress(VsrError, OSError):
+        manifest = Job(target, folder).read()
+        if manifest is not None and manifest.written == _identity(target):
+            remove_job(folder)
+
+
+def _identity(path: Path) -> str:
+    """What a file keeps when it is renamed, and shares with no other."""
+    found = path.stat()
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
 def _describe(folder: Path) -> FoundJob:
     source, num_frames, is_busy = None, 0, False
     with suppress(InputError):  # damaged, or of another version: it can still be removed
         if (manifest := Job(Path(), folder).read()) is not None:
             source, num_frames = manifest.path, manifest.checkpoint.num_frames
-    try:
-        with _locked(folder):
-            pass
-    except JobBusyError:
-        is_busy = True
+    if (folder / LOCK).exists():  # or else looking would make one
+        try:
+            with _locked(folder):
+                pass
+        except JobBusyError:
+            is_busy = True
     num_bytes = sum(path.stat().st_size for path in folder.glob("*"))
     return FoundJob(
         folder=folder, source=source, num_frames=num_frames, num_bytes=num_bytes, is_busy=is_busy

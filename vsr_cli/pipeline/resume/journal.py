@@ -5,6 +5,7 @@ new one writes the same chunk. The file lives for seconds where frames are fast,
 mostly forgets it before a disk ever sees it.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +21,8 @@ from vsr_cli.media.frame import Frame, Plane
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
+
+_BLOCK = 2**20  # bytes that are read at once
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class FrameJournal(ResourceOwner):
         self.path = path
         self.plan = plan
         with self._errors():
-            self._file = path.open("r+b" if num_kept else "wb")
+            self._file = path.open("r+b" if num_kept else "w+b")
         self._resources.callback(self.close)
         size = num_kept * frame_bytes(plan)
         if path.stat().st_size < size:
@@ -59,7 +62,10 @@ class FrameJournal(ResourceOwner):
             raise InputError(f"`{path}` is damaged", why="it is too short", hint="use `--fresh`")
         with self._errors():
             self._file.truncate(size)
-            self._file.seek(size)
+            self._file.seek(0)
+            self._digest = hashlib.sha256()
+            while block := self._file.read(_BLOCK):
+                self._digest.update(block)
 
     def append(self, frame: Frame) -> None:
         """Add the samples of a frame.
@@ -69,7 +75,14 @@ class FrameJournal(ResourceOwner):
         """
         with self._errors():
             for plane in frame.planes:
-                self._file.write(np.ascontiguousarray(plane).data)
+                data = np.ascontiguousarray(plane).data
+                self._file.write(data)
+                self._digest.update(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of all frames in the file."""
+        return self._digest.hexdigest()
 
     def sync(self) -> None:
         """Have everything on disk, so that it outlives a power failure."""
@@ -119,3 +132,17 @@ def frame_bytes(plan: EncoderPlan) -> int:
     """Size of a frame in a journal."""
     samples = sum(height * width for height, width in plan.layout.plane_shapes(*plan.size))
     return samples * (1 if plan.layout.depth == 8 else 2)
+
+
+def sha256_of_start(path: Path, num_bytes: int) -> str:
+    """Hex digest of the first bytes of a file, of fewer if it holds fewer.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while num_bytes and (block := file.read(min(_BLOCK, num_bytes))):
+            found.update(block)
+            num_bytes -= len(block)
+    return found.hexdigest()

@@ -10,13 +10,13 @@ from pathlib import Path
 from vsr_cli import __version__
 from vsr_cli.atomic import replace_when_complete
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.digest import sha256_of_samples
+from vsr_cli.errors import ConfigError, InputError, JobDamagedError
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.resume.journal import FrameTime
 
 VERSION = 3  # of the manifest and of what is kept beside it
-_SAMPLE = 2**20  # bytes at the head and at the tail that stand for a source
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
 # what is added to the picture when it is complete.
@@ -56,7 +56,7 @@ class ChunkRecord:
     stop: int
     first_pts: int  # in units of the source's time base
     last_pts: int
-    num_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +65,19 @@ class Checkpoint:
 
     num_frames: of the target, that need not be computed again.
     journaled: times of those that belong to the open chunk, whose samples are in its journal.
+    journal_bytes: what they take there.
+    journal_sha256: of these bytes.
     state: the file with what the next clip needs; None where there is no next or no earlier one.
+    state_sha256: of that file.
     is_complete: whether these are all frames.
     """
 
     num_frames: int = 0
     journaled: tuple[FrameTime, ...] = ()
+    journal_bytes: int = 0
+    journal_sha256: str | None = None
     state: str | None = None
+    state_sha256: str | None = None
     is_complete: bool = False
 
 
@@ -85,6 +91,7 @@ class Manifest:
     planned: PreviousPlan | None = None
     chunks: tuple[ChunkRecord, ...] = ()
     checkpoint: Checkpoint = Checkpoint()
+    written: str | None = None  # which file becomes the target, once it is complete
 
     def write(self, path: Path) -> None:
         """Replace the file at once, so that it is whole whenever one looks.
@@ -93,7 +100,8 @@ class Manifest:
             OutputError: the disk is full.
         """
         values = {"v": VERSION, "vsr": __version__, **asdict(self)}
-        text = json.dumps(values, indent=1, default=str)
+        values = json.loads(json.dumps(values, default=str))
+        text = json.dumps({**values, "checksum": _checksum(values)}, indent=1)
         with output_errors(f"`{path}` cannot be written"), replace_when_complete(path) as part:
             part.write_text(text, encoding="utf-8")
 
@@ -102,10 +110,14 @@ class Manifest:
         """Read what `write` has written.
 
         Raises:
-            InputError: it is damaged, or of another version.
+            JobDamagedError: it is damaged.
+            InputError: it is of another version.
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            checksum = values.pop("checksum", None)
+            if checksum is not None and checksum != _checksum(values):
+                raise ValueError("its checksum is not that of its content")
             if (values.pop("v"), values.pop("vsr")) != (VERSION, __version__):
                 raise InputError(
                     f"the unfinished job in `{path.parent}` was begun by another version of vsr",
@@ -123,9 +135,10 @@ class Manifest:
                 planned=PreviousPlan(**values["planned"]) if values["planned"] else None,
                 chunks=tuple(ChunkRecord(**record) for record in values["chunks"]),
                 checkpoint=Checkpoint(**checkpoint, journaled=tuple(times)),
+                written=values["written"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
+            raise JobDamagedError(
                 f"the unfinished job in `{path.parent}` cannot be read",
                 why=f"{type(error).__name__}: {error}",
                 hint="use `--fresh` to start anew",
@@ -157,17 +170,14 @@ class Manifest:
 
 
 def identify_source(source: Path) -> Values:
-    """What tells a file from others without reading all of it.
+    """What tells a file from others, and from what it was.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
         stat = source.stat()
-        with source.open("rb") as file:
-            head = file.read(_SAMPLE)
-            file.seek(max(0, stat.st_size - _SAMPLE))
-            tail = file.read(_SAMPLE)
+        content = sha256_of_samples(source)
     except OSError as error:
         raise InputError(
             f"`{source}` cannot be read", why=error.strerror, hint="check the path"
@@ -175,9 +185,12 @@ def identify_source(source: Path) -> Values:
     return {
         "size": str(stat.st_size),
         "modification time": str(stat.st_mtime_ns),
-        "beginning": hashlib.sha256(head).hexdigest(),
-        "end": hashlib.sha256(tail).hexdigest(),
+        "content": content,
     }
+
+
+def _checksum(values: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def identify_options(config: UpscaleConfig, device: str, dtype: str) -> Values:

@@ -1,14 +1,15 @@
 """Frames into a job: chunk after chunk, and now and then a checkpoint to go on from."""
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 from vsr_cli.config import JobConfig
-from vsr_cli.errors import InputError
+from vsr_cli.digest import sha256
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.chunks import ChunkWriter
+from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState
 from vsr_cli.pipeline.resume.job import Job
@@ -40,7 +41,7 @@ class CheckpointedOutput(ResourceOwner):
         """Go on at the manifest's checkpoint.
 
         Raises:
-            InputError: what it refers to is missing or damaged.
+            InputError: its journal cannot be read back.
             OutputError: the folder cannot be written to.
         """
         self._job, self._manifest = job, manifest
@@ -54,7 +55,6 @@ class CheckpointedOutput(ResourceOwner):
         self._open_chunk: tuple[ChunkWriter, FrameJournal] | None = None
         checkpoint = manifest.checkpoint
         self.num_frames = checkpoint.num_frames - len(checkpoint.journaled)
-        _require(job.folder, self._records)
         job.keep_only(self._needed(checkpoint))
         try:
             self._take_back(checkpoint)
@@ -87,19 +87,21 @@ class CheckpointedOutput(ResourceOwner):
             OutputError: the disk is full; the last checkpoint still holds.
         """
         started = self._clock()
-        path = None
+        checkpoint = Checkpoint(num_frames=self.num_frames, journaled=tuple(self._times))
         if state is not None:
             path = self._job.state_path(self.num_frames)
             save_tensors(path, state.tensors())
+            with output_errors(f"`{path}` cannot be read back"):
+                checkpoint = replace(checkpoint, state=path.name, state_sha256=sha256(path))
         if self._open_chunk is not None:
-            self._open_chunk[1].sync()
-        self._note(
-            Checkpoint(
-                num_frames=self.num_frames,
-                journaled=tuple(self._times),
-                state=path.name if path else None,
+            _, journal = self._open_chunk
+            journal.sync()
+            checkpoint = replace(
+                checkpoint,
+                journal_bytes=len(self._times) * frame_bytes(self._plan.coding),
+                journal_sha256=journal.sha256,
             )
-        )
+        self._note(checkpoint)
         # Saving much takes long; unless told otherwise, it takes a twentieth of the time at most.
         pause = 20 * (self._clock() - started) if self._interval else 0
         self._due = self._clock() + max(self._interval, pause)
@@ -142,19 +144,20 @@ class CheckpointedOutput(ResourceOwner):
         chunk.finish()
         self._resources.close()
         path = self._job.chunk_path(len(self._records))
-        record = ChunkRecord(
-            name=path.name,
-            start=self.num_frames - len(self._times),
-            stop=self.num_frames,
-            first_pts=self._times[0].pts,
-            last_pts=self._times[-1].pts,
-            num_bytes=path.stat().st_size,
-        )
+        with output_errors(f"`{path}` cannot be read back"):
+            record = ChunkRecord(
+                name=path.name,
+                start=self.num_frames - len(self._times),
+                stop=self.num_frames,
+                first_pts=self._times[0].pts,
+                last_pts=self._times[-1].pts,
+                sha256=sha256(path),
+            )
         journal = self._job.journal_path(len(self._records))
         self._records.append(record)
         self._times, self._open_chunk = [], None
         if journal.name not in self._needed(self._manifest.checkpoint):
-            journal.unlink()
+            journal.unlink(missing_ok=True)
 
     def _note(self, checkpoint: Checkpoint) -> None:
         self._manifest = self._manifest.advanced_to(checkpoint, self._records)
@@ -173,19 +176,3 @@ class CheckpointedOutput(ResourceOwner):
         number = len(self._records)
         chunk = self._job.chunk_path(number).name
         return chunk, f"{chunk}.part", self._job.journal_path(number).name
-
-
-def _require(folder: Path, records: Sequence[ChunkRecord]) -> None:
-    """Refuse to go on from chunks that are not what was written.
-
-    Raises:
-        InputError: one is missing or damaged.
-    """
-    for record in records:
-        path = folder / record.name
-        if not path.is_file() or path.stat().st_size != record.num_bytes:
-            raise InputError(
-                f"the unfinished job in `{folder}` is damaged",
-                why=f"`{record.name}` is not what was written",
-                hint="use `--fresh` to start anew",
-            )
