@@ -209,6 +209,7 @@ def test_the_random_numbers_of_the_caller_are_left_alone(model: Path) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_a_program_that_uses_it_is_well_typed(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)

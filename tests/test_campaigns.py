@@ -42,7 +42,10 @@ for name in ("mp4", "mkv"):
 
 @pytest.mark.parametrize(
     "script",
-    [pytest.param(FAULTS, id="faults", marks=pytest.mark.slow), pytest.param(FUZZ, id="fuzz")],
+    [
+        pytest.param(FAULTS, id="faults", marks=pytest.mark.slow),
+        pytest.param(FUZZ, id="fuzz", marks=pytest.mark.slow),
+    ],
 )
 def test_a_part_of_a_campaign_goes_well(tmp_path: Path, script: str) -> None:
     done = subprocess.run(

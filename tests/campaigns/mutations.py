@@ -73,10 +73,6 @@ MUTATIONS = [
                 "math.ceil((length - overlap) / (size - overlap))",
                 "math.ceil(length / (size - overlap))",
             ),
-            "windows-spread-rounded": (
-                "(length - size) * index // (count - 1)",
-                "round((length - size) * index / (count - 1))",
-            ),
             "windows-ramp": (
                 "dtype=torch.float64) + 0.5) / length",
                 "dtype=torch.float64) + 1) / length",

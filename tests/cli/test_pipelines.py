@@ -68,6 +68,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_talk_about(
     assert (run.stdout.split(), run.stderr) == ([b"1000", b"141"], b"")
 
 
+@pytest.mark.slow
 def test_a_loop_that_reads_names_is_not_robbed_of_them(tmp_path: Path, make_clip: MakeClip) -> None:
     make_clip(tmp_path / "a b.mp4", num_frames=1)
     make_clip(tmp_path / "c.mp4", num_frames=1)

@@ -80,6 +80,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "import_published", narrowed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 def test_published_files_are_imported_and_upscale_a_clip(
     folder: Path, tmp_path: Path, make_clip: MakeClip

@@ -55,6 +55,7 @@ def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
     assert changed == {"trunk", "encoder", "decoder", "latent_std"}
 
 
+@pytest.mark.slow
 def test_a_run_in_slices_is_the_run_in_one_piece(tmp_path: Path) -> None:
     init = write_tiny_weights(tmp_path / "init.safetensors")
     whole = TrainConfig(run=tmp_path / "whole", init=init, iterations=4, warmup=1)

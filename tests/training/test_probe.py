@@ -50,6 +50,7 @@ def trial(model: SmallModel) -> Trial:
     )
 
 
+@pytest.mark.slow
 def test_every_gate_has_its_lines_and_stages_a_have_no_sampler_to_measure(folder: Path) -> None:
     whole = readings(tiny_model(), folder, is_floor=False)
     assert {reading.gate for reading in whole} == {1, 2, 3, 4, 5, 6}
@@ -58,6 +59,7 @@ def test_every_gate_has_its_lines_and_stages_a_have_no_sampler_to_measure(folder
     assert {reading.verdict for reading in whole} == {"pass", "FAIL", ""}
 
 
+@pytest.mark.slow
 def test_latents_without_worth_close_no_gap(folder: Path) -> None:
     model = tiny_model()
     with torch.no_grad():  # whatever the latents, the decoder makes the same of them

@@ -56,12 +56,14 @@ def test_what_encoder_or_container_refuse_is_met_before_any_work(
     tmp_path: Path, make_clip: MakeClip, temporary: Path, config: OutputConfig, says: str
 ) -> None:
     source = make_clip(tmp_path / "in.mp4", audio=["aac"])
-    plan = make_plan(source, tmp_path / "out.mp4", config)
-    with (
-        open_side_streams(source, plan.info) as side_streams,
-        pytest.raises(OutputError, match=says),
-    ):
-        rehearse(plan, side_streams, from_chunks=True, report=ignore)
+
+    def rehearse_it() -> None:
+        plan = make_plan(source, tmp_path / "out.mp4", config)
+        with open_side_streams(source, plan.info) as side_streams:
+            rehearse(plan, side_streams, from_chunks=True, report=ignore)
+
+    with pytest.raises(OutputError, match=says):
+        rehearse_it()
     assert list(temporary.iterdir()) == []
 
 

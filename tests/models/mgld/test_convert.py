@@ -263,6 +263,7 @@ def test_an_existing_target_is_kept_unless_asked(tmp_path: Path) -> None:
     load_mgld(target)
 
 
+@pytest.mark.slow
 def test_a_pruned_checkpoint_takes_its_text_encoder_from_another_file(tmp_path: Path) -> None:
     whole = convert(tmp_path).path
     tower = random_tensors(text_tower_shapes(NARROW))
@@ -311,6 +312,7 @@ def raft_file(path: Path, prefix: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_raft_arrives_with_the_model_or_by_itself_and_gives_the_same_flow(tmp_path: Path) -> None:
     raft = raft_file(tmp_path / "raft-things.pth", "module.")
     paths = write_published(tmp_path)

@@ -96,6 +96,7 @@ def test_a_job_that_breaks_off_anywhere_goes_on_to_the_same_target(
     assert sorted(tmp_path.iterdir()) == sorted([source, whole, config.model or source])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "preset"), [("libx264", "medium"), ("libx265", "ultrafast")])
 def test_a_coded_target_shows_the_same_even_where_it_broke_off_in_a_chunk(
     tmp_path: Path, source: Path, config: UpscaleConfig, codec: str, preset: str
@@ -108,7 +109,7 @@ def test_a_coded_target_shows_the_same_even_where_it_broke_off_in_a_chunk(
     assert digests(tmp_path / "out.mkv") == digests(tmp_path / "whole.mkv")
 
 
-@pytest.mark.parametrize("guidance", ["bounded", "paper"])
+@pytest.mark.parametrize("guidance", ["bounded", pytest.param("paper", marks=pytest.mark.slow)])
 def test_half_precision_and_either_guidance_go_on_bit_by_bit(
     tmp_path: Path, source: Path, config: UpscaleConfig, guidance: str
 ) -> None:

@@ -23,11 +23,15 @@ from tests.models.mgld.published import (
     unet_shapes,
 )
 from vsr_cli.models.mgld.config import PUBLISHED
+from vsr_cli.pipeline.memory import free_memory
 
 MOST_MEMORY = 24 * 10**9  # bytes
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    free_memory(torch.device("cpu")) < MOST_MEMORY, reason="needs 24 GB of free memory"
+)
 def test_the_published_size_is_imported_and_upscales_a_clip_within_24_gb(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:

@@ -29,6 +29,7 @@ def fit(budget: float, height: int, width: int, run_plan: MgldRunPlan = RUN_PLAN
     return fit_memory(run_plan, NEEDS, size, int(budget * GB), PUBLISHED, may_tile=True)
 
 
+@pytest.mark.slow
 def test_peaks_are_those_of_the_published_networks() -> None:
     with PeakBytes() as peak:
         torch.set_default_dtype(torch.float16)

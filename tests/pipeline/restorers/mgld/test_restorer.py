@@ -120,6 +120,7 @@ def test_the_same_job_gives_the_same_frames_and_another_seed_others(model: MgldM
     assert (first - third).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 def test_frames_of_the_future_beyond_one_change_nothing(model: MgldModel) -> None:
     """What is finished is final: only one frame is looked ahead."""
     frames = moving(9)
@@ -130,6 +131,7 @@ def test_frames_of_the_future_beyond_one_change_nothing(model: MgldModel) -> Non
     assert not torch.equal(first[1], second[1])
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_where_it_was_left(model: MgldModel) -> None:
     frames = moving(10)
     whole = list(upscale(model, frames))
@@ -166,6 +168,7 @@ def test_the_number_of_tiles_in_a_call_makes_no_difference(model: MgldModel) -> 
     assert (one - many).abs().max() < 1 / 255  # random networks magnify the last bits
 
 
+@pytest.mark.slow
 def test_when_memory_runs_out_fewer_tiles_are_taken_and_none_is_lost(
     model: MgldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +199,7 @@ def test_when_not_even_one_tile_fits_the_user_is_told(
         list(upscale(model, moving(1)))
 
 
+@pytest.mark.slow
 def test_the_shipped_family_does_not_wait_for_the_networks_of_this_one(tmp_path: Path) -> None:
     path = write_tiny_weights(tmp_path / "tiny.safetensors")
     script = (
@@ -216,6 +220,7 @@ def test_the_shipped_family_does_not_wait_for_the_networks_of_this_one(tmp_path:
     assert [name for name in loaded if "unet_2d" in name or "models.mgld" in name] == []
 
 
+@pytest.mark.slow
 def test_decoding_in_tiles_changes_the_picture_a_little(model: MgldModel) -> None:
     frames = moving(2, (18, 64))
     config = replace(CONFIG, sampler=SamplerConfig(steps=1, motion_scale=0))
