@@ -77,7 +77,7 @@ class ReadStatistics:
                 return None
             promised = ((stream.duration or 0) + (stream.start_time or 0)) * self.time_base
             return max(Fraction(0), promised - self.picture_end)
-        own = tagged_duration(stream)
+        own = tagged_duration(container, stream)
         if own is not None and own - self.picture_end > LOST_SECONDS:
             return own - self.picture_end
         if container.duration:
@@ -89,8 +89,13 @@ class ReadStatistics:
         return None
 
 
-def tagged_duration(stream: VideoStream) -> Fraction | None:
-    """Seconds at which the picture of a Matroska file ends, if written there."""
+def tagged_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Seconds at which the picture of a Matroska file ends, if written there.
+
+    Other formats may have got the tag from a Matroska file that was longer.
+    """
+    if "matroska" not in container.format.name:
+        return None
     match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if match is None:
         return None
