@@ -15,9 +15,12 @@ from av.packet import Packet
 from av.stream import Stream
 
 from tests.conftest import MakeClip
-from tests.media.flat_video import FAST, rewrite
+from tests.media.flat_video import FAST, flat_planes, rewrite
 from tests.media.rich import MS
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
+from vsr_cli.events import ignore
+from vsr_cli.media.reading.reader import open_video
 from vsr_cli.media.writing.stream_trial import refusal
 
 RATE = 48_000  # Hz
@@ -100,6 +103,22 @@ def test_sound_that_a_container_cannot_hold_becomes_a_codec_that_it_can(
     _, name, samples = heard(tmp_path / f"out{target_suffix}")
     assert name in ("stereo", "2 channels")
     assert samples >= 0.15 * RATE
+
+
+def test_sound_is_encoded_again_as_often_as_it_is_asked_for(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    """A rehearsal decodes the start; the target must get all of it."""
+    source = write_odd_sound(tmp_path / "in.avi", "adpcm_ms", "stereo", make_clip)
+    with open_video(source) as video:
+        streams, info = video.side_streams, video.info
+        frames = list(video.frames(report=ignore))
+        for name in ("first.mp4", "second.mp4"):
+            with open_writer(tmp_path / name, info, (48, 64), FAST, source=streams) as writer:
+                for frame in frames:
+                    write_planes(writer, frame, flat_planes(frame.layout, (48, 64), 90))
+                writer.finish()
+    assert heard(tmp_path / "first.mp4") == heard(tmp_path / "second.mp4")
 
 
 def test_what_a_muxer_calls_experimental_is_no_codec_that_it_can_hold() -> None:
