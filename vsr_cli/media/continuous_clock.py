@@ -78,8 +78,8 @@ class ContinuousClock:
         for packet in packets:
             is_picture = packet.stream_index == self._picture
             _forget_absurd(packet)
-            waits = bool(held)
-            if not waits and not is_picture and self._may_jump(packet):
+            waits, has_leader = bool(held), self._picture in self._tracks
+            if not waits and not is_picture and (not has_leader or self._may_jump(packet)):
                 waits, num_offsets, since = True, len(self._offsets), self._leader_time()
             if is_picture or not waits:
                 self._place(packet)
@@ -88,6 +88,7 @@ class ContinuousClock:
                 continue
             held.append(packet)
             has_jumped = len(self._offsets) > num_offsets
+            has_jumped |= not has_leader and self._picture in self._tracks  # or has just begun
             is_over = not packet.size or self._leader_time() > since + _PATIENCE
             if has_jumped or is_over or len(held) == _MOST_HELD:
                 yield from self._settle(held)
@@ -115,7 +116,7 @@ class ContinuousClock:
             self._place_untimed(packet, track)
             return
         if track is None:
-            track = self._tracks[index] = self._begin(time)
+            track = self._tracks[index] = self._begin(time, self._kinds[index])
         elif index == self._picture:
             self._follow_picture(packet, time, track)
         else:
@@ -142,15 +143,22 @@ class ContinuousClock:
         leader = self._tracks.get(self._picture)
         time = track.next if track else leader.latest if leader else Fraction(0)
         packet.pts = packet.dts = round(time / packet.time_base)
-        if track:
-            self._advance(track, packet, time)
+        if track is None:
+            track = self._tracks[packet.stream_index] = _Track(
+                Fraction(0), len(self._offsets) - 1, time, time, time
+            )
+        self._advance(track, packet, time)
 
-    def _begin(self, time: Fraction) -> _Track:
+    def _begin(self, time: Fraction, kind: str) -> _Track:
         """A track whose first packet has come; it may have come after jumps."""
         leader = self._tracks.get(self._picture)
         offset = self._offsets[-1]
         if leader is not None:
             offset = min(self._offsets, key=lambda known: abs(time + known - leader.latest))
+            apart = time + offset - leader.latest
+            if kind == "audio" and abs(apart) > _LARGEST_PAUSE:  # a clock of its own
+                offset -= apart
+                self.discontinuities.append(Discontinuity(leader.latest, apart, kind))
         track = _Track(offset, num_jumps=len(self._offsets) - 1)
         track.end = track.latest = track.next = time + offset
         return track

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from vsr_cli.events import Note, Report
 
+BELIEVED_SECONDS = 30 * 3600  # missing; a header that says more is wrong itself
 LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
 
 
@@ -81,11 +82,11 @@ class ReadStatistics:
         if own is not None and own - self.picture_end > LOST_SECONDS:
             return own - self.picture_end
         if container.duration:
-            # Matroska counts from 0 instead of from where the file starts.
-            is_absolute = "matroska" in container.format.name
+            # Matroska and NUT count from 0 instead of from where the file starts.
+            is_absolute = "matroska" in container.format.name or container.format.name == "nut"
             start = 0 if is_absolute else container.start_time or 0
             missing = Fraction(start + container.duration, av.time_base) - self.end
-            return missing if missing > LOST_SECONDS else None
+            return missing if LOST_SECONDS < missing < BELIEVED_SECONDS else None
         return None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _STALE_KEYS = frozenset(
     {
         *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"),
+        "software",  # of an AVI: the program that wrote it
         *("alpha_mode", "bps", "number_of_frames", "number_of_bytes"),
         *("_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"),
     }
