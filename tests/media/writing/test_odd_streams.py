@@ -105,6 +105,15 @@ def test_sound_that_a_container_cannot_hold_becomes_a_codec_that_it_can(
     assert samples >= 0.15 * RATE
 
 
+def test_sound_that_a_container_takes_and_does_not_describe_is_encoded_again(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = write_odd_sound(tmp_path / "in.avi", "adpcm_ima_wav", "stereo", make_clip)
+    [note] = rewrite(source, tmp_path / "out.nut")
+    assert note.code == "W_AUDIO_ENCODED"
+    assert heard(tmp_path / "out.nut")[0] == "flac"
+
+
 def test_sound_is_encoded_again_as_often_as_it_is_asked_for(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:
