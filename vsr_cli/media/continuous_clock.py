@@ -267,6 +267,7 @@ def report_discontinuities(
         origin: seconds on the continuous clock that the output calls 0.
         report: receives the note, if anything jumped.
     """
+    found = [jump for jump in found if jump.time >= origin]  # the others are not in the part
     if not found:
         return
     first = found[0]

@@ -230,6 +230,23 @@ def test_texts_that_are_hours_apart_are_all_kept(
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_texts_without_a_length_last_until_the_next(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    lines = [(0, 40, "first"), (120, 0, "second"), (200, 80, "third"), (320, 0, "last")]
+    source = write_texts(tmp_path / "in.mkv", lines, make_clip)
+    notes = rewrite(source, tmp_path / f"out{suffix}")
+    assert "W_SUBS_ENDLESS" in [note.code for note in notes]
+    with av.open(f"file:{tmp_path / f'out{suffix}'}") as container:
+        lengths = [
+            (packet.duration or 0) * packet.time_base
+            for packet in container.demux(subtitles=0)
+            if packet.size > 2
+        ]
+    assert lengths[1:] == [Fraction(80, 1000)] * 3
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_text_without_an_end_ends_with_the_picture(
     tmp_path: Path, make_clip: MakeClip, suffix: str
 ) -> None:
