@@ -11,6 +11,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vsr_cli.events import Note, Report
+from vsr_cli.media.continuous_clock import TS_DISCONT
 
 BELIEVED_SECONDS = 30 * 3600  # missing; a header that says more is wrong itself
 LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
@@ -82,8 +83,8 @@ class ReadStatistics:
         if own is not None and own - self.picture_end > LOST_SECONDS:
             return own - self.picture_end
         if container.duration:
-            # Matroska and NUT count from 0 instead of from where the file starts.
-            is_absolute = "matroska" in container.format.name or container.format.name == "nut"
+            # Headers count from 0; where there are none, FFmpeg counts from the first packet.
+            is_absolute = not container.format.flags & TS_DISCONT
             start = 0 if is_absolute else container.start_time or 0
             missing = Fraction(start + container.duration, av.time_base) - self.end
             return missing if LOST_SECONDS < missing < BELIEVED_SECONDS else None
