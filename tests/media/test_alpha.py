@@ -86,13 +86,14 @@ def test_alpha_that_nobody_wants_is_not_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack(frames[1].planes, axis=-1), rgba(1)[..., :3])
 
 
-def test_alpha_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:
+def test_alpha_beside_the_picture_is_read_unless_it_is_to_be_dropped(tmp_path: Path) -> None:
     path = write_alpha(tmp_path / "in.webm", "libvpx-vp9", "yuva420p")
     frames, notes = read(path)
-    assert notes == ["W_ALPHA_DROPPED"]
+    assert notes == []
     assert probe(path).has_alpha
-    assert not frames[0].layout.has_alpha
-    assert read(path, InputConfig(alpha="drop"))[1] == []
+    assert frames[0].layout.has_alpha
+    frames, notes = read(path, InputConfig(alpha="drop"))
+    assert (frames[0].layout.has_alpha, notes) == (False, [])
 
 
 def rewrite(source: Path, target: Path, config: OutputConfig) -> tuple[str, list[str]]:

@@ -180,6 +180,49 @@ def test_a_file_whose_clock_is_that_of_the_world_starts_at_nought(
     assert read_contents(tmp_path / "out.mp4").times == [n * STEP for n in range(6)]
 
 
+def test_sound_with_a_clock_of_its_own_starts_with_the_picture(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=50, audio=["aac"])
+
+    def shift(kind: str, time: Fraction) -> Fraction:
+        return Fraction(1_700_000_000 if kind == "audio" else 0)
+
+    times = shifted_times(source, shift, "audio")
+    assert times[0] == 0
+    assert times[-1] < 3
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("start", [10**15, 18_000_000])
+def test_times_that_cannot_be_meant_are_made_anew(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    read_contents: Callable[[Path], Contents],
+    suffix: str,
+    start: int,
+) -> None:
+    """Of milliseconds: more than anybody has lived, and later than anybody waits."""
+    plain = make_clip(tmp_path / "plain.mkv", num_frames=30, audio=["aac"])
+    source = tmp_path / "in.mkv"
+    with av.open(f"file:{plain}") as old, av.open(f"file:{source}", "w") as new:
+        copies = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}
+        for packet in old.demux():
+            if packet.size and packet.pts is not None:
+                packet.pts += start
+                packet.dts = packet.pts
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+    events: list[Event] = []
+    list(read_frames(source, report=events.append))
+    codes = [event.code for event in events if isinstance(event, Note)]
+    assert codes == ([] if start < 10**12 else ["W_TIMESTAMPS_FIXED"])
+    rewrite(source, tmp_path / f"out{suffix}")
+    found = read_contents(tmp_path / f"out{suffix}")
+    assert [time - found.times[0] for time in found.times] == [n * STEP for n in range(30)]
+    assert 1 < found.sound_times[0][-1] < 2
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_sound_that_steps_back_a_little_is_kept_in_every_container(
     tmp_path: Path, make_clip: MakeClip, suffix: str

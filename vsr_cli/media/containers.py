@@ -83,20 +83,15 @@ def container_of(target: Path, config: OutputConfig) -> Container:
                 f"there is no format `{config.format}` to write",
                 hint="use one of " + ", ".join(f"`{n}`" for n in sorted(set(BY_SUFFIX.values()))),
             )
-        if name == IMAGES and not is_sequence(target):
-            raise ConfigError(
-                "single images need a folder or a numbered name", hint="give `DIR/%05d.png`"
-            )
+        if name == IMAGES and not is_sequence(target) and not is_single_image(target):
+            raise ConfigError("images need a folder or a numbered name", hint="give `DIR/%05d.png`")
         return Container(name=name, is_pipe=is_stream(target))
     if is_stream(target):
         return Container(name=BY_SUFFIX.get(target.suffix.lower(), "matroska"), is_pipe=True)
     if is_sequence(target):
         return Container(name=IMAGES)
-    name = BY_SUFFIX.get(target.suffix.lower(), IMAGES)
-    if name == IMAGES:
+    if (found := BY_SUFFIX.get(target.suffix.lower())) is None:
         why = f"its extension is `{target.suffix}`" if target.suffix else "it has no extension"
-        if target.suffix.lower() in BY_SUFFIX:
-            why = "a video has many frames, and this is the name of one image"
         raise OutputError(
             f"`{target.name}` does not name a known container",
             why=why,
@@ -104,7 +99,7 @@ def container_of(target: Path, config: OutputConfig) -> Container:
             + ", ".join(f"`{suffix}`" for suffix in BY_SUFFIX)
             + ", or `DIR/%05d.png` for single images",
         )
-    return Container(name=name)
+    return Container(name=found)
 
 
 def resolve_target(target: Path) -> Path:
@@ -150,6 +145,11 @@ def is_sequence(target: Path) -> bool:
     if target.suffix.lower() == ".png":
         return "%" in target.name
     return target.suffix.lower() not in BY_SUFFIX and target.is_dir()
+
+
+def is_single_image(target: Path) -> bool:
+    """Whether `target` names one image, in which one frame has its place."""
+    return BY_SUFFIX.get(target.suffix.lower()) == IMAGES and not is_sequence(target)
 
 
 def muxer_options(container: Container, info: VideoInfo, tick_rate: int) -> dict[str, str]:

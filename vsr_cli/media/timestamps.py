@@ -130,6 +130,11 @@ class TimestampFixer:
 TIMECODE = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?P<separator>[:;.])(\d{2,3})")
 
 
+def drops_frames(rate: Fraction) -> bool:
+    """Whether time codes of that rate may count with drops: multiples of 29.97."""
+    return round(rate) % 30 == 0
+
+
 def advance_timecode(timecode: str, num_frames: int, rate: Fraction) -> str:
     """The time code of the frame `num_frames` later (SMPTE ST 12-1).
 
@@ -145,7 +150,7 @@ def advance_timecode(timecode: str, num_frames: int, rate: Fraction) -> str:
     separator = found["separator"]
     hours, minutes, seconds, frames = (int(part) for part in found.group(1, 2, 3, 5))
     nominal = round(rate)
-    drop = nominal // 15 if separator != ":" else 0
+    drop = nominal // 15 if separator != ":" and drops_frames(rate) else 0
     passed = 60 * hours + minutes
     count = (passed * 60 + seconds) * nominal + frames - drop * (passed - passed // 10)
     count += num_frames

@@ -114,7 +114,7 @@ def test_an_interrupted_job_leaves_no_image_and_no_new_folder(
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("out/one.png", "known container"),
+        ("out/one.png", "not a folder that exists"),
         ("out/%s%d.png", "no place for a number"),
         ("no/such/%d.png", "not a folder that exists"),
         ("in.mp4/%d.png", "not a folder"),

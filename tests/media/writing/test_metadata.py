@@ -9,11 +9,13 @@ import pytest
 from av.stream import Disposition
 
 from tests.conftest import MakeClip
+from tests.media.flat_video import FAST, flat_planes
 from tests.media.rich import cover_picture
 from tests.media.test_durations import rejoin
-from vsr_cli.config import OutputConfig
-from vsr_cli.events import Event, Note
-from vsr_cli.media.reading.reader import open_video
+from tests.media.writers import open_writer, write_planes
+from vsr_cli.config import InputConfig, OutputConfig
+from vsr_cli.events import Event, Note, ignore
+from vsr_cli.media.reading.reader import open_video, probe, read_frames
 from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.media.writing.rehearsal import rehearse
 
@@ -93,6 +95,24 @@ def test_what_programs_call_a_track_is_no_name(
     source = tagged(tmp_path / "in.mp4", make_clip, {}, {1: {"handler_name": name}})
     rejoin(source, tmp_path / "out.mkv")
     assert names(tmp_path / "out.mkv") == [None, None]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_part_has_the_time_code_of_its_own_start_alone(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    source = tagged(tmp_path / "in.mkv", make_clip, {"timecode": "01:00:00.00"}, {})
+    config = InputConfig(start=Fraction(1, 25))
+    info = probe(source, config)
+    target = tmp_path / f"out{suffix}"
+    with open_writer(target, info, (48, 64), FAST, source=source) as writer:
+        for frame in read_frames(source, config, report=ignore):
+            write_planes(writer, frame, flat_planes(frame.layout, (48, 64), 90))
+        writer.finish()
+    with av.open(f"file:{target}") as container:
+        holders = [container.metadata, *(s.metadata for s in container.streams)]
+    found = {v for tags in holders for k, v in tags.items() if k.lower() == "timecode"}
+    assert {code[:8] + ":" + code[9:] for code in found} == {"01:00:00:01"}
 
 
 PHONE = {

@@ -15,9 +15,12 @@ from av.packet import Packet
 from av.stream import Stream
 
 from tests.conftest import MakeClip
-from tests.media.flat_video import FAST, rewrite
+from tests.media.flat_video import FAST, flat_planes, rewrite
 from tests.media.rich import MS
+from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
+from vsr_cli.events import ignore
+from vsr_cli.media.reading.reader import open_video
 from vsr_cli.media.writing.stream_trial import refusal
 
 RATE = 48_000  # Hz
@@ -100,6 +103,31 @@ def test_sound_that_a_container_cannot_hold_becomes_a_codec_that_it_can(
     _, name, samples = heard(tmp_path / f"out{target_suffix}")
     assert name in ("stereo", "2 channels")
     assert samples >= 0.15 * RATE
+
+
+def test_sound_that_a_container_takes_and_does_not_describe_is_encoded_again(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = write_odd_sound(tmp_path / "in.avi", "adpcm_ima_wav", "stereo", make_clip)
+    [note] = rewrite(source, tmp_path / "out.nut")
+    assert note.code == "W_AUDIO_ENCODED"
+    assert heard(tmp_path / "out.nut")[0] == "flac"
+
+
+def test_sound_is_encoded_again_as_often_as_it_is_asked_for(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    """A rehearsal decodes the start; the target must get all of it."""
+    source = write_odd_sound(tmp_path / "in.avi", "adpcm_ms", "stereo", make_clip)
+    with open_video(source) as video:
+        streams, info = video.side_streams, video.info
+        frames = list(video.frames(report=ignore))
+        for name in ("first.mp4", "second.mp4"):
+            with open_writer(tmp_path / name, info, (48, 64), FAST, source=streams) as writer:
+                for frame in frames:
+                    write_planes(writer, frame, flat_planes(frame.layout, (48, 64), 90))
+                writer.finish()
+    assert heard(tmp_path / "first.mp4") == heard(tmp_path / "second.mp4")
 
 
 def test_what_a_muxer_calls_experimental_is_no_codec_that_it_can_hold() -> None:
@@ -199,6 +227,23 @@ def test_texts_that_are_hours_apart_are_all_kept(
     source = write_texts(tmp_path / "in.mkv", lines, make_clip)
     rewrite(source, tmp_path / f"out{suffix}")
     assert shown(tmp_path / f"out{suffix}") == [(start * MS, text) for start, _, text in lines]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_texts_without_a_length_last_until_the_next(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    lines = [(0, 40, "first"), (120, 0, "second"), (200, 80, "third"), (320, 0, "last")]
+    source = write_texts(tmp_path / "in.mkv", lines, make_clip)
+    notes = rewrite(source, tmp_path / f"out{suffix}")
+    assert "W_SUBS_ENDLESS" in [note.code for note in notes]
+    with av.open(f"file:{tmp_path / f'out{suffix}'}") as container:
+        lengths = [
+            (packet.duration or 0) * packet.time_base
+            for packet in container.demux(subtitles=0)
+            if packet.size > 2
+        ]
+    assert lengths[1:] == [Fraction(80, 1000)] * 3
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])

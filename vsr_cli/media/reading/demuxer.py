@@ -24,6 +24,7 @@ from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_d
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import reason
+from vsr_cli.media.reading.alpha import make_alpha_decoder
 from vsr_cli.media.reading.concealment import ErrorConcealer
 from vsr_cli.media.reading.crop import find_crop
 from vsr_cli.media.reading.geometry import PictureFilter, PictureUnifier, turn_upright
@@ -54,7 +55,7 @@ class Demuxer:
         stream: VideoStream,
         *,
         buffers_side_streams: bool,
-        on_error: OnDecodeError,
+        config: InputConfig,
     ) -> None:
         """Take a container, which stays the caller's to close.
 
@@ -63,9 +64,10 @@ class Demuxer:
             stream: the picture.
             buffers_side_streams: whether packets of other streams are put aside, of all of them
                 until `keep` is called.
-            on_error: what is shown in the place of a picture that does not decode.
+            config: what to do with transparency, and where a picture does not decode.
         """
-        self._on_error: OnDecodeError = on_error
+        self._on_error: OnDecodeError = config.on_decode_error
+        self._alpha_decoder = make_alpha_decoder(stream) if config.alpha == "auto" else None
         # The left edge is cut where it should be, not where memory is aligned.
         stream.codec_context.flags |= Flags.unaligned
         self._is_image = is_image(container)
@@ -139,7 +141,8 @@ class Demuxer:
         times = sorted(time for time in self._head if last is None or time <= last)
         info, timing = describe(self._container, self._stream, first, times, config, name)
         if self._is_image:  # it has been turned
-            info = replace(info, rotation=0, display_matrix=None)
+            count = None if self._is_once else 1
+            info = replace(info, rotation=0, display_matrix=None, num_frames=count)
         return info, timing
 
     def seek(self, time: Fraction) -> None:
@@ -174,7 +177,7 @@ class Demuxer:
             if packet is not None and packet.size and not packet.is_discard:
                 concealer.expect(self._time(packet))
             try:
-                pictures = self._stream.decode(None if is_last else packet)
+                pictures = self._decode(None if is_last else packet)
             except (av.FFmpegError, EOFError) as error:
                 if not is_last:
                     _log.debug("packet %d: %s", self.statistics.num_packets, error)
@@ -197,6 +200,11 @@ class Demuxer:
         for shown in concealer.conceal(None):
             self.statistics.num_frames += 1
             yield shown
+
+    def _decode(self, packet: "Packet[Stream] | None") -> list[VideoFrame]:
+        if self._alpha_decoder is not None:
+            return self._alpha_decoder.decode(packet)
+        return self._stream.decode(packet)
 
     def _shaped(self, picture: VideoFrame) -> VideoFrame:
         """The part of a picture that is meant to be seen, of the size of the first."""

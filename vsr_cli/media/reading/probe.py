@@ -25,6 +25,7 @@ from vsr_cli.media.frame import (
     resolve_color,
 )
 from vsr_cli.media.hdr import read_hdr, side_data, side_data_kinds
+from vsr_cli.media.reading.alpha import has_hidden_alpha
 from vsr_cli.media.reading.rates import stream_timing, ticks_of
 from vsr_cli.media.reading.statistics import tagged_duration
 from vsr_cli.media.timestamps import TIMECODE, TimestampFixer, Timing
@@ -33,6 +34,7 @@ from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, Siting
 LARGEST_SIDE = 16_384  # pixels; no encoder of video writes more
 MOST_FRAMES = 10**8  # 38 days at 30 frames a second
 LATEST_START = 3600  # seconds; a clock that starts later does not count from the first frame
+OPAQUE_CODECS = frozenset({"mjpeg"})  # of CMYK, FFmpeg makes RGB with an alpha that says nothing
 CENTERED_CODECS = frozenset({"mjpeg", "mpeg1video"})  # JPEG and MPEG-1 put chroma in the middle
 COUNT_TAGS = ("NUMBER_OF_FRAMES", "NUMBER_OF_FRAMES-eng")  # of Matroska
 
@@ -132,7 +134,7 @@ def describe(
     timing = stream_timing(container, stream, head, config)
     if stream.duration:
         duration: Fraction | None = stream.duration * tick
-    elif (told := tagged_duration(stream)) is not None:
+    elif (told := tagged_duration(container, stream)) is not None:
         duration = told
     else:
         duration = Fraction(container.duration, av.time_base) if container.duration else None
@@ -163,7 +165,8 @@ def describe(
         display_matrix=read_display_matrix(first),
         interlaced=first.interlaced_frame,
         field_order=_field_order(stream, first),
-        has_alpha=has_alpha(first.format.name) or stream.metadata.get("alpha_mode") == "1",
+        has_alpha=(has_alpha(first.format.name) and codec not in OPAQUE_CODECS)
+        or has_hidden_alpha(stream),
         hdr=read_hdr(first),
         side_data=side_data_kinds(first),
         audio=tuple(
@@ -239,7 +242,7 @@ def read_tags(picture: VideoFrame, config: InputConfig, name: str) -> tuple[Colo
 
 def planar_format(pix_fmt: str, codec: str, config: InputConfig) -> tuple[str, PixelLayout]:
     """The planar format to unpack to, and the layout of what is taken of it."""
-    keep_alpha = config.alpha == "auto"
+    keep_alpha = config.alpha == "auto" and codec not in OPAQUE_CODECS
     target = plain_format(pix_fmt, keep_alpha=keep_alpha)
     layout = layout_of(target)
     if layout is None:

@@ -17,6 +17,7 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_container
+from vsr_cli.media.reading.alpha import is_animated_webp, is_opaque_gif
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.demuxer import Demuxer
 from vsr_cli.media.reading.image_sequence import ImageReader, find_images
@@ -96,10 +97,12 @@ class VideoSource:
             InputError: there is no such frame.
         """
         self.container = container
-        self._source, self._images, self._config = source, images, config
+        self._source, self._images = source, images
         self._is_once = is_pipe(source)  # whether it cannot be opened a second time
         self._name = "standard input" if source == STDIN else f"`{source}`"
         stream = select_video_stream(container, self._name, config.video_stream)
+        is_opaque = not self._is_once and not images and is_opaque_gif(container, source, config)
+        self._config = config = replace(config, alpha="drop") if is_opaque else config
         self._reader: Demuxer | ImageReader = (
             ImageReader(images, container, config)
             if images
@@ -107,13 +110,19 @@ class VideoSource:
                 container,
                 stream,
                 buffers_side_streams=self._is_once,
-                on_error=config.on_decode_error,
+                config=config,
             )
         )
         pictures = self._reader.pictures()
         first = next(pictures, None)
         if first is None and self._is_once and "mov" in container.format.name:
             raise late_index()
+        if first is None and is_animated_webp(source):
+            raise InputError(
+                f"{self._name} is an animated WebP, which is not read",
+                why="FFmpeg decodes single WebP images only",
+                hint="convert it to GIF, APNG or MP4 with another program",
+            )
         if first is None:
             raise InputError(
                 f"{self._name} has no picture that can be decoded",
@@ -121,6 +130,8 @@ class VideoSource:
                 hint="it may be cut off or encrypted; try another copy",
             )
         self.info, self._timing = self._reader.describe(first, config, self._name)
+        if is_opaque:
+            self.info = replace(self.info, has_alpha=False)
         if config.deinterlace == "field":
             self._timing = replace(self._timing, time_base=self._timing.time_base / 2)
         has_times = first.pts is not None

@@ -11,7 +11,9 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vsr_cli.events import Note, Report
+from vsr_cli.media.continuous_clock import TS_DISCONT
 
+BELIEVED_SECONDS = 30 * 3600  # missing; a header that says more is wrong itself
 LOST_SECONDS = Fraction(1, 5)  # missing at the end before it is called a loss
 
 
@@ -77,20 +79,25 @@ class ReadStatistics:
                 return None
             promised = ((stream.duration or 0) + (stream.start_time or 0)) * self.time_base
             return max(Fraction(0), promised - self.picture_end)
-        own = tagged_duration(stream)
+        own = tagged_duration(container, stream)
         if own is not None and own - self.picture_end > LOST_SECONDS:
             return own - self.picture_end
         if container.duration:
-            # Matroska counts from 0 instead of from where the file starts.
-            is_absolute = "matroska" in container.format.name
+            # Headers count from 0; where there are none, FFmpeg counts from the first packet.
+            is_absolute = not container.format.flags & TS_DISCONT
             start = 0 if is_absolute else container.start_time or 0
             missing = Fraction(start + container.duration, av.time_base) - self.end
-            return missing if missing > LOST_SECONDS else None
+            return missing if LOST_SECONDS < missing < BELIEVED_SECONDS else None
         return None
 
 
-def tagged_duration(stream: VideoStream) -> Fraction | None:
-    """Seconds at which the picture of a Matroska file ends, if written there."""
+def tagged_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Seconds at which the picture of a Matroska file ends, if written there.
+
+    Other formats may have got the tag from a Matroska file that was longer.
+    """
+    if "matroska" not in container.format.name:
+        return None
     match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if match is None:
         return None

@@ -36,6 +36,8 @@ class AudioEncoder:
         old, kind = track.codec_context, Codec(codec, "w")
         if not old.sample_rate or not old.layout.nb_channels or old.format is None:
             raise ValueError("it does not say how it sounds: no rate or no channels")
+        if old.is_open:
+            old.flush_buffers()  # a rehearsal has decoded the start, and then ended it
         rate = old.sample_rate
         if kind.audio_rates and rate not in kind.audio_rates:
             rate = _nearest_rate(rate, kind.audio_rates)

@@ -18,7 +18,7 @@ from vsr_cli.atomic import move_into_place
 from vsr_cli.cancellation import Stopped, is_abandoned
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
-from vsr_cli.media.containers import IMAGES, container_of
+from vsr_cli.media.containers import IMAGES, container_of, is_single_image
 from vsr_cli.media.writing.encoder_plan import find_encoder
 from vsr_cli.stdio import is_stdout
 
@@ -39,7 +39,7 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
     try:
         if container.is_pipe:
             _check_pipe(target, source)
-        elif container.name == IMAGES:
+        elif container.name == IMAGES and not is_single_image(target):
             _check_images(target, source, overwrite=config.overwrite)
         else:
             _check_path(target, source, config)

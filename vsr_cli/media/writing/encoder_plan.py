@@ -120,7 +120,8 @@ def plan_encoder(
     if config.pix_fmt is not None:
         pix_fmt = _check_pix_fmt(config.pix_fmt, codec)
     else:
-        pix_fmt, why = _choose_pix_fmt(codec, info, size)
+        halves_chroma = _halves_chroma(container, codec, info, config)
+        pix_fmt, why = _choose_pix_fmt(codec, info, size, halves_chroma=halves_chroma)
         if why:
             notes.append(Note(code="W_PIX_FMT", text=why))
     layout = layout_of(PACKED.get(pix_fmt, pix_fmt))
@@ -139,7 +140,15 @@ def plan_encoder(
     if container.name in ("yuv4mpegpipe", "rawvideo"):
         untold = f"{container.display_name} does not tell the matrix, which is {color.matrix.name}"
         color_reason = "; ".join(filter(None, (color_reason, untold)))
-    reasons = (codec_reason, *(n.text for n in notes), info.color_reason, color_reason)
+    is_halved = info.layout.kind == "rgb" and layout.kind == "yuv" and layout.shift_x > 0
+    format_reason = "colour is halved, as players want it" if is_halved else None
+    reasons = (
+        codec_reason,
+        format_reason,
+        *(n.text for n in notes),
+        info.color_reason,
+        color_reason,
+    )
     return EncoderPlan(
         codec=codec.name,
         size=size,
@@ -244,10 +253,21 @@ def _check_pix_fmt(name: str, codec: Codec) -> str:
     return name
 
 
-def _choose_pix_fmt(codec: Codec, info: VideoInfo, size: tuple[int, int]) -> tuple[str, str | None]:
+def _halves_chroma(
+    container: Container, codec: Codec, info: VideoInfo, config: OutputConfig
+) -> bool:
+    """Whether RGB becomes 4:2:0, as most players of an MP4 want it; video in 4:4:4 stays so."""
+    is_for_players = container.is_mp4 and codec.name in ("libx264", "libx265")
+    return is_for_players and info.layout.kind == "rgb" and not config.lossless
+
+
+def _choose_pix_fmt(
+    codec: Codec, info: VideoInfo, size: tuple[int, int], *, halves_chroma: bool
+) -> tuple[str, str | None]:
     """The format to write, and what to say if it is not the usual one."""
     source = info.layout
     is_full_chroma = source.kind != "gray" and source.shift_x == source.shift_y == 0
+    is_full_chroma = is_full_chroma and not halves_chroma
     is_deep = source.depth > 8 or is_hdr(info)
     wants_alpha = source.has_alpha and codec.name not in _WITHOUT_ALPHA
     if codec.name == "png" and wants_alpha:

@@ -9,8 +9,10 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from vsr_cli.atomic import move_into_place
 from vsr_cli.errors import OutputError, VerificationError
 from vsr_cli.events import Report
+from vsr_cli.media.containers import is_single_image
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import output_errors, split_pattern
@@ -38,7 +40,7 @@ class ImageSequenceWriter(ResourceOwner):
         """Make the hidden folder, in the folder of the images, which may be new.
 
         Args:
-            plan: of the target: a folder, or a name with a place for a number.
+            plan: of the target: a folder, a name with a place for a number, or that of one image.
             add_video_stream: adds the stream whose packets `mux` will get.
             side_streams: what is left out.
             report: receives `W_..._DROPPED`.
@@ -48,7 +50,10 @@ class ImageSequenceWriter(ResourceOwner):
         """
         target, info, config = plan.target, plan.info, plan.config
         self._target, self._config = target, config
-        self._folder, self._name = split_pattern(target)
+        self._is_single = is_single_image(target)
+        self._folder, self._name = (
+            (target.parent, target.name) if self._is_single else split_pattern(target)
+        )
         super().__init__()
         self.num_images = 0
         try:
@@ -67,8 +72,13 @@ class ImageSequenceWriter(ResourceOwner):
         """Write one image.
 
         Raises:
-            OutputError: the disk is full.
+            OutputError: the disk is full, or there is a place for one image only.
         """
+        if self._is_single and self.num_images:
+            raise OutputError(
+                f"`{self._target.name}` is the name of one image, and there are more",
+                hint="write `DIR/%05d.png`, or choose one frame as in `--frames 0:1`",
+            )
         with output_errors(f"`{self._target}` cannot be written"):
             (self._temp / self._name_of(self.num_images)).write_bytes(bytes(packet))
         self.num_images += 1
@@ -92,7 +102,11 @@ class ImageSequenceWriter(ResourceOwner):
             )
         with output_errors(f"`{self._target}` cannot be written"):
             for name in names:
-                (self._temp / name).replace(self._folder / name)
+                if self._is_single:
+                    replace = self._config.overwrite
+                    move_into_place(self._temp / name, self._target, replace=replace)
+                else:
+                    (self._temp / name).replace(self._folder / name)
 
     def _make_folder(self) -> None:
         is_new = not self._folder.exists()
@@ -114,7 +128,7 @@ class ImageSequenceWriter(ResourceOwner):
                 ) from error
 
     def _name_of(self, index: int) -> str:
-        return self._name % (_FIRST + index)
+        return self._name if self._is_single else self._name % (_FIRST + index)
 
 
 def _remove_empty(folder: Path) -> None:

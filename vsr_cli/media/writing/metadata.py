@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.timestamps import TIMECODE, drops_frames
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _STALE_KEYS = frozenset(
     {
         *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"),
+        "software",  # of an AVI: the program that wrote it
         *("alpha_mode", "bps", "number_of_frames", "number_of_bytes"),
         *("_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"),
     }
@@ -46,8 +48,13 @@ def copyable_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     return {
         key: value
         for key, value in metadata.items()
-        if key.lower().split("-")[0] not in _STALE_KEYS
+        if key.lower().split("-")[0] not in _STALE_KEYS and not _is_timecode(key, value)
     }
+
+
+def _is_timecode(key: str, value: str) -> bool:
+    """Whether a tag says where the source starts; the target has one of its own."""
+    return key.lower() == "timecode" and TIMECODE.fullmatch(value) is not None
 
 
 def copy_stream_metadata(
@@ -144,5 +151,9 @@ def trimmed_chapters(source: InputContainer, info: VideoInfo) -> "list[Chapter]"
 
 def set_timecode(stream: VideoStream, info: VideoInfo, output: OutputContainer) -> None:
     """Write the time code of the first frame, which QuickTime keeps in a track of its own."""
-    if info.timecode and output.format.name in ("mp4", "mov", "matroska"):
-        stream.metadata["timecode"] = info.timecode
+    if info.timecode:
+        found = TIMECODE.fullmatch(info.timecode)
+        drops = found is not None and found["separator"] != ":" and drops_frames(info.rate)
+        # Muxers refuse what looks like counting with drops at rates that have none.
+        code = info.timecode if drops or found is None else re.sub(r"[;.]", ":", info.timecode)
+        stream.metadata["timecode"] = code

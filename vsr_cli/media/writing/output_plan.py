@@ -9,7 +9,13 @@ import av
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Report
-from vsr_cli.media.containers import TRANSPORT, Container, container_of, resolve_target
+from vsr_cli.media.containers import (
+    TRANSPORT,
+    Container,
+    container_of,
+    is_single_image,
+    resolve_target,
+)
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.writing.destination import check_target
 from vsr_cli.media.writing.encoder_plan import EncoderPlan, find_encoder, plan_encoder
@@ -61,6 +67,12 @@ def plan_output(
     target = resolve_target(target)
     check_target(target, source, config)
     container = container_of(target, config)
+    if is_single_image(target) and info.num_frames != 1:
+        raise OutputError(
+            f"`{target.name}` is the name of one image",
+            why="the source has more than one frame, or does not say how many",
+            hint="write `DIR/%05d.png`, or choose one frame as in `--frames 0:1`",
+        )
     coding = plan_encoder(container, info, size, config)
     _require_codec(container, coding.codec)
     for note in coding.notes:

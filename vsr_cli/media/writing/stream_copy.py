@@ -24,6 +24,7 @@ TS_NONSTRICT = 0x20000  # FFmpeg's flag of formats in which two packets may have
 _ENDLESS = 3600  # seconds; what claims to be shown longer does not know its end
 _A_WHILE = 5  # seconds that it is shown then, where nobody knows the end of the picture
 _LONGEST_STEP = 2**31 - 2  # ticks between two packets of an MP4; FFmpeg shortens longer ones
+_TEXTS = frozenset({"subrip", "text", "ass", "webvtt"})
 _NO_TEXT = bytes(2)  # a text of MP4 that says nothing
 
 
@@ -104,10 +105,15 @@ class StreamCopier:
                     return
                 planned = self._planned[packet.stream_index]
                 if planned.lost is None and self._trim(packet, planned):
-                    self._write(planned, planned.convert(packet, origin))
+                    self._end_open(planned, packet)
+                    if _is_open(packet, planned):
+                        planned.open = packet
+                    else:
+                        self._write(planned, planned.convert(packet, origin))
         if time is None:
             for planned in self._planned.values():
                 if planned.lost is None:
+                    self._end_open(planned, None)
                     self._write(planned, planned.flush(origin))
 
     def copied(self) -> dict[int, CopiedStream]:
@@ -239,6 +245,19 @@ class StreamCopier:
             silence.stream = planned.output
             self._output.mux(silence)
 
+    def _end_open(self, planned: PlannedStream, following: "Packet[Stream] | None") -> None:
+        """Write a text that does not say how long it is shown: until the next, or the end."""
+        packet, planned.open = planned.open, None
+        if packet is None:
+            return
+        start = packet.pts or 0
+        if following is not None and (following.pts or 0) - start > 0:
+            packet.duration = (following.pts or 0) - start
+        else:
+            packet.duration = self._until_end(start * packet.time_base, packet.time_base)
+            planned.has_endless = True
+        self._write(planned, planned.convert(packet, self._info.origin))
+
     def _until_end(self, start: Fraction, tick: Fraction) -> int:
         """How long something lasts that is shown from `start` on and has no end, in ticks."""
         info = self._info
@@ -246,3 +265,8 @@ class StreamCopier:
         if end is None and info.duration is not None and info.duration < _ENDLESS * 24:
             end = info.origin + info.duration
         return round((end - start if end is not None and end > start else _A_WHILE) / tick)
+
+
+def _is_open(packet: "Packet[Stream]", planned: PlannedStream) -> bool:
+    """Whether a text does not say how long it is shown; pictures of text say it themselves."""
+    return planned.codec in _TEXTS and not (packet.duration or 0) > 0

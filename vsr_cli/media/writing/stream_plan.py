@@ -64,6 +64,7 @@ class PlannedStream:
     last_dts: int | None = None  # in ticks of the output
     latest: int | None = None  # in ticks of the source, before it was written
     end: Fraction = Fraction(0)  # seconds, of the last packet
+    open: "Packet[Stream] | None" = None  # a text that lasts until the next of its stream
     has_endless: bool = False  # whether a subtitle did not know its end
     lost: str | None = None  # why nothing more is written; None: all is well
 

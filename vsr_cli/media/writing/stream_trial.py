@@ -9,6 +9,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+_SHY = "mpegts"  # does not tell what it is by one packet
 _LONGEST = Fraction(10)  # seconds; what a packet claims beyond that is not what is tried
 
 
@@ -32,11 +33,14 @@ def refusal(
     try:
         with av.logging.Capture() as messages:
             try:
-                with av.open(io.BytesIO(), "w", format=format_) as output:
+                file = io.BytesIO()
+                with av.open(file, "w", format=format_) as output:
                     stream = add_stream(output)
                     output.start_encoding()
                     if packet is not None:
                         output.mux(_at_nought(packet, stream))
+                if packet is not None and stream.type == "audio" and format_ != _SHY:
+                    _decode(file)
             except (av.FFmpegError, ValueError) as error:
                 reason = str(getattr(error, "strerror", None) or error)
     finally:
@@ -44,6 +48,20 @@ def refusal(
         av.logging.set_skip_repeated(is_skipping)
     said = [message.strip() for _, _, message in messages if message.strip()]
     return (said[0] if said else reason) if reason else None
+
+
+def _decode(file: io.BytesIO) -> None:
+    """Decode what was written: some containers lose what a decoder must know.
+
+    Raises:
+        av.FFmpegError: it does not decode.
+    """
+    file.seek(0)
+    with av.open(file, "r") as written:
+        for track in written.streams.audio:
+            for packet in written.demux(track):
+                if packet.size:
+                    packet.decode()
 
 
 def _at_nought(packet: "Packet[Stream]", stream: Stream) -> "Packet[Stream]":
