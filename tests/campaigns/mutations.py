@@ -324,7 +324,6 @@ MUTATIONS = [
                 "config.chunk_length",
             ),
             "output-checkpoint-pause": ("pause = 20 * (", "pause = 0 * ("),
-            "output-chunk-size-unchecked": ("!= record.num_bytes", "< 0"),
         },
     ),
     *_mutations_of(
@@ -339,10 +338,7 @@ MUTATIONS = [
                 '"output.attachments", "output.metadata",',
                 '"output.attachments", "output.metadata", "sampler.seed",',
             ),
-            "manifest-end-unread": (
-                "file.seek(max(0, stat.st_size - _SAMPLE))",
-                "file.seek(0)",
-            ),
+            "manifest-unchecked": ("checksum != _checksum(values):", "not values:"),
         },
     ),
     *_mutations_of(
@@ -353,11 +349,20 @@ MUTATIONS = [
                 "not in (*names, LOCK, self.manifest_path.name)",
                 "not in (*names, LOCK)",
             ),
+            "job-digests-unchecked": ("if found != digest:", 'if found == "missing":'),
             "job-follows-links": ("if stat.S_ISLNK(found.st_mode):", "if False:"),
             "job-takes-any-folder": (
                 "any(path.name in (LOCK, MANIFEST) for path in paths)",
                 "any(path.name for path in paths)",
             ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/digest.py",
+        "tests/test_digest.py",
+        {
+            "digest-without-the-end": ("* index // (NUM_SAMPLES - 1)", "* index // NUM_SAMPLES"),
+            "digest-of-the-start": ("if size <= MOST_READ:", "if size <= 2 * MOST_READ:"),
         },
     ),
     *_mutations_of(
