@@ -40,7 +40,7 @@ def restore(
     """SR frames (T, 3, H, W) of LR frames (3, h, w), with a model that no file holds."""
     restorer = SmallRestorer(model, config, run_plan, report)
     clips = restore_frames(map(RgbFrame, frames), restorer, scene_cut=config.scene_cut)
-    return torch.cat([clip.frames for clip in clips])
+    return torch.stack([frame for clip in clips for frame in clip.frames])
 
 
 def restore_from_file(path: Path, lr_frames: Tensor, config: UpscaleConfig) -> Tensor:

@@ -65,7 +65,8 @@ def measure(
 
 def _run(frames: list[Tensor], restorer: Restorer) -> None:
     for clip in restore_frames(map(RgbFrame, frames), restorer, scene_cut=True):
-        clip.frames.sum().item()  # waits for the device
+        for frame in clip.frames:
+            frame.sum().item()  # waits for the device
 
 
 def _moving_noise(lr_size: tuple[int, int], num_frames: int) -> list[Tensor]:

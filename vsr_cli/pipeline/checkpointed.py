@@ -91,7 +91,7 @@ def _compute_rest(
                 progress.report(done)
             if stop.is_requested or output.is_due:
                 queue.drain()
-                output.checkpoint(clip.state)
+                output.checkpoint(clip.state())
             if stop.is_requested:
                 raise Stopped(num_frames=output.num_frames)
         queue.drain()

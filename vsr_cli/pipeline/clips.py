@@ -59,16 +59,17 @@ class RestoredClip:
     """What a restorer has made of a clip's fresh frames.
 
     start: index in the source of the first of them.
-    frames: (T, 3, H, W) in [-1, 1], of the target's size or larger.
+    frames: each (3, H, W) in [-1, 1], of the target's size or larger; computed as they are taken,
+        so that never more than one is held. The next clip takes what is left of them.
     headers: times and alpha of each frame; empty where there is no file.
-    state: what the next clip of the shot needs; None where the shot ends. It holds until the next
-        clip is asked for, which may write over it in place.
+    state: gives what the next clip of the shot needs, once all frames are taken; None where the
+        shot ends. It holds until the next clip is asked for, which may write over it in place.
     """
 
     start: int
-    frames: Tensor
+    frames: Iterator[Tensor]
     headers: tuple[Frame, ...]
-    state: ClipState | None
+    state: Callable[[], ClipState | None]
 
 
 def num_shared_at(first: int, overlap: int) -> int:

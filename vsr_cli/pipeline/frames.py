@@ -46,7 +46,7 @@ def split_frames(frames: Tensor, restorer: Restorer, *, scene_cut: bool) -> Iter
 
 def join_frames(clips: Iterable[RestoredClip], size: tuple[int, int]) -> Tensor:
     """All frames (T, 3, H, W), of (height, width), on the CPU."""
-    return torch.cat([resize(clip.frames.cpu(), size) for clip in clips])
+    return torch.stack([resize(frame, size).cpu() for clip in clips for frame in clip.frames])
 
 
 def frame_restorer(

@@ -14,8 +14,8 @@ from vsr_cli.pipeline.clips import Clip
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.given_latents import place_latents, require_small
 from vsr_cli.pipeline.restorers.small.stages import (
+    ClipDecoder,
     Sampled,
-    decode_clips,
     estimate_motion,
     sample_clips,
 )
@@ -52,8 +52,13 @@ def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -
     prepared = estimate_motion(clips, flow, scale=4, device=CPU)
     networks = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
     sampled = sample_clips(prepared, networks, config, run_plan, None)
-    done = decode_clips(sampled, networks, config, None)
-    return torch.cat([frames for _, frames, _ in done])
+    memory_features: torch.Tensor | None = None
+    found: list[torch.Tensor] = []
+    for clip in sampled:
+        decoder = ClipDecoder(clip, networks, config, memory_features)
+        found += list(decoder.frames())
+        memory_features = decoder.memory_features
+    return torch.stack(found)
 
 
 @pytest.mark.parametrize("cut", [2, 4])

@@ -83,11 +83,15 @@ class SegmentRestorer(Restorer):
                     self._networks, held.to(self._device), self._config, self._flow
                 )
             frames = torch.cat([done[: count - 1], done[-1:]])
-            yield RestoredClip(clip.start, frames, clip.headers, None)
+            yield RestoredClip(clip.start, iter(frames), clip.headers, _no_state)
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> ClipState:
         """Never called, since no segment hands anything on."""
         raise ValueError("segments have no state")
+
+
+def _no_state() -> None:
+    return None
 
 
 def _upscale_segment(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -77,8 +78,9 @@ class MgldRestorer(Restorer):
                 state = None
             with torch.inference_mode():
                 frames, kept = self._restore(clip, ahead, state.states if state else None)
-            state = MgldState(kept) if ahead is not None else None
-            yield RestoredClip(clip.fresh.start, frames, clip.headers, state)
+            state = after = MgldState(kept) if ahead is not None else None
+            start = clip.fresh.start
+            yield RestoredClip(start, iter(frames), clip.headers, partial(_identity, after))
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> MgldState:
         """See `Restorer.read_state`."""
@@ -114,6 +116,10 @@ class MgldRestorer(Restorer):
         sr_frames = crop(done, size)[clip.num_shared : len(clip.frames)].clamp(-1, 1)
         lr_frames = clip.frames[clip.num_shared :].to(self._device)
         return match_color(sr_frames, lr_frames, config.color), kept
+
+
+def _identity(state: ClipState | None) -> ClipState | None:
+    return state
 
 
 def _look_ahead(clips: Iterator[Clip]) -> Iterator[tuple[Clip, Tensor | None]]:

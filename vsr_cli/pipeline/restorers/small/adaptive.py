@@ -59,7 +59,10 @@ class AdaptiveNetworks:
         """As `SmallModel.condition`."""
 
         def call() -> Condition:
-            parts = [self._condition(frames.cut(lr_frames, dim=1)) for frames in self._cut(count)]
+            # A CPU is busy with one frame; many at once would only take memory.
+            most = 1 if lr_frames.device.type == "cpu" else None
+            cut = self._cut(count, most)
+            parts = [self._condition(frames.cut(lr_frames, dim=1)) for frames in cut]
             return parts[0] if len(parts) == 1 else _join(parts)
 
         count = lr_frames.shape[1]
@@ -196,9 +199,9 @@ class AdaptiveNetworks:
                 hint="free memory, allow tiles with `--tile auto`, or use another `--device`",
             )
 
-    def _cut(self, num_frames: int) -> list[Window]:
-        """The frames of a clip, as many at a time as are known to fit."""
-        size = min(num_frames, self._most_frames or num_frames)
+    def _cut(self, num_frames: int, most: int | None = None) -> list[Window]:
+        """The frames of a clip, as many at a time as are known to fit, and no more than `most`."""
+        size = min(num_frames, self._most_frames or num_frames, most or num_frames)
         starts = range(0, num_frames, size)
         return [Window(start, min(start + size, num_frames)) for start in starts]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,9 +18,9 @@ from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.stages import (
+    ClipDecoder,
     Prepared,
     Sampled,
-    decode_clips,
     estimate_motion,
     sample_clips,
 )
@@ -98,12 +99,17 @@ class SmallRestorer(Restorer):
         prepared = estimate_motion(clips, self._flow, scale=self.networks.scale, device=device)
         # Reading and flow are the CPU's work and go on while the networks compute.
         with closing(prefetch(prepared, 1)) as ready:
-            latents = find_latents(ready)
-            decoded = decode_clips(latents, self.networks, self._config, memory_features)
-            for sampled, frames, new_features in decoded:
+            for sampled in find_latents(ready):
                 clip = sampled.prepared.clip
-                state = SmallState(sampled.trajectory, new_features)
+                if clip.num_shared == 0:
+                    memory_features = None
+                decoder = ClipDecoder(sampled, self.networks, self._config, memory_features)
+                frames = decoder.frames()
+                state = partial(_state_after, decoder)
                 yield RestoredClip(clip.fresh.start, frames, clip.headers, state)
+                for _ in frames:  # that nobody has wanted
+                    pass
+                memory_features = decoder.memory_features
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> SmallState:
         """See `Restorer.read_state`."""
@@ -120,6 +126,12 @@ class SmallRestorer(Restorer):
         for kept, x in zip(trajectory.stepped_latents, stepped, strict=True):
             kept.copy_(x)
         return SmallState(trajectory, memory_features)
+
+
+def _state_after(decoder: ClipDecoder) -> SmallState:
+    """What a clip hands on whose frames are all decoded."""
+    assert decoder.memory_features is not None
+    return SmallState(decoder.sampled.trajectory, decoder.memory_features)
 
 
 def _numbered(name: str, tensors: list[Tensor]) -> dict[str, Tensor]:

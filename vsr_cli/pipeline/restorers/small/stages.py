@@ -116,40 +116,53 @@ def sample_clips(
         yield Sampled(prepared, latents, condition, trajectory)
 
 
-def decode_clips(
-    clips: Iterable[Sampled],
-    model: AdaptiveNetworks,
-    config: UpscaleConfig,
-    memory_features: Tensor | None,
-) -> Iterator[tuple[Sampled, Tensor, Tensor]]:
-    """Latents -> frames with the source's colours.
+class ClipDecoder:
+    """Decodes one clip, frame by frame.
 
-    Args:
-        clips: with their latents.
-        model: wrapped, on the device of the latents.
-        config: how.
-        memory_features: the decoder's memory after the clip before the first one, (1, C, H, W).
-
-    Yields:
-        Each clip, its fresh frames (T, 3, H, W), float32 in [-1, 1], and the memory after them.
+    sampled: the clip with its latents.
+    memory_features: the decoder's memory after the frames that were taken, (1, C, H, W).
     """
-    for sampled in clips:
-        prepared, clip = sampled.prepared, sampled.prepared.clip
-        if clip.num_shared == 0:
-            memory_features = None
-        with torch.inference_mode():
-            frames, memory_features = model.decode(
-                sampled.latents,
-                prepared.lr_frames,
-                sampled.condition.lr_features,
-                fidelity=config.fidelity,
-                memory_features=memory_features,
-                warps=_memory_warps(prepared, config.memory or "warped"),
-            )
-            matched = match_color(frames[0].clamp(-1, 1), prepared.body_frames[0], config.color)
-        height, width = clip.frames.shape[-2:]
+
+    def __init__(
+        self,
+        sampled: Sampled,
+        model: AdaptiveNetworks,
+        config: UpscaleConfig,
+        memory_features: Tensor | None,
+    ) -> None:
+        """Decode nothing yet.
+
+        Args:
+            sampled: the clip with its latents.
+            model: wrapped, on the device of the latents.
+            config: how.
+            memory_features: what the clip before left; None at the start of a shot.
+        """
+        self.sampled = sampled
+        self.memory_features = memory_features
+        self._model, self._config = model, config
+
+    def frames(self) -> Iterator[Tensor]:
+        """Each fresh frame (3, H, W) with the source's colours, float32 in [-1, 1]."""
+        sampled, prepared, model = self.sampled, self.sampled.prepared, self._model
+        height, width = prepared.clip.frames.shape[-2:]
         size = (height * model.scale, width * model.scale)
-        yield sampled, crop(matched, size), memory_features
+        warps = _memory_warps(prepared, self._config.memory or "warped")
+        for index, warp in enumerate(warps):
+            frame = slice(index, index + 1)
+            with torch.inference_mode():
+                decoded, self.memory_features = model.decode(
+                    sampled.latents[:, frame],
+                    prepared.lr_frames[:, frame],
+                    sampled.condition.lr_features[:, frame],
+                    fidelity=self._config.fidelity,
+                    memory_features=self.memory_features,
+                    warps=[warp],
+                )
+                body_frames = prepared.body_frames[0, frame]
+                matched = match_color(decoded[0].clamp_(-1, 1), body_frames, self._config.color)
+                del decoded
+            yield crop(matched, size)[0]
 
 
 def _denoiser(model: AdaptiveNetworks, condition: Condition) -> Denoise:
