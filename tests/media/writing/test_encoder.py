@@ -226,3 +226,14 @@ def test_how_a_picture_is_shown_arrives_or_is_said_to_be_lost(
     found = probe(tmp_path / f"out{suffix}")
     assert found.rotation == (0 if "W_ROTATION_DROPPED" in codes else 90)
     assert (found.sample_aspect_ratio == Fraction(16, 15)) == ("W_ASPECT_DROPPED" not in codes)
+
+
+def test_a_shift_that_no_picture_has_does_not_end_the_work(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    """A damaged display matrix may say anything."""
+    source = make_clip(tmp_path / "in.mp4")
+    matrix = (65536, 0, 0, 0, 65536, 0, 2**31 - 1, -(2**31), 1 << 30)
+    info = replace(probe(source), display_matrix=matrix)
+    with open_writer(tmp_path / "out.mp4", info, (96, 128), FAST, source=source) as writer:
+        assert writer.plan.coding.size == (96, 128)

@@ -17,6 +17,7 @@ from vsr_cli.media.frame import Frame, VideoInfo, fill_planes
 from vsr_cli.media.writing.encoder_plan import PACKED, EncoderPlan
 
 _HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf")
+_INT32 = 2**31 - 1
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value for")
 
 
@@ -207,4 +208,5 @@ def _captured_log() -> Iterator[list[str]]:
 def _scaled_matrix(matrix: tuple[int, ...], size: tuple[int, int], info: VideoInfo) -> list[int]:
     """Enlarge the shift in a display matrix; it is in pixels, the rest has no unit."""
     scale = Fraction(size[0], info.height)
-    return [round(n * scale) if i in (6, 7) else n for i, n in enumerate(matrix)]
+    scaled = [round(n * scale) if i in (6, 7) else n for i, n in enumerate(matrix)]
+    return [max(-_INT32 - 1, min(n, _INT32)) for n in scaled]  # that of a damaged file may be more
