@@ -170,6 +170,13 @@ def test_sound_that_is_announced_and_never_comes_is_left_out(
         assert [track.codec_context.name for track in container.streams.audio] == ["ac3"]
 
 
+def test_each_track_that_is_left_out_is_named(tmp_path: Path, make_clip: MakeClip) -> None:
+    plain = make_clip(tmp_path / "plain.mkv", audio=["aac", "ac3"])
+    source = remux(plain, tmp_path / "in.mkv", lambda packet: packet.stream_index == 0)
+    texts = [note.text for note in rewrite(source, tmp_path / "out.mp4")]
+    assert ["stream 1, aac" in texts[0], "stream 2, ac3" in texts[1]] == [True, True]
+
+
 def test_sound_that_pauses_longer_than_mp4_can_tell_does_not_cost_the_picture(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:

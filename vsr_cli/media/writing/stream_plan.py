@@ -109,7 +109,9 @@ class _DroppedStreams:
         self.add(Note(code=code, text=text))
 
     def add(self, note: Note) -> None:
-        self.notes.setdefault(note.code, note)
+        # Tracks of sound are few, and each is worth a word.
+        key = note.text if note.code.startswith("W_AUDIO") else note.code
+        self.notes.setdefault(key, note)
 
 
 class StreamPlanner:
