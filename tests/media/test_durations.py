@@ -25,9 +25,12 @@ PAUSES = {  # times in ms: a pause early, late, and before the last frame
 }
 
 
-def rejoin(source: Path, target: Path, length: int = 4) -> None:
+def rejoin(
+    source: Path, target: Path, length: int = 4, *, config: OutputConfig | None = None
+) -> None:
     """Write flat frames at the times of the source, in chunks of some frames."""
-    plan = plan_output(target, source, probe(source), (96, 128), OutputConfig(), report=ignore)
+    info, config = probe(source), config or OutputConfig()
+    plan = plan_output(target, source, info, (96, 128), config, report=ignore)
     frames = list(read_frames(source, report=ignore))
     chunks = []
     for start in range(0, len(frames), length):
@@ -99,6 +102,14 @@ def test_a_joined_stream_has_the_rate_of_the_source(
         size = data[place + 3] & 0x7F
         duration = int.from_bytes(data[place + 4 : place + 4 + size], "big")
         assert duration == pytest.approx(1e9 / float(rate), abs=1)
+
+
+def test_chunks_join_to_an_avi_that_decodes(tmp_path: Path, make_clip: MakeClip) -> None:
+    source = make_clip(tmp_path / "in.mp4", num_frames=9, audio=["libmp3lame"])
+    rejoin(source, tmp_path / "out.avi", config=OutputConfig(verify="full"))
+    with av.open(f"file:{tmp_path / 'out.avi'}") as container:
+        levels = [frame.to_ndarray()[48, 64] for frame in container.decode(video=0)]
+    assert [abs(int(level) - 40 - n) <= 1 for n, level in enumerate(levels)] == [True] * 9
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -121,6 +122,7 @@ class JoinedChunks:
         self._paths, self._plan = paths, plan
         self._times = array("q")  # in order of presentation
         self._delay = 0
+        self._filter: str | None = None  # that gives packets the form of the container
         for path in paths:
             with open_container(path) as container:
                 self._read_timestamps(
@@ -136,6 +138,12 @@ class JoinedChunks:
             template = container.streams.video[0]
             self._header = template.codec_context.extradata
             stream = output.add_stream_from_template(template, opaque=True)
+            codec = template.codec_context.codec.canonical_name
+        if output.format.name == "avi" and codec == "h264":
+            # AVI has H.264 as it is broadcast: with start codes, and the parameters before every
+            # key frame instead of in the header.
+            self._filter = "h264_mp4toannexb"
+            stream.codec_context.extradata = None
         stream.time_base = self._plan.coding.time_base
         # A chunk's clock lies, so its rate does; time codes and default durations follow from it.
         stream.codec_context.framerate = self._plan.coding.rate
@@ -153,11 +161,19 @@ class JoinedChunks:
                         why="its encoder was set or built differently",
                         hint="start the job anew",
                     )
-                for packet in _packets(container):
+                for packet in self._filtered(container):
                     packet.dts = decoding_time(index, self._times, self._delay)
                     packet.time_base = self._plan.coding.time_base
                     index += 1
                     yield packet
+
+    def _filtered(self, container: InputContainer) -> "Iterator[Packet[VideoStream]]":
+        if self._filter is None:
+            yield from _packets(container)
+            return
+        bitstream = BitStreamFilterContext(self._filter, container.streams.video[0])
+        for packet in _packets(container):
+            yield from bitstream.filter(packet)
 
     def _read_timestamps(self, path: Path, times: list[int]) -> None:
         """Take in the times of one chunk, in the order of decoding."""
