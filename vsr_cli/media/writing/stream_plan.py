@@ -110,7 +110,7 @@ class _DroppedStreams:
 
     def add(self, note: Note) -> None:
         # Tracks of sound are few, and each is worth a word.
-        key = note.text if note.code.startswith("W_AUDIO") else note.code
+        key = note.text if "AUDIO" in note.code else note.code
         self.notes.setdefault(key, note)
 
 

@@ -201,8 +201,9 @@ def find_jobs(folders: Sequence[Path], *, recursive: bool) -> list[FoundJob]:
             raise InputError(f"`{folder}` is not a folder that exists", hint="check the path")
         pattern = f"*{SUFFIX}"
         for path in sorted(folder.rglob(pattern) if recursive else folder.glob(pattern)):
+            names = (path / LOCK, path / MANIFEST)  # nothing without one of them is a job
             with suppress(OSError):  # removed meanwhile
-                if _find_reason(path) is None:
+                if _find_reason(path) is None and any(name.exists() for name in names):
                     found.append(_describe(path))
     return found
 
