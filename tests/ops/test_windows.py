@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from vsr_cli.ops.windows import (
     Grid,
+    TileSum,
     Window,
     fade_weights,
     gaussian_weights,
-    overlap_add,
     plan_windows,
     step_windows,
 )
@@ -58,25 +58,26 @@ def test_weights_are_positive_and_sum_to_one_everywhere(plan: tuple[int, int, in
 @given(plans())
 def test_cutting_then_merging_is_the_identity(plan: tuple[int, int, int]) -> None:
     x = torch.rand(2, plan[0], 3, generator=torch.Generator().manual_seed(0))
-    windows = plan_windows(*plan)
-    pieces = (window.cut(x, dim=1) for window in windows)
-    torch.testing.assert_close(overlap_add(pieces, windows, dim=1), x)
+    grid = row_of(plan_windows(*plan), 3)
+    torch.testing.assert_close(grid.merge(grid.cut(x)), x)
+
+
+def row_of(windows: list[Window], width: int) -> Grid:
+    """Tiles one below the other."""
+    return Grid(tuple(windows), (Window(0, width),))
 
 
 def test_tiles_are_windows_in_y_times_windows_in_x() -> None:
     x = torch.rand(1, 4, 30, 50, generator=torch.Generator().manual_seed(0))
     rows, columns = plan_windows(30, 12, 4), plan_windows(50, 16, 5)
-    strips = (
-        overlap_add((column.cut(row.cut(x, dim=-2), dim=-1) for column in columns), columns, dim=-1)
-        for row in rows
-    )
-    torch.testing.assert_close(overlap_add(strips, rows, dim=-2), x)
+    pieces = [column.cut(row.cut(x, dim=-2), dim=-1) for row in rows for column in columns]
+    torch.testing.assert_close(Grid(tuple(rows), tuple(columns)).merge(iter(pieces)), x)
 
 
 def test_pieces_that_disagree_fade_into_each_other() -> None:
     windows = plan_windows(14, 8, 2)
-    merged = overlap_add([torch.zeros(8), torch.ones(8)], windows, dim=0)
-    assert merged.tolist() == [0] * 6 + [0.25, 0.75] + [1] * 6
+    merged = row_of(windows, 1).merge([torch.zeros(8, 1), torch.ones(8, 1)])
+    assert merged[:, 0].tolist() == [0] * 6 + [0.25, 0.75] + [1] * 6
 
 
 def test_a_short_axis_is_one_window() -> None:
@@ -85,9 +86,9 @@ def test_a_short_axis_is_one_window() -> None:
 
 def test_half_precision_is_merged_in_full_precision() -> None:
     windows = plan_windows(100, 10, 9)
-    merged = overlap_add([torch.full((10,), 0.3).half()] * len(windows), windows, dim=0)
+    merged = row_of(windows, 1).merge([torch.full((10, 1), 0.3).half()] * len(windows))
     assert merged.dtype == torch.float16
-    torch.testing.assert_close(merged, torch.full((100,), 0.3).half(), atol=0, rtol=1e-3)
+    torch.testing.assert_close(merged, torch.full((100, 1), 0.3).half(), atol=0, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("length", "size", "overlap"), [(0, 4, 1), (9, 4, 4), (9, 4, -1)])
@@ -97,11 +98,13 @@ def test_impossible_plans_are_refused(length: int, size: int, overlap: int) -> N
 
 
 def test_pieces_that_do_not_fit_their_window_are_refused() -> None:
-    windows = plan_windows(10, 6, 2)
-    with pytest.raises(ValueError, match="expected 6 along axis 0"):
-        overlap_add([torch.zeros(5), torch.zeros(6)], windows, dim=0)
-    with pytest.raises(ValueError, match="longer"):
-        overlap_add([torch.zeros(6)], windows, dim=0)
+    grid = row_of(plan_windows(10, 6, 2), 2)
+    with pytest.raises(ValueError, match=r"expected a tile of \(6, 2\)"):
+        grid.merge([torch.zeros(5, 2), torch.zeros(6, 2)])
+    with pytest.raises(ValueError, match="expected 2 tiles, got 1"):
+        grid.merge([torch.zeros(6, 2)])
+    with pytest.raises(ValueError, match="expected 2 tiles, got 0"):
+        TileSum(grid).whole()
     with pytest.raises(ValueError, match="start < stop"):
         Window(3, 3)
 

@@ -105,38 +105,6 @@ def fade_weights(windows: Sequence[Window]) -> list[Tensor]:
     ]
 
 
-def overlap_add(pieces: Iterable[Tensor], windows: Sequence[Window], *, dim: int) -> Tensor:
-    """Merge what was computed per window into the whole axis.
-
-    Pieces are taken one by one, so a generator holds one at a time. Sums are float32.
-
-    Args:
-        pieces: one tensor per window, `window.size` long along `dim`, otherwise of one shape.
-        windows: as planned, in order.
-        dim: the axis the windows cover, negative counts from the end.
-
-    Returns:
-        The pieces' shape with the axis' full length along `dim`, in their type.
-    """
-    length = max(window.stop for window in windows)
-    total: Tensor | None = None
-    dtype = torch.float32
-    for piece, window, weight in zip(pieces, windows, fade_weights(windows), strict=True):
-        if piece.shape[dim] != window.size:
-            raise ValueError(f"expected {window.size} along axis {dim}, got {tuple(piece.shape)}")
-        if total is None:
-            shape = list(piece.shape)
-            shape[dim] = length
-            dtype = piece.dtype
-            total = torch.zeros(shape, device=piece.device)
-        along = [1] * piece.ndim
-        along[dim] = window.size
-        window.cut(total, dim=dim).add_(piece.float() * weight.to(piece.device).reshape(along))
-    if total is None:
-        raise ValueError("expected at least one window")
-    return total.to(dtype)
-
-
 @dataclass(frozen=True)
 class Grid:
     """Tiles of a plane: every window of the rows with every window of the columns."""
@@ -179,16 +147,15 @@ class Grid:
         """The tiles of `x` (..., h, w) in order; views."""
         return [columns.cut(rows.cut(x, dim=-2), dim=-1) for rows, columns in self.tiles]
 
-    def merge(self, pieces: Sequence[Tensor]) -> Tensor:
-        """Tiles (..., h, w) in order -> the plane, cross-faded where they share."""
-        if len(pieces) == 1:
-            return pieces[0]
-        width = len(self.columns)
-        strips = (
-            overlap_add(pieces[width * index : width * (index + 1)], self.columns, dim=-1)
-            for index in range(len(self.rows))
-        )
-        return overlap_add(strips, self.rows, dim=-2)
+    def merge(self, pieces: Iterable[Tensor]) -> Tensor:
+        """Tiles (..., h, w) in order -> the plane, cross-faded where they share.
+
+        Pieces are taken one by one, so a generator holds one at a time.
+        """
+        plane = TileSum(self)
+        for piece in pieces:
+            plane.add(piece)
+        return plane.whole()
 
     def blend(self, pieces: Iterable[Tensor], weight: Tensor) -> Tensor:
         """Tiles (..., h, w) in order -> the plane: their mean by `weight`, (h, w) of every tile.
@@ -207,6 +174,50 @@ class Grid:
         if total is None:
             raise ValueError("expected at least one tile")
         return total.div_(weights)
+
+
+class TileSum:
+    """A plane that tiles are added to one by one, cross-faded where they share.
+
+    Sums are float32. It holds the plane alone, whatever the number of tiles.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        """Begin with nothing.
+
+        Args:
+            grid: of the tiles.
+        """
+        rows, columns = fade_weights(grid.rows), fade_weights(grid.columns)
+        self._tiles = grid.tiles
+        self._weights = [(row, column) for row in rows for column in columns]
+        self._size = (max(w.stop for w in grid.rows), max(w.stop for w in grid.columns))
+        self._count = 0
+        self._total: Tensor | None = None
+        self._dtype = torch.float32
+
+    def add(self, piece: Tensor) -> None:
+        """Add the next tile (..., h, w), in the order of `Grid.tiles`."""
+        (rows, columns), (row, column) = self._tiles[self._count], self._weights[self._count]
+        if tuple(piece.shape[-2:]) != (rows.size, columns.size):
+            expected = (rows.size, columns.size)
+            raise ValueError(f"expected a tile of {expected}, got {tuple(piece.shape)}")
+        self._count += 1
+        self._dtype = piece.dtype
+        if len(self._tiles) == 1:
+            self._total = piece
+            return
+        if self._total is None:
+            shape = (*piece.shape[:-2], *self._size)
+            self._total = torch.zeros(shape, device=piece.device)
+        weight = torch.outer(row, column).to(piece.device)
+        columns.cut(rows.cut(self._total, dim=-2), dim=-1).add_(piece.float() * weight)
+
+    def whole(self) -> Tensor:
+        """The plane, in the type of the tiles, once all of them are there."""
+        if self._total is None or self._count < len(self._tiles):
+            raise ValueError(f"expected {len(self._tiles)} tiles, got {self._count}")
+        return self._total.to(self._dtype)
 
 
 def _ramp(length: int) -> Tensor:

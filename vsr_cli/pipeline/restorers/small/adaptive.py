@@ -12,9 +12,9 @@ from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.denoiser import Past
 from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
 from vsr_cli.models.small.tiles import Tiles
-from vsr_cli.ops.windows import Window
+from vsr_cli.ops.windows import TileSum, Window
 from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory, release_memory
-from vsr_cli.pipeline.restorers.small.memory import SMALLEST_TILE, TILE_OVERLAP
+from vsr_cli.pipeline.restorers.small.memory import SMALLEST_TILE, tile_overlap
 
 R = TypeVar("R")
 
@@ -117,7 +117,7 @@ class AdaptiveNetworks:
                 return decode(latents, lr_frames, lr_features, memory_features, warps)
             tiles = self._tiles(size)
             cut = tiles.body_grid.cut
-            found = map(
+            decoded = map(
                 decode,
                 tiles.levels[0].cut(latents),
                 tiles.source_grid.cut(lr_frames),
@@ -125,8 +125,11 @@ class AdaptiveNetworks:
                 repeat(None) if memory_features is None else cut(memory_features),
                 tiles.cut_warps(warps),
             )
-            frames, memories = zip(*found, strict=True)
-            return tiles.output_grid.merge(frames), tiles.body_grid.merge(memories)
+            frames, memories = TileSum(tiles.output_grid), TileSum(tiles.body_grid)
+            for frame, memory in decoded:
+                frames.add(frame)
+                memories.add(memory)
+            return frames.whole(), memories.whole()
 
         return self._within_memory(call, 1, size)
 
@@ -209,7 +212,8 @@ class AdaptiveNetworks:
         return self._tile_size is None or self._tile_size >= max(size)
 
     def _tiles(self, size: tuple[int, int]) -> Tiles:
-        return Tiles(size, self._tile_size or max(size), TILE_OVERLAP, self.scale)
+        side = self._tile_size or max(size)
+        return Tiles(size, side, tile_overlap(side), self.scale)
 
     def _latent_size(self, lr_frames: Tensor) -> tuple[int, int]:
         height, width = lr_frames.shape[-2:]

@@ -6,25 +6,23 @@ import torch
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import DeviceError
-from vsr_cli.models.small.model import BODY_STRIDE
-from vsr_cli.ops.windows import Grid
+from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE
 from vsr_cli.pipeline.memory import free_memory
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype, native_scale
 
-# Bytes at the peak for each pixel of the grid of a quarter of the target, in half precision,
-# measured on the CPU after several clips, when the heap has stopped growing: once for the frame
-# being decoded, for every frame of the clip, and for what the sampler keeps of each step for the
-# next clip (220 by count, 236 with `paper`). Chains of few steps keep up to 240 more in all, by
-# count: a prediction for each round of guidance.
-BYTES_PER_PIXEL = 3240
-BYTES_PER_PIXEL_AND_FRAME = 2800
+# Bytes at the peak for each pixel of the body's grid, a quarter of the target, in half precision,
+# measured on the CPU after several clips, when the heap has stopped growing: once for the frame in
+# the networks, for every frame of the clip, and for what the sampler keeps of each step for the
+# next clip (220 by count, 236 with `paper`).
+BYTES_PER_PIXEL = 2000
+BYTES_PER_PIXEL_AND_FRAME = 1400
 BYTES_PER_PIXEL_AND_STEP = 260
-# In tiles, for every frame: conditions and decoded pieces of every tile, of two clips; and once
-# they are merged, RGB of the output. Measured likewise.
-BYTES_PER_PIXEL_OF_TILES = 750
-BYTES_PER_PIXEL_MERGED = 800
+# The same in tiles for what lies as whole frames all the same: the enlarged frame with its pieces,
+# and the condition of every frame of two clips. The rest falls with the tile.
+KEPT_PER_PIXEL = 900
+KEPT_PER_PIXEL_AND_FRAME = 350
 SHARE_OF_FREE_MEMORY = 0.6
-SMALLEST_TILE = 64  # latent pixels; the overlap of smaller ones would cost more than they save
+SMALLEST_TILE = 32  # latent pixels
 TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
@@ -76,40 +74,55 @@ def fit_memory(
     pixels = body_size[0] * body_size[1]
     asked, tile = config.clip.length, config.tile
     if tile:
-        return asked, tile // 8, ""
+        lengths = range(asked, 1, -1)
+        side = tile // LATENT_STRIDE
+        for length in lengths:
+            if _bytes_needed(body_size, length, side, steps) <= budget:
+                why = f"clip length {length}: what fits into the free memory"
+                return length, side, "" if length == asked else why
+        raise _too_large(body_size, budget, f"in tiles of {tile} pixels", "smaller ones")
     once = _bytes_needed(body_size, 0, None, steps)
     fits = (budget - once) // (pixels * BYTES_PER_PIXEL_AND_FRAME)
     if fits >= asked:
         return asked, None, ""
     if fits >= 2:
         return fits, None, f"clip length {fits}: what fits into the free memory"
-    sides = range(max(body_size) // 2, SMALLEST_TILE - 1, -1) if tile is None else ()
-    side = next((side for side in sides if _bytes_in_tiles(body_size, side, steps) <= budget), None)
-    if side is None:
-        width, height = BODY_STRIDE * body_size[1], BODY_STRIDE * body_size[0]
-        raise DeviceError(
-            f"a target of {width}x{height} does not fit into memory",
-            why=f"two frames need more than the {budget / 1e9:.1f} GB that may be used",
-            hint="free memory, allow tiles with `--tile auto`, or use another `--device`",
-        )
-    why = f"tiles of {8 * side} pixels: two whole frames do not fit into the free memory"
-    return 2, side, why
-
-
-def _bytes_needed(body_size: tuple[int, int], length: int, tile: int | None, steps: int) -> int:
-    """What clips of so many frames take, in half precision."""
     if tile is not None:
-        return _bytes_in_tiles(body_size, tile, steps)
-    once = BYTES_PER_PIXEL + steps * BYTES_PER_PIXEL_AND_STEP
-    return body_size[0] * body_size[1] * (once + length * BYTES_PER_PIXEL_AND_FRAME)
+        raise _too_large(body_size, budget, "as a whole", "tiles with `--tile auto`")
+    for side in range(max(body_size) // 2, SMALLEST_TILE - 1, -1):
+        if _bytes_needed(body_size, 2, side, steps) <= budget:
+            size = LATENT_STRIDE * side
+            why = f"tiles of {size} pixels: two whole frames do not fit into the free memory"
+            return 2, side, why
+    raise _too_large(body_size, budget, "in the smallest tiles", "a smaller `--scale`")
 
 
-def _bytes_in_tiles(body_size: tuple[int, int], side: int, steps: int) -> int:
-    """What two frames take in tiles of so many latent pixels, in half precision."""
-    grid = Grid.plan((-(-body_size[0] // 2), -(-body_size[1] // 2)), side, TILE_OVERLAP)
-    tiles = [4 * rows.size * columns.size for rows, columns in grid.tiles]  # body pixels
-    computed = tiles[0] * (BYTES_PER_PIXEL + 2 * BYTES_PER_PIXEL_AND_FRAME)
-    merged = 2 * body_size[0] * body_size[1] * BYTES_PER_PIXEL_MERGED
-    # Where tiles overlap, each keeps its own.
-    kept = sum(tiles) * (2 * BYTES_PER_PIXEL_OF_TILES + steps * BYTES_PER_PIXEL_AND_STEP)
-    return kept + max(computed, merged)
+def tile_overlap(side: int) -> int:
+    """Latent pixels that neighbouring tiles share: less where tiles themselves are small."""
+    return min(TILE_OVERLAP, side * 3 // 8)
+
+
+def _too_large(body_size: tuple[int, int], budget: int, how: str, other: str) -> DeviceError:
+    width, height = BODY_STRIDE * body_size[1], BODY_STRIDE * body_size[0]
+    return DeviceError(
+        f"a target of {width}x{height} does not fit into memory",
+        why=f"two frames {how} need more than the {budget / 1e9:.1f} GB that may be used",
+        hint=f"free memory, take {other}, or use another `--device`",
+    )
+
+
+def _bytes_needed(body_size: tuple[int, int], length: int, side: int | None, steps: int) -> int:
+    """What clips of so many frames take, whole or in tiles of so many latent pixels.
+
+    In half precision; in tiles it never exceeds what whole frames take.
+    """
+    pixels = body_size[0] * body_size[1]
+    kept = pixels * steps * BYTES_PER_PIXEL_AND_STEP
+    whole = pixels * (BYTES_PER_PIXEL + length * BYTES_PER_PIXEL_AND_FRAME)
+    if side is None:
+        return kept + whole
+    reach = LATENT_STRIDE // BODY_STRIDE * side
+    computed = min(reach, body_size[0]) * min(reach, body_size[1])
+    in_tile = computed * (BYTES_PER_PIXEL + length * BYTES_PER_PIXEL_AND_FRAME)
+    merged = pixels * (KEPT_PER_PIXEL + length * KEPT_PER_PIXEL_AND_FRAME)
+    return kept + min(whole, in_tile + merged)
