@@ -8,7 +8,8 @@ from typer.testing import CliRunner, Result
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
-from vsr_cli.cli.sources import target_name
+from vsr_cli.cli.sources import name_target
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import InputError, JobBusyError
 from vsr_cli.events import Note
 
@@ -161,9 +162,11 @@ def test_a_name_tells_the_size_of_the_target(
     assert [file["exit"] for file in events(result, "file")] == [0, 3]
 
 
-def test_what_cannot_be_written_becomes_matroska() -> None:
-    assert target_name("{stem}{ext}", Path("x.y.WMV"), (0, 0)) == "x.y.mkv"
-    assert target_name("{name}-{width}x{height}.mp4", Path("x.MOV"), (2, 3)) == "x.MOV-3x2.mp4"
+def test_what_cannot_be_written_becomes_matroska(tmp_path: Path, make_clip: MakeClip) -> None:
+    config = UpscaleConfig()
+    assert name_target("{stem}{ext}", Path("x.y.WMV"), config) == "x.y.mkv"
+    clip = make_clip(tmp_path / "x.mov", size=(12, 16)).rename(tmp_path / "x.MOV")
+    assert name_target("{name}-{width}x{height}.mp4", clip, config) == "x.MOV-64x48.mp4"
 
 
 def test_standard_input_is_left_alone_without_a_list(

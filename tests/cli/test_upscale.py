@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
-from vsr_cli.cli.app import app
+from vsr_cli.cli.app import app, with_command
 from vsr_cli.config import ClipConfig, OutputConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import (
     ConfigError,
@@ -329,3 +329,43 @@ def test_rare_options_are_told_on_request_only() -> None:
         assert option not in common
         assert option in everything
     assert set(common.split()) <= set(everything.split())
+
+
+def test_a_target_without_a_name_gets_one_beside_the_source_and_it_is_said(
+    tmp_path: Path, make_clip: MakeClip, pipeline: FakePipeline
+) -> None:
+    source = make_clip(tmp_path / "in.mp4")
+    result = vsr(source, "--scale", "2")
+    assert result.exit_code == 0
+    assert [target for _, target, _ in pipeline.jobs] == [tmp_path / "in_96p.mp4"]
+    assert f"writing `{tmp_path / 'in_96p.mp4'}`" in result.stderr
+
+
+@pytest.mark.parametrize("source", ["-", "%05d.png", "folder"])
+def test_what_has_no_name_of_its_own_needs_one_for_its_target(
+    tmp_path: Path, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = vsr(source)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert "needs a name" in result.stderr
+    assert "hint: name it" in result.stderr
+
+
+def test_a_file_in_the_place_of_a_command_is_upscaled(tmp_path: Path) -> None:
+    source, like_a_command = tmp_path / "in.mp4", tmp_path / "probe"
+    source.touch()
+    like_a_command.touch()
+    assert with_command([str(source), "-s", "2"]) == ["upscale", str(source), "-s", "2"]
+    assert with_command(["missing.mp4"]) == ["missing.mp4"]
+    assert with_command([]) == []
+
+
+def test_a_file_that_is_called_like_a_command_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("probe", "jobs"):
+        (tmp_path / name).touch()
+        assert with_command([name, "x"]) == [name, "x"]

@@ -1,6 +1,8 @@
 """The root command: puts the others together."""
 
 import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,7 +39,17 @@ app.add_typer(jobs_app, name="jobs")
 def main() -> None:
     """Entry point of the `vsr` script."""
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 has no other way to ask for errors only
-    app(prog_name="vsr")
+    app(args=with_command(sys.argv[1:]), prog_name="vsr")
+
+
+def with_command(words: list[str]) -> list[str]:
+    """Take `vsr in.mp4` for `vsr upscale in.mp4`: a file in the place of a command is upscaled."""
+    functions = (command.callback for command in app.registered_commands)
+    names = {function.__name__ for function in functions if function is not None}
+    names |= {str(group.name) for group in app.registered_groups}
+    if words and words[0] not in names and Path(words[0]).is_file():
+        return ["upscale", *words]
+    return words
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,14 +15,11 @@ from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import duration, progress_bar, tee
-from vsr_cli.cli.sources import Source, check_template, find_sources, target_name
-from vsr_cli.config import UpscaleConfig
+from vsr_cli.cli.sources import DEFAULT_NAME, Source, check_template, find_sources, name_target
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError
 from vsr_cli.events import Report
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
-
-DEFAULT_NAME = "{stem}_{height}p{ext}"
 
 BATCH_EXAMPLES = """\b
 Examples:
@@ -114,7 +111,7 @@ def _upscale_one(
         VsrError: whatever is wrong with this one.
     """
     folder = out / source.below
-    target = outcome.target = folder / _name(source.path, name, upscaler.config)
+    target = outcome.target = folder / name_target(name, source.path, upscaler.config)
     if (other := taken.setdefault(target, source.path)) != source.path:
         raise ConfigError(
             f"`{source.path}` and `{other}` would both become `{target}`",
@@ -143,17 +140,6 @@ def _upscale_one(
     outcome.status, outcome.frames, outcome.seconds = "done", done.frames_out, done.seconds
     if damage.has_damage:
         outcome.status, outcome.exit = "damaged", ExitCode.SOURCE_DAMAGED
-
-
-def _name(source: Path, template: str, config: UpscaleConfig) -> str:
-    """The target's name; the source is looked into only if the name needs it."""
-    size = (0, 0)
-    if "{height}" in template or "{width}" in template:
-        from vsr_cli.media.reading.reader import probe
-
-        info = probe(source, config.input)
-        size = config.target_size(info.height, info.width)
-    return target_name(template, source, size)
 
 
 def _sum_up(outcomes: list[Outcome], *, quiet: bool, as_json: bool) -> None:

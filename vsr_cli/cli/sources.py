@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, InputError
 
+DEFAULT_NAME = "{stem}_{height}p{ext}"
 FIELDS = frozenset({"stem", "ext", "name", "width", "height"})
 
 
@@ -45,16 +47,44 @@ def find_sources(
     return list(found.values())
 
 
-def target_name(template: str, source: Path, size: tuple[int, int]) -> str:
+def name_beside(source: Path, config: UpscaleConfig) -> Path:
+    """Name the target of a source for which the user has named none: in the same folder.
+
+    Raises:
+        ConfigError: the source is a pipe, or single images.
+        InputError: it cannot be read.
+    """
+    is_other = source.exists() and not source.is_file()
+    if is_other or source == Path("-") or "%" in source.name:
+        raise ConfigError(
+            f"the target of `{source}` needs a name",
+            why="only a video in a file has a name that its own can be made of",
+            hint="name it, as in `vsr upscale SOURCE out.mp4`; folders of videos go to `vsr batch`",
+        )
+    return source.with_name(name_target(DEFAULT_NAME, source, config))
+
+
+def name_target(template: str, source: Path, config: UpscaleConfig) -> str:
     """Fill in a template such as `{stem}_{height}p{ext}`.
+
+    The source is looked into only if the template asks for a size.
 
     Args:
         template: checked by `check_template`.
         source: whose name it takes.
-        size: (height, width) of the target.
+        config: of the job.
+
+    Raises:
+        InputError: the source cannot be read.
     """
     from vsr_cli.media.containers import BY_SUFFIX, PICTURE_ONLY
 
+    size = (0, 0)
+    if "{height}" in template or "{width}" in template:
+        from vsr_cli.media.reading.reader import probe
+
+        info = probe(source, config.input)
+        size = config.target_size(info.height, info.width)
     suffix = source.suffix.lower()
     is_whole = suffix in BY_SUFFIX and BY_SUFFIX[suffix] not in PICTURE_ONLY
     return template.format(

@@ -15,6 +15,7 @@ from vsr_cli.cli.json_events import report_as_json, require_other_file, write_ev
 from vsr_cli.cli.options import AsJson, ProgressFile, Quiet, Verbose
 from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.progress import plan_lines, progress_bar, tee
+from vsr_cli.cli.sources import name_beside
 from vsr_cli.errors import ConfigError
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
@@ -23,6 +24,7 @@ from vsr_cli.stdio import is_stdout
 EXAMPLES = """\b
 Examples:
   vsr upscale in.mp4 out.mp4
+  vsr in.mp4
   vsr upscale in.avi out.mkv --steps 50 --scale 2
   vsr upscale in.mp4 - | mpv -
   vsr upscale -n --json -- -odd-name.mov out.mp4
@@ -33,7 +35,12 @@ Examples:
 def upscale(
     options: Options,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to read.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Video to write.")],
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[TARGET]", help="Video to write.", show_default="beside SOURCE, named by size"
+        ),
+    ] = None,
     *,
     skip_existing: Annotated[
         bool,
@@ -52,12 +59,16 @@ def upscale(
     stop = StopRequest()
     to_stdout, as_json = as_json, as_json or progress_file is not None
     with report_failures(verbose=verbose, as_json=as_json, stop=stop):
+        upscaler = Upscaler(stop=stop, **options)
+        if target is None:
+            target = name_beside(source, upscaler.config)
+            if not quiet:
+                print_line(f"writing `{target}`")
         if progress_file is not None:
             require_other_file(progress_file, source, target)
             write_events_to(progress_file)
         if verbose:
             show_debug_log()
-        upscaler = Upscaler(stop=stop, **options)
         if to_stdout and progress_file is not None:
             raise ConfigError("`--json` and `--progress-file` say the same", hint="give one")
         if to_stdout and is_stdout(target):
