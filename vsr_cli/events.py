@@ -30,6 +30,8 @@ class Plan:
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
     memory_gb: float | None = None  # of the device at the peak, as planned
     free_memory_gb: float | None = None  # of the device, before the job
+    disk_gb: float | None = None  # of unfinished work at the most, the coded video not counted
+    free_disk_gb: float | None = None  # where that lies, before the job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,6 +182,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
         f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
         *_memory_line(plan),
+        *_disk_line(plan),
         *(f"  {reason}" for reason in plan.reasons),
     ]
 
@@ -190,3 +191,12 @@ def _memory_line(plan: Plan) -> list[str]:
     if plan.memory_gb is None or plan.free_memory_gb is None:
         return []
     return [f"about {plan.memory_gb:.1f} GB of memory, {plan.free_memory_gb:.1f} GB are free"]
+
+
+def _disk_line(plan: Plan) -> list[str]:
+    if plan.disk_gb is None or plan.free_disk_gb is None:
+        return []
+    return [
+        f"up to {plan.disk_gb:.2f} GB of disk while it runs, beside the coded video; "
+        f"{plan.free_disk_gb:.1f} GB are free"
+    ]

@@ -21,6 +21,7 @@ from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.resume.space import DiskPlan
 from vsr_cli.pipeline.run_plan import RunPlan
 
 
@@ -34,6 +35,7 @@ class Run:
     config: the user's choices, and the model's for what they left open.
     run_plan: where and how much at once.
     report: receives all events.
+    disk: what unfinished work takes there; None where none is kept.
     """
 
     source: Path
@@ -42,6 +44,7 @@ class Run:
     config: UpscaleConfig
     run_plan: RunPlan
     report: Report
+    disk: DiskPlan | None = None
 
     def describe(self) -> Plan:
         """Return everything that was chosen, in one record."""
@@ -68,6 +71,8 @@ class Run:
             reasons=run_plan.reasons + output.coding.reasons,
             memory_gb=_gigabytes(run_plan.peak_bytes),
             free_memory_gb=_gigabytes(run_plan.free_bytes),
+            disk_gb=_gigabytes(self.disk.needed if self.disk else None),
+            free_disk_gb=_gigabytes(self.disk.free if self.disk else None),
         )
 
     def restored(

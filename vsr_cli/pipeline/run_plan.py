@@ -21,6 +21,7 @@ class RunPlan:
     reasons: tuple[str, ...]
     peak_bytes: int | None = None  # bytes at the peak, as planned
     free_bytes: int | None = None  # bytes of the device, when it was planned
+    state_bytes: int = 0  # bytes of what a clip hands on, as a checkpoint keeps it
 
 
 def native_scale(scales: Sequence[int], scale: Fraction) -> int:

@@ -26,6 +26,7 @@ from vsr_cli.pipeline.resume.manifest import (
     identify_options,
     identify_source,
 )
+from vsr_cli.pipeline.resume.space import plan_disk
 from vsr_cli.pipeline.run import ProgressReporter, Run, dtype_name, memory_errors
 
 _log = logging.getLogger(__name__)
@@ -106,6 +107,15 @@ class Upscaler:
         if planned is not None and asked == (planned.asked_length, planned.asked_tile):
             length, tile_size = planned.clip_length, planned.tile_size
             run_plan = replace(run_plan, clip_length=length, tile_size=tile_size)
+        disk = None
+        if is_resumable(source, output.container):
+            disk = plan_disk(
+                output.target,
+                output.coding,
+                config.job,
+                state_bytes=run_plan.state_bytes,
+                num_frames=output.info.num_frames,
+            )
         return Run(
             source=source,
             output=output,
@@ -113,6 +123,7 @@ class Upscaler:
             config=config,
             run_plan=run_plan,
             report=report,
+            disk=disk,
         )
 
     def _upscale_in_job(
@@ -125,6 +136,8 @@ class Upscaler:
             manifest = _resume_or_start(job, before, run)
             if not manifest.checkpoint.is_complete:
                 report(run.describe())
+                if run.disk is not None and before is None:
+                    run.disk.require(job.folder)
                 compute(job, run, manifest, video, self._stop)
                 if (done := job.read()) is not None:
                     job.check(done)

@@ -10,6 +10,7 @@ from vsr_cli.media.frame import Frame
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.chunks import ChunkWriter
 from vsr_cli.media.writing.destination import output_errors
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState
 from vsr_cli.pipeline.resume.job import Job
@@ -47,8 +48,7 @@ class CheckpointedOutput(ResourceOwner):
         self._job, self._manifest = job, manifest
         self._plan, self._interval = plan, config.checkpoint
         self._clock, self._due = clock, clock() + config.checkpoint
-        most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(plan.coding))
-        self._chunk_length = min(config.chunk_length, most)
+        self._chunk_length = chunk_length(plan.coding, config)
         self._records = list(manifest.chunks)
         self._times: list[FrameTime] = []
         super().__init__()
@@ -176,3 +176,9 @@ class CheckpointedOutput(ResourceOwner):
         number = len(self._records)
         chunk = self._job.chunk_path(number).name
         return chunk, f"{chunk}.part", self._job.journal_path(number).name
+
+
+def chunk_length(coding: EncoderPlan, config: JobConfig) -> int:
+    """Frames in each chunk: what was asked for, or fewer, so that its journal stays small."""
+    most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(coding))
+    return min(config.chunk_length, most)

@@ -51,7 +51,8 @@ def plan_small(
     length, tile, why_fit = fit_memory(config, body_size, steps, half_budget)
     reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
     peak_bytes = width * _bytes_needed(body_size, length, tile, steps)
-    return RunPlan(device, dtype, length, tile, reasons, peak_bytes, free)
+    state_bytes = width * body_size[0] * body_size[1] * (steps * BYTES_PER_PIXEL_AND_STEP + 128)
+    return RunPlan(device, dtype, length, tile, reasons, peak_bytes, free, state_bytes)
 
 
 def fit_memory(

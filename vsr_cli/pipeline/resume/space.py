@@ -1,0 +1,65 @@
+"""How much room on disk unfinished work takes, and whether it is there."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsr_cli.config import JobConfig
+from vsr_cli.errors import OutputError
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
+from vsr_cli.pipeline.resume.job import job_folder
+from vsr_cli.pipeline.resume.journal import frame_bytes
+from vsr_cli.pipeline.resume.output import chunk_length
+
+
+@dataclass(frozen=True)
+class DiskPlan:
+    """Bytes of unfinished work.
+
+    needed: at the most, beside the coded video, whose size nobody knows before.
+    free: where it lies, when it was planned.
+    """
+
+    needed: int
+    free: int
+
+    def require(self, folder: Path) -> None:
+        """Refuse to begin where it does not fit.
+
+        Raises:
+            OutputError: it does not.
+        """
+        if self.needed > self.free:
+            raise OutputError(
+                f"there is too little room in `{folder}`",
+                why=f"unfinished work takes up to {self.needed / 1e9:.2f} GB, "
+                f"{self.free / 1e9:.2f} GB are free",
+                hint="free some, give `--job-dir` on another disk, or a smaller `--chunk-length`",
+            )
+
+
+def plan_disk(
+    target: Path,
+    coding: EncoderPlan,
+    config: JobConfig,
+    *,
+    state_bytes: int,
+    num_frames: int | None,
+) -> DiskPlan:
+    """Count what a job keeps at once: the frames of the open chunk, and two states.
+
+    Args:
+        target: of the job.
+        coding: how its picture is coded.
+        config: where and how work is kept.
+        state_bytes: of what a clip hands on.
+        num_frames: of the target, if that is known.
+    """
+    length = chunk_length(coding, config)
+    if num_frames is not None:
+        length = min(length, num_frames)
+    needed = length * frame_bytes(coding) + 2 * state_bytes
+    folder = job_folder(target, config)
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return DiskPlan(needed, shutil.disk_usage(folder).free)
