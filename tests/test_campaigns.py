@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaigns.containers import KINDS, Kind, write_file
 from tests.campaigns.mutants import MutationError, is_good, misfits, run_mutations, score
+from tests.campaigns.mutate import MUTATIONS as DAMAGES
+from tests.campaigns.mutate import mutate
 from tests.campaigns.mutations import MUTATIONS, Mutation
+from tests.campaigns.structures import READERS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,13 +20,25 @@ ROOT = Path(__file__).resolve().parents[1]
 FAULTS = """
 import signal, sys
 from pathlib import Path
-from tests.campaigns import faults
+from tests.campaigns import disturbances, field as fields
 from tests.campaigns.common import Table
 table = Table((18, 52, 28))
-field = faults.prepare(Path(sys.argv[1]), 0, table, codecs=["ffv1"])
-faults.signal_at(field, "ffv1", signal.SIGKILL)
-faults.signal_at(field, "ffv1", signal.SIGINT)
-faults.scarce_memory(field, "ffv1")
+field = fields.prepare(Path(sys.argv[1]), 0, table, codecs=["ffv1"])
+disturbances.signal_at(field, "ffv1", signal.SIGKILL)
+disturbances.signal_at(field, "ffv1", signal.SIGINT)
+disturbances.scarce_memory(field, "ffv1")
+sys.exit(0 if table.is_good else 1)
+"""
+GROUND = """
+import sys
+from pathlib import Path
+from tests.campaigns import ground, power, rot
+from tests.campaigns.common import Table
+table = Table((18, 52, 28))
+small = ground.prepare_ground(Path(sys.argv[1]), 0, table)
+power.cut_power(small, 8)
+power.kill_everywhere(small, 4)
+rot.flip_bits(small, 9)
 sys.exit(0 if table.is_good else 1)
 """
 FUZZ = """
@@ -32,11 +48,12 @@ from tests.campaigns import fuzz
 from tests.campaigns.common import write_model
 folder = Path(sys.argv[1])
 write_model(folder)
-for name in ("mp4", "mkv"):
-    source = random.Random(name)
-    for found in fuzz.fuzz(folder, name, num_files=10, num_upscaled=1, source=source):
-        print(name, found.kind, found.code, found.text)
-        assert found.is_documented
+for kind in fuzz.KINDS:
+    source = random.Random(kind.name)
+    num_upscales = int(kind.name in ("mp4", "png"))
+    for case in fuzz.fuzz(folder, kind, num_reads=10, num_upscales=num_upscales, source=source):
+        print(kind.name, case.damage, case.outcomes)
+        assert case.is_documented
 """
 
 
@@ -44,6 +61,7 @@ for name in ("mp4", "mkv"):
     "script",
     [
         pytest.param(FAULTS, id="faults", marks=pytest.mark.slow),
+        pytest.param(GROUND, id="power", marks=pytest.mark.slow),
         pytest.param(FUZZ, id="fuzz", marks=pytest.mark.slow),
     ],
 )
@@ -58,13 +76,19 @@ def test_a_part_of_a_campaign_goes_well(tmp_path: Path, script: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_kind_of_mutation_changes_a_file() -> None:
-    from tests.campaigns.fuzz import mutate
-
-    source, data = random.Random(0), bytes(range(256)) * 8
-    found = dict(mutate(data, data[::-1], source) for _ in range(200))
-    assert len(found) == 7
-    assert all(mutated != data for mutated in found.values())
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_container_has_numbers_and_every_kind_of_damage_changes_it(
+    tmp_path: Path, kind: Kind
+) -> None:
+    data = write_file(kind, tmp_path).read_bytes()
+    structure = READERS[kind.structure](data)
+    assert len(structure.numbers) > 10
+    assert len(structure.parts) > 2
+    source, changed = random.Random(0), set[str]()
+    for _ in range(150):
+        damage, mutated = mutate(data, structure, kind.structure, data[::-1], source)
+        changed |= {damage} if mutated != data else set()
+    assert changed >= set(DAMAGES)
 
 
 def test_every_mutation_fits_the_program_as_it_is() -> None:

@@ -53,7 +53,7 @@ def move_into_place(temp: Path, path: Path, *, replace: bool = True) -> None:
         temp.replace(path)
     else:
         _rename_to_free_name(temp, path)
-    _sync_folder(path.absolute().parent)
+    sync_folder(path.absolute().parent)
 
 
 def _rename_to_free_name(temp: Path, path: Path) -> None:
@@ -70,8 +70,12 @@ def _rename_to_free_name(temp: Path, path: Path) -> None:
         temp.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk, where the system can."""
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk, where the system can.
+
+    Raises:
+        OSError: the disk is broken.
+    """
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

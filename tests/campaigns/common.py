@@ -6,6 +6,7 @@ each, a few seconds long, are in the test suite.
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import select
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NoReturn, Self
 
 import av
 
@@ -59,6 +60,7 @@ class Run:
         os.close(writing)
         self.stdout = os.fdopen(reading, encoding="utf-8", errors="backslashreplace")
         self.returncode: int | None = None
+        self._heard = b""  # what it wrote for programs while it was waited for
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +96,21 @@ class Run:
             elif time.monotonic() > end:
                 raise TimeoutError(f"no end after {patience:.0f} s")
             elif not self.stdout.closed and select.select([self.stdout], [], [], 0.02)[0]:
-                os.read(self.stdout.fileno(), 1 << 16)
+                self._heard += os.read(self.stdout.fileno(), 1 << 16)
             else:
                 time.sleep(0.005)
+        if not self.stdout.closed:
+            while part := os.read(self.stdout.fileno(), 1 << 16):
+                self._heard += part
         return self.returncode
+
+    def events(self) -> list[dict[str, object]]:
+        """The events it wrote for programs while it was waited for; the last may be cut off."""
+        found = []
+        for line in self._heard.decode(errors="backslashreplace").splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
     def said(self) -> str:
         """All that it wrote for people."""
@@ -129,10 +142,32 @@ class Run:
         except BaseException:
             traceback.print_exc()
         finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError, AttributeError):  # full, or closed
+                    stream.flush()
             os._exit(code)
+
+
+def load_modules(arguments: Sequence[str | Path], folder: Path) -> None:
+    """Import what the command imports on its way, so that no run has to load it again.
+
+    Raises:
+        SystemExit: the command fails.
+    """
+    names = folder / "modules.txt"
+
+    def list_modules(code: int) -> NoReturn:
+        names.write_text("\n".join(sys.modules))
+        end(code)
+
+    end = os._exit
+    with Run(arguments, folder, prepare=lambda: setattr(os, "_exit", list_modules)) as run:
+        if run.wait():
+            raise SystemExit(f"an undisturbed run fails: {run.said()}")
+    for name in names.read_text().split():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    names.unlink()
 
 
 def write_model(folder: Path) -> Path:

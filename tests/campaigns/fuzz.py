@@ -1,207 +1,150 @@
 """Reads broken files of every kind, and checks that each ends in a documented way.
 
-    python -m tests.campaigns.fuzz [--per-format 110] [--upscaled 10] [--seed 0]
+    python -m tests.campaigns.fuzz [--reads 4000] [--upscales 300] [--only KIND] [--seed 0]
 
-Small files of several containers are mutated: bits flipped, bytes overwritten, parts cut out,
-repeated or taken from another file, ends cut off. Every one is read; some are upscaled, too. The
-outcome must be frames or an error with a documented exit code, within a minute, without a traceback
-and with the interpreter alive.
+Small files of all containers that PyAV can write are damaged: blindly, and in their structure, as
+in sizes, lengths, tables and times. Every one is probed and read; some are upscaled, too. The
+outcome must be frames or an error with a documented exit code, within a minute and 3 GB, without a
+traceback and with the interpreter alive. What fails is kept in `runs/fuzz`.
 """
 
 import argparse
 import collections
-import json
-import os
 import random
-import select
-import signal
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from tests.campaigns.common import Run, Table, write_model
-from tests.conftest import write_clip
-from vsr_cli.errors import VsrError
-from vsr_cli.events import Event, Note
-from vsr_cli.media.reading.reader import open_video
+from tests.campaigns.common import Table, load_modules, write_model
+from tests.campaigns.containers import KINDS, Kind, write_file
+from tests.campaigns.mutate import mutate
+from tests.campaigns.structures import READERS
+from tests.campaigns.watched import Outcome, read_apart, upscale
 
-PATIENCE = 60  # seconds for one file
-DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8}
-FORMATS = {
-    "mp4": ("libx264", "aac"),
-    "mkv": ("ffv1", "pcm_s16le"),
-    "avi": ("mpeg4", "mp2"),
-    "webm": ("libvpx-vp9", "libopus"),
-    "ts": ("mpeg2video", "mp2"),
-}
+KEPT = Path("runs/fuzz")
+ODD = frozenset({4, 7})  # documented, but of a source that can be read there should be a target
+ENDINGS = (".mkv", ".mkv", ".mp4", ".ts")  # of targets
 
 
-def mutate(data: bytes, other: bytes, source: random.Random) -> tuple[str, bytes]:
-    """What was done, and what came of it."""
-    kind = source.choice(["bits", "bytes", "cut off", "cut out", "repeated", "spliced", "header"])
-    mutated = bytearray(data)
-    size = len(data)
-    start = source.randrange(size)
-    length = source.randint(1, max(1, size // 8))
-    if kind == "bits":
-        for _ in range(source.choice([1, 5, 50, 500])):
-            mutated[source.randrange(size)] ^= 1 << source.randrange(8)
-    elif kind == "bytes":
-        mutated[start : start + length] = source.randbytes(min(length, size - start))
-    elif kind == "cut off":
-        del mutated[start:]
-    elif kind == "cut out":
-        del mutated[start : start + length]
-    elif kind == "repeated":
-        mutated[start:start] = mutated[start : start + length]
-    elif kind == "spliced":
-        mutated[start:] = other[source.randrange(len(other)) :]
-    else:
-        for _ in range(source.choice([1, 3, 10])):
-            place = source.randrange(min(size, 600))
-            mutated[place] = source.choice([0, 0x7F, 0x80, 0xFF, source.randrange(256)])
-    return kind, bytes(mutated)
+@dataclass(frozen=True)
+class Case:
+    """A damaged file, and what became of it."""
 
+    path: Path
+    damage: str
+    outcomes: tuple[Outcome, ...]
 
-@dataclass
-class Outcome:
-    """What became of one file."""
-
-    kind: str  # of mutation
-    code: int
-    text: str
+    @property
+    def is_odd(self) -> bool:
+        """Whether it was found out late that no target can be made of it."""
+        return any(outcome.code in ODD for outcome in self.outcomes)
 
     @property
     def is_documented(self) -> bool:
-        return self.code in DOCUMENTED and "Traceback" not in self.text
+        """Whether everything that was done with it ended well."""
+        return all(outcome.is_documented for outcome in self.outcomes)
 
 
-def read_all(paths: list[Path], results: IO[str]) -> None:
-    """Read files one after the other, and write what became of each."""
-    for path in paths:
-        results.write(json.dumps(read(path)) + "\n")
-        results.flush()
-
-
-def read(path: Path) -> tuple[int, str]:
-    """Exit code, and what there is to say."""
-    codes: set[str] = set()
-
-    def note(event: Event) -> None:
-        if isinstance(event, Note):
-            codes.add(event.code)
-
-    try:
-        with open_video(path) as video:
-            count = sum(1 for _ in video.frames(report=note))
-    except VsrError as error:
-        return error.exit_code, str(error)
-    except Exception as error:  # what nobody has foreseen is what is looked for
-        return 1, f"{type(error).__name__}: {error}"
-    return 0, f"{count} frames {' '.join(sorted(codes))}"
-
-
-def read_apart(paths: list[Path]) -> Iterator[tuple[int, str]]:
-    """Read files in a process that may die or hang; another goes on after that file."""
-    num_read = 0
-    while num_read < len(paths):
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            with os.fdopen(writing, "w") as results:
-                read_all(paths[num_read:], results)
-            os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading, "rb", buffering=0) as results:
-            while select.select([results], [], [], PATIENCE)[0] and (line := results.readline()):
-                code, text = json.loads(line)
-                num_read += 1
-                yield code, text
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        if num_read < len(paths):
-            num_read += 1
-            yield os.waitstatus_to_exitcode(status), "hung, or the interpreter died"
-
-
-def upscale(path: Path, model: Path) -> tuple[int, str]:
-    """The whole command on one file."""
-    target = path.with_name("out.mkv")
-    options = f"-y --model {model} --steps 1 --device cpu --scale 1 --fresh"
-    with Run(["upscale", path, target, *options.split()], path.parent) as run:
-        try:
-            code = run.wait(PATIENCE)
-        except TimeoutError as error:
-            return 124, str(error)
-        target.unlink(missing_ok=True)
-        return code, run.said()
+def write_damaged(
+    kind: Kind, folder: Path, index: int, good: bytes, others: list[bytes], source: random.Random
+) -> tuple[Path, str]:
+    """A damaged file, of images now and then within a folder of good ones; what was done to it."""
+    structure = READERS[kind.structure](good)
+    damage, data = mutate(good, structure, kind.structure, source.choice(others), source)
+    path = folder / f"bad-{index}.{kind.name}"
+    if kind.name in ("png", "jpg") and index % 2:
+        path = folder / f"bad-{index}"
+        path.mkdir()
+        for number in range(1, 4):
+            content = data if number == 2 else good
+            (path / f"{number:05}.{kind.name}").write_bytes(content)
+    else:
+        path.write_bytes(data)
+    return path, damage
 
 
 def fuzz(
-    folder: Path, name: str, *, num_files: int, num_upscaled: int, source: random.Random
-) -> Iterator[Outcome]:
-    """Mutate, read and upscale files of one container; what fails is kept in `folder`."""
-    codec, sound = FORMATS[name]
-    size = (32, 48)
-    good = write_clip(
-        folder / f"good.{name}", num_frames=12, size=size, codec=codec, audio=[sound]
-    ).read_bytes()
+    folder: Path, kind: Kind, *, num_reads: int, num_upscales: int, source: random.Random
+) -> Iterator[Case]:
+    """Damage, read and upscale files of one container, in `folder`, which holds good ones."""
+    good = write_file(kind, folder).read_bytes()
     others = [path.read_bytes() for path in sorted(folder.glob("good.*"))]
-    paths: list[Path] = []
-    kinds: list[str] = []
-    for index in range(num_files):
-        kind, data = mutate(good, source.choice(others), source)
-        paths.append(folder / f"bad-{index}.{name}")
-        paths[-1].write_bytes(data)
-        kinds.append(kind)
-    for index, (code, text) in enumerate(read_apart(paths)):
-        outcomes = [Outcome(kinds[index], code, text)]
-        if index < num_upscaled:
-            done = upscale(paths[index], folder / "tiny.safetensors")
-            outcomes.append(Outcome(f"{kinds[index]}, upscaled", *done))
-        yield from outcomes
-        if all(outcome.is_documented for outcome in outcomes):
-            paths[index].unlink()
+    damaged = [
+        write_damaged(kind, folder, index, good, others, source) for index in range(num_reads)
+    ]
+    outcomes = read_apart([path for path, _ in damaged])
+    for index, ((path, damage), outcome) in enumerate(zip(damaged, outcomes, strict=True)):
+        found = [outcome]
+        if index < num_upscales:
+            ending = ENDINGS[index % len(ENDINGS)]
+            found.append(upscale(path, folder / "tiny.safetensors", ending))
+        yield Case(path, damage, tuple(found))
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def keep(case: Case, seed: int) -> Path:
+    """Keep what fails, by a name that says where it comes from."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept = KEPT / f"{case.path.stem}-seed{seed}{case.path.suffix}"
+    if case.path.is_dir():
+        shutil.copytree(case.path, kept, dirs_exist_ok=True)
+    else:
+        shutil.copy(case.path, kept)
+    return kept
+
+
+def run_kind(folder: Path, kind: Kind, table: Table, arguments: argparse.Namespace) -> None:
+    """All files of one container, as a row of the table; and what was wrong."""
+    source = random.Random(f"{arguments.seed} {kind.name}")
+    codes: collections.Counter[int] = collections.Counter()
+    slowest, wrong, odd, num_upscaled = 0.0, list[str](), list[str](), 0
+    share = len(arguments.only or KINDS)
+    num_reads, num_upscales = -(-arguments.reads // share), -(-arguments.upscales // share)
+    for case in fuzz(folder, kind, num_reads=num_reads, num_upscales=num_upscales, source=source):
+        codes.update(outcome.code for outcome in case.outcomes)
+        num_upscaled += len(case.outcomes) - 1
+        slowest = max(slowest, *(outcome.seconds for outcome in case.outcomes))
+        if not case.is_documented or case.is_odd:
+            kept = keep(case, arguments.seed)
+            for index, outcome in enumerate(case.outcomes):
+                if not outcome.is_documented or outcome.code in ODD:
+                    what = "upscaled" if index else "read"
+                    last = " ".join(outcome.text.split())[-300:]
+                    line = f"  {kept} ({case.damage}), {what}: {outcome.code} {last}"
+                    (odd if outcome.is_documented else wrong).append(line)
+    said = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+    counts = f"{num_reads} read, {num_upscaled} upscaled"
+    text = f"{len(wrong)} not documented, {len(odd)} odd, slowest {slowest:.1f} s"
+    table.add(kind.name, counts, said, text, good=not wrong)
+    for line in wrong + odd:
+        sys.stdout.write(f"{line}\n")
 
 
 def main() -> None:
     """Run the campaign and leave with 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--per-format", type=int, default=110)
-    parser.add_argument("--upscaled", type=int, default=10)
+    parser.add_argument("--reads", type=int, default=4000)
+    parser.add_argument("--upscales", type=int, default=300)
+    parser.add_argument("--only", action="append", choices=[kind.name for kind in KINDS])
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="vsr-fuzz-"))
     write_model(folder)
-    table, started = Table((6, 7, 44, 40)), time.monotonic()
-    total = 0
-    for name in FORMATS:
-        source = random.Random(f"{arguments.seed} {name}")
-        outcomes = list(
-            fuzz(
-                folder,
-                name,
-                num_files=arguments.per_format,
-                num_upscaled=arguments.upscaled,
-                source=source,
-            )
-        )
-        total += arguments.per_format
-        codes = collections.Counter(outcome.code for outcome in outcomes)
-        bad = [outcome for outcome in outcomes if not outcome.is_documented]
-        said = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
-        table.add(name, len(outcomes), said, f"{len(bad)} not documented", good=not bad)
-        for outcome in bad:
-            sys.stdout.write(f"  {outcome.kind}: {outcome.code} {outcome.text[-300:]}\n")
+    table, started = Table((6, 24, 44, 40)), time.monotonic()
+    plain = write_file(KINDS[0], folder)
+    options = "--steps 1 --device cpu --scale 1 --model tiny.safetensors"
+    load_modules(["upscale", plain, "warm.mkv", *options.split()], folder)
+    for kind in KINDS:
+        if arguments.only is None or kind.name in arguments.only:
+            run_kind(folder, kind, table, arguments)
+    shutil.rmtree(folder)
     seconds = time.monotonic() - started
-    left = sorted(path.name for path in folder.glob("bad-*"))
-    kept = f"; kept in {folder}: {', '.join(left)}" if left else ""
-    sys.stdout.write(f"{total} files in {seconds:.0f} s{kept}\n")
+    good = sum(row[-1] == "ok" for row in table.rows)
+    sys.stdout.write(f"{good} of {len(table.rows)} containers without a fault, {seconds:.0f} s\n")
     sys.exit(0 if table.is_good else 1)
 
 

@@ -117,6 +117,16 @@ def test_a_signal_ends_the_job_cleanly(tmp_path: Path, number: signal.Signals, c
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_library_that_makes_another_error_of_a_signal_is_no_bug(tmp_path: Path) -> None:
+    """Some raise an error of their own where a handler raises in the midst of them."""
+    with start(tmp_path, WAITING_VSR.format(cleanup="raise ValueError('odd type')")) as process:
+        wait_until_working(process)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert error.splitlines()[-1] == "error: stopped before the end"
+
+
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     slow = 'print("cleaning", file=sys.stderr, flush=True); time.sleep(60)'
     with start(tmp_path, WAITING_VSR.format(cleanup=slow)) as process:
@@ -134,3 +144,16 @@ def test_a_reader_that_leaves_ends_the_job_quietly(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
         assert process.wait(timeout=30) == 141
+
+
+def test_ctrl_c_before_a_command_begins_ends_without_a_word(tmp_path: Path) -> None:
+    code = """
+import os, signal
+from vsr_cli.cli import app
+signal.signal(signal.SIGINT, signal.default_int_handler)
+app.app = lambda **_: os.kill(os.getpid(), signal.SIGINT)
+app.main()
+"""
+    process = start(tmp_path, code)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGINT, "")

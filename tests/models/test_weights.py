@@ -1,3 +1,5 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,46 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="holds no vsr model"):
         load_weights(path)
+
+
+STRANGE: list[dict[str, object]] = [
+    {"trunk_blocks": 10**9},
+    {"trunk_blocks": -1},
+    {"denoiser_channels": 10**7},
+    {"latent_channels": 0},
+    {"lr_channels": 7},
+    {"default_steps": 0},
+    {"default_steps": 10**6},
+    {"scales": []},
+    {"scales": [3]},
+    {"scales": [4] * 1000},
+    {"scales": [[4]]},
+    {"activation": "none"},
+]
+
+
+def changed_config(entries: dict[str, object]) -> str:
+    return json.dumps({**asdict(TINY), **entries})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param("{", id="no JSON"),
+        pytest.param("[" * 100_000, id="very deep"),
+        pytest.param("[]", id="no table"),
+        *(pytest.param(changed_config(entries), id=str(entries)) for entries in STRANGE),
+    ],
+)
+def test_a_config_that_no_model_has_is_refused_before_one_is_built(
+    tmp_path: Path, config: str
+) -> None:
+    path = tmp_path / "strange.safetensors"
+    tensors = {name: tensor.half() for name, tensor in SmallModel(TINY).state_dict().items()}
+    save_file(tensors, path, metadata={"family": "small", "config": config})
+    with pytest.raises(WeightsError) as refused:
+        load_weights(path)
+    assert refused.value.exit_code == 5
 
 
 @pytest.mark.parametrize("change", ["missing", "extra", "shape", "nan"])

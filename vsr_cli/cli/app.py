@@ -1,6 +1,7 @@
 """The root command: puts the others together."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from vsr_cli import __version__
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.bench import bench
+from vsr_cli.cli.console import open_missing_streams
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
 from vsr_cli.cli.evaluate import evaluate
@@ -38,6 +40,9 @@ app.add_typer(jobs_app, name="jobs")
 
 def main() -> None:
     """Entry point of the `vsr` script."""
+    open_missing_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until a command has something to tidy up
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 has no other way to ask for errors only
     app(args=with_command(sys.argv[1:]), prog_name="vsr")
 

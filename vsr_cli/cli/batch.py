@@ -45,10 +45,13 @@ class Outcome:
 def batch(
     options: Options,
     sources: Annotated[
-        list[Path] | None, typer.Argument(metavar="SOURCE...", help="Files, folders, patterns.")
+        list[Path] | None,
+        typer.Argument(readable=False, metavar="SOURCE...", help="Files, folders, patterns."),
     ] = None,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results go.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", readable=False, metavar="DIR", help="Where results go.")
+    ],
     name: Annotated[
         str, typer.Option(metavar="NAME", help="Of each result: stem, ext, name, width, height.")
     ] = DEFAULT_NAME,
@@ -56,7 +59,8 @@ def batch(
         bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
     ] = False,
     jobs_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A list of sources; `-` is stdin.")
+        Path | None,
+        typer.Option(readable=False, metavar="FILE", help="A list of sources; `-` is stdin."),
     ] = None,
     null: Annotated[
         bool, typer.Option("--null", "-0", help="NUL ends each entry of the list.")
@@ -87,6 +91,8 @@ def batch(
                 except Stopped:
                     raise
                 except Exception as error:  # the next one may do better, even after a bug
+                    if errors.is_stopped:
+                        raise
                     outcome.exit = errors.explain(error)
                 outcomes.append(outcome)
                 if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli.cli.console import print_line
+from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps
@@ -36,8 +36,8 @@ def bench(
         config = make_config({"model": model, "device": device, "dtype": dtype})
         reuse_memory()
         if not as_json:
-            typer.echo("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
-            typer.echo("|---|---|---|---|---|---|")
+            print_result("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
+            print_result("|---|---|---|---|---|---|")
         run_plan = measure(
             config,
             [_parse_size(text) for text in size or ["320x180"]],
@@ -61,7 +61,7 @@ def _print_result(result: Event) -> None:
         return
     height, width = result.lr_size
     peak = "-" if result.peak_gb is None else f"{result.peak_gb:.2f}"
-    typer.echo(
+    print_result(
         f"| {width}x{height} | {result.steps} | {result.tflop:.3f} | {result.seconds:.3f} "
         f"| {1 / result.seconds:.2f} | {peak} |"
     )

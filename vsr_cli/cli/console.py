@@ -1,7 +1,12 @@
 """Lines for people, on standard error; stdout is for programs."""
 
 import logging
+import os
 import sys
+from contextlib import suppress
+from typing import TextIO
+
+from vsr_cli.errors import OutputError
 
 
 def printable(text: str) -> str:
@@ -13,9 +18,65 @@ def printable(text: str) -> str:
 
 
 def print_line(line: str) -> None:
-    """Write one line for people."""
-    sys.stderr.write(f"{printable(line)}\n")
-    sys.stderr.flush()
+    """Write one line for people; the work does not depend on whether they can see it.
+
+    Raises:
+        BrokenPipeError: whoever read it has left.
+    """
+    if sys.stderr is None:  # closed
+        return
+    try:
+        sys.stderr.write(f"{printable(line)}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:  # as a full disk
+        silence(sys.stderr)
+
+
+def print_result(text: str) -> None:
+    """Write on standard output what a command was asked for, with a line's end.
+
+    Raises:
+        BrokenPipeError: whoever would read it has left, or was never there.
+        OutputError: it cannot be written.
+    """
+    if sys.stdout is None:
+        raise BrokenPipeError("standard output is closed")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        raise OutputError(
+            "standard output cannot be written to",
+            why=error.strerror,
+            hint="free some space on the disk, or choose another",
+        ) from error
+
+
+def silence(stream: TextIO | None) -> None:
+    """Point a standard stream nowhere, so that what it still holds does no harm at the end."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or in memory
+        number = stream.fileno()  # type: ignore[union-attr]
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
+
+def open_missing_streams() -> None:
+    """Open the null device in the place of standard streams that are closed.
+
+    The system gives the lowest free number to the next file that is opened. Were that a video,
+    what libraries print would go into it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 class DebugLog(logging.Handler):

@@ -30,8 +30,12 @@ BYTES_PER_PIXEL = {"clean": 80, "mild": 180, "heavy": 260, "mixed": 260}
 
 
 def degrade(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to read.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Video to write, `.mkv`.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", readable=False, help="Video to read.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(readable=False, metavar="TARGET", help="Video to write, `.mkv`.")
+    ],
     *,
     level: Annotated[
         Level,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli.api import Upscaler
-from vsr_cli.cli.console import print_line, show_debug_log
+from vsr_cli.cli.console import print_line, print_result, show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import Device, Steps, Verbose
 from vsr_cli.cli.progress import duration
@@ -18,7 +18,8 @@ from vsr_cli.errors import OutputError
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder to write to; made if missing.")
+        Path,
+        typer.Option(readable=False, metavar="DIR", help="Folder to write to; made if missing."),
     ] = Path("demo"),
     *,
     steps: Steps = SamplerConfig.steps,
@@ -52,9 +53,9 @@ def demo(
         run(lr_path, sr_path, upscaler, quiet=False)
         write_comparison(picture_path, lr_path, sr_path, hr_frames)
         print_line(f"took {duration(time.monotonic() - started)}")
-        typer.echo(f"small clip:    {lr_path}")
-        typer.echo(f"upscaled clip: {sr_path}")
-        typer.echo(f"side by side:  {picture_path}  (bicubic, vsr, truth)")
+        print_result(f"small clip:    {lr_path}")
+        print_result(f"upscaled clip: {sr_path}")
+        print_result(f"side by side:  {picture_path}  (bicubic, vsr, truth)")
 
 
 def make_folder(path: Path) -> None:

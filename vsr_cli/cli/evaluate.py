@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsr_cli import api
-from vsr_cli.cli.console import print_line
+from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
     Device,
@@ -31,7 +31,9 @@ FACTORS: dict[WholeScale, Literal[1, 2, 4]] = {"1": 1, "2": 2, "4": 4}
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Clips that count as the truth.")],
+    folder: Annotated[
+        Path, typer.Argument(readable=False, metavar="DIR", help="Clips that count as the truth.")
+    ],
     *,
     task: Annotated[
         Task,
@@ -70,13 +72,16 @@ def evaluate(
     lr: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Inputs CLIP_KIND.mkv, used instead of degrading the truth."
+            readable=False,
+            metavar="DIR",
+            help="Inputs CLIP_KIND.mkv, used instead of degrading the truth.",
         ),
     ] = None,
     write_lr: Annotated[
         Path | None,
         typer.Option(
             *("--write-lr", "--lr-dir"),
+            readable=False,
             metavar="DIR",
             help="Where to write the inputs first, as CLIP_LEVEL.mkv, for other tools.",
         ),
@@ -106,16 +111,21 @@ def evaluate(
     ] = False,
     lpips_weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="SqueezeNet LPIPS, for the perceptual columns."),
+        typer.Option(
+            readable=False, metavar="FILE", help="SqueezeNet LPIPS, for the perceptual columns."
+        ),
     ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to put side-by-side sheets.")
+        Path | None,
+        typer.Option(readable=False, metavar="DIR", help="Where to put side-by-side sheets."),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, too.")
+        Path | None,
+        typer.Option(readable=False, metavar="FILE", help="Write the table as Markdown, too."),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the table as JSON, too.")
+        Path | None,
+        typer.Option(readable=False, metavar="FILE", help="Write the table as JSON, too."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace inputs and tables that exist.")
@@ -162,7 +172,7 @@ def evaluate(
         if write_lr:
             print_line(f"wrote the inputs to `{write_lr}`")
         _write_tables(table, markdown, json_file)
-        typer.echo(table.json() if as_json else table.markdown())
+        print_result(table.json() if as_json else table.markdown())
 
 
 def _parse_compared(texts: Sequence[str]) -> dict[str, Path]:

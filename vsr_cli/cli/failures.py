@@ -8,14 +8,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
 from vsr_cli import __version__
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.cli.console import print_line, printable
+from vsr_cli.cli.console import print_line, printable, silence
 from vsr_cli.cli.json_events import close_events, write_event
 from vsr_cli.cli.signals import Signals
 from vsr_cli.errors import VsrError
@@ -70,11 +70,17 @@ class FailureReport:
             _discard_output()
             return ExitCode.BROKEN_PIPE
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal has broken off the work, whatever a library has made of that."""
+        return self._signals.has_struck
+
     def _print(self, error: BaseException) -> ExitCode:
-        if isinstance(error, VsrError):
+        is_stopped = isinstance(error, KeyboardInterrupt) or self.is_stopped
+        if isinstance(error, VsrError) and not is_stopped:
             code, name = error.exit_code, type(error).__name__.removesuffix("Error").upper()
             what, why, hint = str(error), error.why, error.hint
-        elif isinstance(error, KeyboardInterrupt):
+        elif is_stopped:
             code = self._signals.exit_code
             name = "INTERRUPTED" if code == ExitCode.INTERRUPTED else "TERMINATED"
             what, why, hint = "stopped before the end", None, None
@@ -126,8 +132,5 @@ def _summary(error: BaseException) -> str:
 
 def _discard_output() -> None:
     """Point stdout and stderr nowhere, so that the last flush of Python stays quiet too."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # a stream in memory has no descriptor
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+        silence(stream)

@@ -14,7 +14,7 @@ jobs_app = typer.Typer(help="List or remove unfinished jobs.", no_args_is_help=T
 
 Folders = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="DIR...", help="Where to look.", show_default="here"),
+    typer.Argument(readable=False, metavar="DIR...", help="Where to look.", show_default="here"),
 ]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into folders within folders, too.")

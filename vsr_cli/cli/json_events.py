@@ -2,13 +2,13 @@
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from vsr_cli.cli.console import print_result
 from vsr_cli.cli.progress import frames_per_second, seconds_left
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Done, Event, Note, Plan, Progress
@@ -25,11 +25,10 @@ class _EventFile:
 
     def write(self, line: str) -> None:
         if self.file is None:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            print_result(line)
         elif not self.is_lost:
             try:
-                self.file.write(line)
+                self.file.write(f"{line}\n")
                 self.file.flush()
             except OSError:
                 self.is_lost = True
@@ -94,9 +93,14 @@ def close_events() -> None:
 
 
 def write_event(kind: str, values: Mapping[str, object]) -> None:
-    """Write one NDJSON event for programs; consumers ignore types and keys they do not know."""
+    """Write one NDJSON event for programs; consumers ignore types and keys they do not know.
+
+    Raises:
+        BrokenPipeError: the program that reads standard output has left, or never was there.
+        OutputError: standard output cannot be written to.
+    """
     line = json.dumps({"type": kind, "v": JSON_VERSION, **values}, default=str)
-    _event_file.write(f"{line}\n")
+    _event_file.write(line)
 
 
 def report_as_json(event: Event) -> None:

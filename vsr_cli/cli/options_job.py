@@ -20,6 +20,7 @@ def job_options(
     job_dir: Annotated[
         Path | None,
         typer.Option(
+            readable=False,
             metavar="DIR",
             help="Where unfinished jobs lie.",
             show_default="beside TARGET",

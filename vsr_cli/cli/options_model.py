@@ -43,7 +43,8 @@ def model_options(
         ),
     ] = None,
     flow_weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="RAFT weights, a file of yours.", **RARE)
+        Path | None,
+        typer.Option(readable=False, metavar="FILE", help="RAFT weights, a file of yours.", **RARE),
     ] = UpscaleConfig.flow_weights,
     scene_cut: Annotated[
         bool, typer.Option(help="Start afresh at every cut.", **RARE)

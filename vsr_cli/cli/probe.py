@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_cli import api
-from vsr_cli.cli.console import printable
+from vsr_cli.cli.console import print_result, printable
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import ResultAsJson
@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 @with_job_options
 def probe(
     options: Options,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to look at.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", readable=False, help="Video to look at.")
+    ],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[TARGET]", help="Where it would go.", show_default="a `.mkv`"),
+        typer.Argument(
+            readable=False, metavar="[TARGET]", help="Where it would go.", show_default="a `.mkv`"
+        ),
     ] = None,
     *,
     as_json: ResultAsJson = False,
@@ -52,11 +56,11 @@ def probe(
             write_event("probe", {"source": source, **values, "output": describe_plan(plan)})
             return
         for line in lines_for_people(found, options.get("deinterlace")):
-            typer.echo(printable(line))
-        typer.echo(f"output: {plan.size[1]}x{plan.size[0]}, {plan.codec} {plan.pix_fmt}")
+            print_result(printable(line))
+        print_result(f"output: {plan.size[1]}x{plan.size[0]}, {plan.codec} {plan.pix_fmt}")
         for reason in plan.reasons:
             if reason != info.color_reason:  # said above
-                typer.echo(printable(f"  {reason}"))
+                print_result(printable(f"  {reason}"))
 
 
 def describe_source(found: api.Probe) -> dict[str, object]:

@@ -27,7 +27,7 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Report]:
     """
     if quiet:
         yield _print_note
-    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with ProgressBar() as draw:
             yield _render(draw)
     else:

@@ -25,6 +25,7 @@ class Signals(AbstractContextManager[None]):
         self._stop = stop or StopRequest()
         self._handlers: dict[int, Handler] = {}
         self._number: int | None = None  # of the signal that came
+        self.has_struck = False  # it has broken off whatever was going on
 
     @property
     def exit_code(self) -> ExitCode:
@@ -35,14 +36,12 @@ class Signals(AbstractContextManager[None]):
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may set handlers
         # A job started with `nohup` or `&` ignores SIGHUP or SIGINT and must go on doing so.
-        usual: dict[int, Handler] = {
-            signal.SIGINT: signal.default_int_handler,
-            signal.SIGTERM: signal.SIG_DFL,
-        }
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        numbers = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP"):
-            usual[signal.SIGHUP] = signal.SIG_DFL
-        for number, handler in usual.items():
-            if signal.getsignal(number) is handler:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
+            if signal.getsignal(number) in usual:
                 self._handlers[number] = signal.signal(number, self._hear)
 
     def __exit__(
@@ -62,6 +61,7 @@ class Signals(AbstractContextManager[None]):
         try:
             self._stop.request()
         except Stopped:
+            self.has_struck = True
             print_line("stopping; press Ctrl-C again to stop at once")
             raise
         print_line("stopping when this clip is done; press Ctrl-C again to stop at once")

@@ -119,6 +119,8 @@ def check_template(template: str) -> None:
 
 
 def _read_list(path: Path, *, is_null: bool) -> Iterator[Path]:
+    if str(path) == "-" and sys.stdin is None:
+        raise InputError("standard input is closed", hint="check `--jobs-file`")
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:

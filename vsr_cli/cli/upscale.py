@@ -1,5 +1,6 @@
 """`vsr upscale`: options become an `UpscaleConfig`, the pipeline does the work."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -34,11 +35,16 @@ Examples:
 @with_job_options
 def upscale(
     options: Options,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Video to read.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", readable=False, help="Video to read.")
+    ],
     target: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[TARGET]", help="Video to write.", show_default="beside SOURCE, named by size"
+            metavar="[TARGET]",
+            readable=False,
+            help="Video to write.",
+            show_default="beside SOURCE, named by size",
         ),
     ] = None,
     *,
@@ -101,9 +107,12 @@ def run(
 
     Raises:
         VsrError: whatever the pipeline refuses.
+        BrokenPipeError: nobody reads the target.
     """
     from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
 
+    if is_stdout(target) and sys.stdout is None:
+        raise BrokenPipeError("standard output is closed")
     reuse_memory()
     damage = DamageWatch()
     with progress_bar(quiet=quiet) as render:

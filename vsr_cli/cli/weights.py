@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vsr_cli.cli.console import print_line
+from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet
@@ -33,7 +33,7 @@ def list_weights(*, as_json: AsJson = False) -> None:
                 values = {"name": path.stem, "file": path, "bytes": size, "sha256": digest}
                 write_event("weights", values)
             else:
-                typer.echo(f"{path.name}  {size / 1e6:.1f} MB  {digest}")
+                print_result(f"{path.name}  {size / 1e6:.1f} MB  {digest}")
 
 
 @weights_app.command("info")
@@ -66,7 +66,7 @@ def show_weights(name: Name, *, as_json: AsJson = False) -> None:
         for key, value in values.items():
             lines = value if isinstance(value, list) else [value]
             for line in lines:
-                typer.echo(f"{key:<11} {line}")
+                print_result(f"{key:<11} {line}")
 
 
 @weights_app.command("path")
@@ -79,7 +79,7 @@ def show_path(
     with report_failures():
         from vsr_cli.models.files import find_weights, user_weights_dir
 
-        typer.echo(user_weights_dir() if name is None else find_weights(name))
+        print_result(str(user_weights_dir() if name is None else find_weights(name)))
 
 
 @weights_app.command("verify")
@@ -109,6 +109,7 @@ def import_weights(
     checkpoints: Annotated[
         list[Path],
         typer.Argument(
+            readable=False,
             metavar="FILE FILE",
             help="The published checkpoints, `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
         ),
@@ -118,13 +119,18 @@ def import_weights(
     text: Annotated[
         Path | None,
         typer.Option(
+            readable=False,
             metavar="FILE",
             help="OpenCLIP's or Stable Diffusion 2.1's file, if the U-Net's has no text encoder.",
         ),
     ] = None,
     flow: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="`raft-things.pth`, if the U-Net's file has no RAFT."),
+        typer.Option(
+            readable=False,
+            metavar="FILE",
+            help="`raft-things.pth`, if the U-Net's file has no RAFT.",
+        ),
     ] = None,
     dtype: Annotated[
         Literal["float16", "float32"], typer.Option(help="Number format of the result.")

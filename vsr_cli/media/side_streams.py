@@ -15,6 +15,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.media.continuous_clock import ContinuousClock
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.open import EVERYTHING, open_container
+from vsr_cli.media.packets import all_packets
 
 _HEAD_BYTES = 1 << 26  # read to find the first packet of each stream
 _EARLIER = Fraction(30)  # seconds; a subtitle may have begun that long before it is still seen
@@ -71,7 +72,7 @@ def reopen_side_streams(
             if info.is_continuous and info.start is not None and info.start > _EARLIER:
                 again.seek(int((info.start - _EARLIER) * av.time_base))
             clock = ContinuousClock(again, info.stream_index)
-            packets = clock.packets(again.demux())  # of all streams, because the picture leads
+            packets = clock.packets(all_packets(again))  # of all streams, because the picture leads
             yield from (packet for packet in packets if packet.stream_index in wanted)
 
     def cover(stream: Stream) -> bytes | None:
@@ -83,7 +84,7 @@ def reopen_side_streams(
         found: dict[int, Packet[Stream]] = {}
         wanted, num_bytes = {stream.index for stream in streams}, 0
         with open_container(source, config) as again, suppress(av.FFmpegError):
-            for packet in again.demux():
+            for packet in all_packets(again):
                 num_bytes += packet.size
                 if packet.size and packet.stream_index in wanted:
                     found.setdefault(packet.stream_index, packet)

@@ -1,6 +1,8 @@
 """Where weights lie and whether they are whole; loads no torch, so that listing them is instant."""
 
+import json
 import os
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,6 +17,9 @@ from vsr_cli.errors import WeightsError
 SHIPPED = "small.safetensors"
 SUMS = "SHA256SUMS"
 SUFFIX = ".safetensors"
+MOST = 4096  # of any width or count in a config
+MOST_BLOCKS = 128
+MOST_LEVELS = 16  # numbers in a row of them
 
 
 def weights_dir() -> Path:
@@ -112,6 +117,52 @@ def read_header(path: Path) -> Header:
         raise WeightsError(
             f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
         ) from error
+
+
+def read_entries(path: Path, text: str) -> dict[str, object]:
+    """Read the config that a file's header holds as text.
+
+    Raises:
+        WeightsError: it is none.
+    """
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("it is no table of names and values")
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"`{path.name}` is damaged",
+            why=f"the config in its header cannot be read: {error}",
+            hint="fetch or import the file again",
+        ) from error
+    return values
+
+
+def require_usual(
+    path: Path, config: Mapping[str, object], *, may_be_zero: Set[str], **most: int
+) -> None:
+    """Refuse a config of which no model could be built, or only with all time and memory.
+
+    Args:
+        path: of the weights.
+        config: counts and widths, or several of them each.
+        may_be_zero: the names of those that need not be positive.
+        most: what single entries may be, instead of `MOST`.
+
+    Raises:
+        WeightsError: a number in it is too small, or larger than any model's.
+    """
+    for name, value in config.items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        least = 0 if name in may_be_zero else 1
+        limit = most.get(name, MOST_BLOCKS if name.endswith("_blocks") else MOST)
+        counts = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+        if len(numbers) > MOST_LEVELS or any(not least <= n <= limit for n in counts):
+            raise WeightsError(
+                f"`{path.name}` describes no model that can be built",
+                why=f"its config says {name} {str(value)[:40]}",
+                hint="use a file written by vsr",
+            )
 
 
 def verify(path: Path) -> str:

@@ -4,15 +4,20 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vsr_cli.config import NUM_TRAIN_TIMESTEPS
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.files import verify
+from vsr_cli.models.files import read_entries, require_usual, verify
+from vsr_cli.models.small.blocks import ActivationName
 from vsr_cli.models.small.model import SmallConfig, SmallModel
+
+SCALES = frozenset({1, 2, 4})
 
 
 def require_match(path: Path, found: Set[str], expected: Set[str]) -> None:
@@ -50,8 +55,15 @@ def load_weights(path: Path) -> SmallModel:
             f"`{path}` is not a safetensors file", why=str(error), hint="check `--model`"
         ) from error
     config = _read_config(path, metadata)
-    with torch.device("meta"):  # nothing is drawn that would be overwritten at once
-        model = SmallModel(config)
+    try:
+        with torch.device("meta"):  # nothing is drawn that would be overwritten at once
+            model = SmallModel(config)
+    except (ValueError, RuntimeError, LookupError, ZeroDivisionError) as error:
+        raise WeightsError(
+            f"`{path.name}` describes no model that can be built",
+            why=str(error),
+            hint="use a file written by vsr",
+        ) from error
     expected = {name: t.shape for name, t in model.state_dict().items()}
     require_match(path, set(tensors), set(expected))
     for name, shape in expected.items():
@@ -91,7 +103,7 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
             why="its header names no family and config",
             hint="use a file written by vsr",
         )
-    values = json.loads(metadata["config"])
+    values = read_entries(path, metadata["config"])
     values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
     defaults = {field.name: field.default for field in fields(SmallConfig)}
     if not all(name in defaults and _is_like(v, defaults[name]) for name, v in values.items()):
@@ -100,7 +112,17 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
             why="its config has other entries",
             hint="update vsr or the weights",
         )
-    return SmallConfig(**values)
+    zero = {name for name in defaults if name.endswith("_blocks")} | {"output_channels"}
+    require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
+    config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
+    is_known = set(config.scales) <= SCALES and config.activation in get_args(ActivationName)
+    if not is_known or not config.scales:
+        raise WeightsError(
+            f"`{path.name}` describes no model that can be built",
+            why="it enlarges by none of 1, 2, 4, or has an activation that nobody knows",
+            hint="use a file written by vsr",
+        )
+    return config
 
 
 def _is_like(value: object, default: object) -> bool:

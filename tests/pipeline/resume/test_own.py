@@ -1,5 +1,6 @@
 """Nothing but a job's own files is ever removed, whatever a folder is called."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,31 @@ def test_a_fresh_start_removes_a_jobs_own_files_only(target: Path, folder: Path)
 def test_a_new_job_is_nobody_elses_to_look_into(target: Path, folder: Path) -> None:
     with open_job(target, JobConfig()):
         assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_job_that_cannot_be_emptied_is_an_error_of_the_target(target: Path, folder: Path) -> None:
+    (folder / MANIFEST).mkdir(parents=True)
+    with (
+        pytest.raises(OutputError, match="cannot be emptied"),
+        open_job(target, JobConfig(fresh=True)),
+    ):
+        pass
+
+
+def test_a_job_is_known_as_one_after_a_power_failure_until_it_is_gone(
+    target: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder and lock are on disk before anything else, and the lock goes after all else."""
+    synced, fsync = list[tuple[Path, list[str]]](), os.fsync
+
+    def record(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        synced.append((path, sorted(file.name for file in path.iterdir())))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    with open_job(target, JobConfig()) as job:
+        assert synced == [(target.parent, [folder.name]), (folder, [LOCK])]
+        job.chunk_path(0).touch()
+    assert synced[2:] == [(folder, [LOCK])]
+    assert not folder.exists()

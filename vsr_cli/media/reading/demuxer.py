@@ -24,6 +24,7 @@ from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_d
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import reason
+from vsr_cli.media.packets import all_packets
 from vsr_cli.media.reading.alpha import make_alpha_decoder
 from vsr_cli.media.reading.concealment import ErrorConcealer
 from vsr_cli.media.reading.crop import find_crop
@@ -82,7 +83,7 @@ class Demuxer:
         self._is_untimed = container.format.name in UNTIMED
         self._untimed_pts = -1
         self._clock = ContinuousClock(container, stream.index)
-        self._packets = self._clock.packets(container.demux())
+        self._packets = self._clock.packets(all_packets(container))
         self._crop = None if self._is_once else find_crop(container, stream)
         self._cropping: PictureFilter | None = None
         self._pictures: deque[Packet[Stream]] = deque()
@@ -154,7 +155,7 @@ class Demuxer:
                 _log.debug("no seeking to %s: %s", time, error)
                 self._container.seek(self._container.start_time or 0)
             self._clock = ContinuousClock(self._container, self._stream.index)
-            self._packets = self._clock.packets(self._container.demux())
+            self._packets = self._clock.packets(all_packets(self._container))
             self._pictures.clear()
             self._side_packets.clear()
             self._latest.clear()
@@ -232,7 +233,7 @@ class Demuxer:
     def times(self, container: InputContainer) -> Iterator[int]:
         """Times of all pictures, in the order of decoding, read from a second opening."""
         clock = ContinuousClock(container, self._stream.index)
-        for packet in clock.packets(container.demux()):
+        for packet in clock.packets(all_packets(container)):
             time = self._time(packet)
             is_picture = packet.stream_index == self._stream.index
             if is_picture and time is not None and not packet.is_discard:
@@ -247,7 +248,7 @@ class Demuxer:
         if not container.format.flags & TS_DISCONT:
             return True
         clock = ContinuousClock(container, self._stream.index)
-        return not any(clock.discontinuities for _ in clock.packets(container.demux()))
+        return not any(clock.discontinuities for _ in clock.packets(all_packets(container)))
 
     def _time(self, packet: "Packet[Stream]") -> int | None:
         if self._has_no_times:

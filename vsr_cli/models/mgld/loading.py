@@ -33,8 +33,16 @@ def load_mgld(path: Path) -> MgldModel:
             f"`{path}` is not a safetensors file", why=str(error), hint="import it again"
         ) from error
     shares_encoder = not any(name.startswith(_FEATURES) for name in tensors)
-    with torch.device("meta"):
-        model = MgldModel(read_config(path, header), shares_encoder=shares_encoder)
+    config = read_config(path, header)
+    try:
+        with torch.device("meta"):
+            model = MgldModel(config, shares_encoder=shares_encoder)
+    except (ValueError, RuntimeError, LookupError, ZeroDivisionError) as error:
+        raise WeightsError(
+            f"`{path.name}` describes no model that can be built",
+            why=str(error),
+            hint="import the published files again",
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     shared = {name for name in expected if shares_encoder and name.startswith(_FEATURES)}
     require_exactly(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from vsr_cli.atomic import sync_folder
 from vsr_cli.config import JobConfig
 from vsr_cli.digest import sha256
 from vsr_cli.errors import InputError, JobBusyError, JobDamagedError, OutputError, VsrError
@@ -124,15 +125,25 @@ class Job:
         return [self.folder / record.name for record in manifest.chunks] if manifest else []
 
     def clear(self) -> None:
-        """Remove everything that an earlier run has left."""
-        self.manifest_path.unlink(missing_ok=True)  # first: without it the rest means nothing
+        """Remove everything that an earlier run has left.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        with output_errors(f"`{self.folder}` cannot be emptied"):
+            self.manifest_path.unlink(missing_ok=True)  # first: without it the rest means nothing
         self.keep_only(())
 
     def keep_only(self, names: tuple[str, ...]) -> None:
-        """Remove what no checkpoint needs any more."""
-        for path in _own_files(self.folder):
-            if path.name not in (*names, LOCK, self.manifest_path.name):
-                path.unlink()
+        """Remove what no checkpoint needs any more.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        with output_errors(f"`{self.folder}` cannot be emptied"):
+            for path in _own_files(self.folder):
+                if path.name not in (*names, LOCK, self.manifest_path.name):
+                    path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder: there is nothing to go on with, or nothing left to do."""
@@ -267,9 +278,10 @@ def _locked(folder: Path) -> Iterator[None]:
     with output_errors(f"`{folder}` cannot be made"):
         while not lock.is_locked:
             try:
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                folder.mkdir(mode=0o700, exist_ok=True)  # frames are nobody else's to see
+                is_new = _make_folder(folder)
                 lock.acquire()
+                if is_new:
+                    sync_folder(folder)  # by its lock the folder is known as a job's
             except FileNotFoundError:  # removed in between by the run that has just finished
                 continue
             except FileExistsError:  # or while `mkdir` was looking at what is there
@@ -285,6 +297,19 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _make_folder(folder: Path) -> bool:
+    """Make the folder of a job unless there is one; returns whether it was made.
+
+    A power failure does not take it, nor what will be in it.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # frames are nobody else's to see
+    for path in missing:
+        sync_folder(path.parent)
+    return bool(missing)
 
 
 def _is_no_folder(path: Path) -> bool:
@@ -339,11 +364,15 @@ def _own_files(folder: Path) -> list[Path]:
 def _remove_folder(folder: Path) -> None:
     """Remove a job's files, and its folder unless somebody has put more into it.
 
-    The manifest goes first, for without it the rest means nothing, and the lock last.
+    The manifest goes first, for without it the rest means nothing. The lock goes last, when the
+    rest is gone for good, for without it nobody knows that the rest was a job's.
     """
-    order = {MANIFEST: 0, LOCK: 2}
-    for path in sorted(_own_files(folder), key=lambda path: order.get(path.name, 1)):
+    lock = folder / LOCK
+    names = sorted(_own_files(folder), key=lambda path: path.name != MANIFEST)
+    for path in (path for path in names if path != lock):
         with suppress(OSError):
             path.unlink()
     with suppress(OSError):
+        sync_folder(folder)
+        lock.unlink(missing_ok=True)
         folder.rmdir()
