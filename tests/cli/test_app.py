@@ -151,7 +151,7 @@ def test_ctrl_c_before_a_command_begins_ends_without_a_word(tmp_path: Path) -> N
 import os, signal
 from vsr_cli.cli import app
 signal.signal(signal.SIGINT, signal.default_int_handler)
-app.app = lambda **_: os.kill(os.getpid(), signal.SIGINT)
+app.with_command = lambda _: os.kill(os.getpid(), signal.SIGINT)
 app.main()
 """
     process = start(tmp_path, code)
