@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from vsr_cli.cli.sources import find_sources
-from vsr_cli.media.containers import BY_SUFFIX, VIDEO_SUFFIXES
-from vsr_cli.media.reading.image_sequence import SUFFIXES as IMAGE_SUFFIXES
+from vsr_cli.media.containers import BY_SUFFIX, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsr_cli.quality.cases import find_clips
 from vsr_cli.training.dataset import _find
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_deferred: ContextVar["StopRequest | None"] = ContextVar("_deferred", default=None)
 _abandoned: ContextVar[threading.Event | None] = ContextVar("_abandoned", default=None)
 
 
@@ -17,6 +18,12 @@ def is_abandoned() -> bool:
     """Whether the work of this thread is abandoned; long waits must check it now and then."""
     event = _abandoned.get()
     return event is not None and event.is_set()
+
+
+def is_stop_deferred() -> bool:
+    """Whether a request to stop waits until this thread comes to a safe point."""
+    stop = _deferred.get()
+    return stop is not None and stop.is_requested
 
 
 class Stopped(KeyboardInterrupt):
@@ -51,7 +58,9 @@ class StopRequest:
     def deferred(self) -> Iterator[None]:
         """Within, a request is only noted; the caller asks `is_requested`."""
         self._is_deferred = True
+        before = _deferred.set(self)
         try:
             yield
         finally:
+            _deferred.reset(before)
             self._is_deferred = False

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import MakeClip
+from tests.networks import write_tiny_weights
 from vsr_cli import __version__
 from vsr_cli.cli.app import app
 
@@ -37,6 +40,25 @@ def wait():
 module = ModuleType("vsr_cli.pipeline.upscale")
 module.Upscaler = FakePipeline(fail=wait).upscaler
 sys.modules[module.__name__] = module
+from vsr_cli.cli.app import main
+main()
+"""
+
+
+# One that says when it has read all that is in its pipe.
+VSR_AT_A_PIPE = """
+import select, signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+look = select.select
+
+def look_and_say(*arguments):
+    found = look(*arguments)
+    if not found[0]:
+        print("waiting", file=sys.stderr, flush=True)
+    return found
+
+select.select = look_and_say
 from vsr_cli.cli.app import main
 main()
 """
@@ -125,6 +147,50 @@ def test_a_library_that_makes_another_error_of_a_signal_is_no_bug(tmp_path: Path
         _, error = process.communicate(timeout=30)
     assert process.returncode == 143
     assert error.splitlines()[-1] == "error: stopped before the end"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here")
+@pytest.mark.parametrize(
+    ("name", "code", "share"), [("SIGINT", 130, 0), ("SIGTERM", 143, 0.01), ("SIGHUP", 129, 0.5)]
+)
+def test_a_signal_ends_a_job_whose_pipe_waits(
+    tmp_path: Path, make_clip: MakeClip, name: str, code: int, share: float
+) -> None:
+    """Before the first byte, within the header, and where picture and sound are being written."""
+    clip = make_clip(tmp_path / "in.mkv", codec="rawvideo", num_frames=90, audio=["flac"])
+    weights = write_tiny_weights(tmp_path / "tiny.safetensors")
+    data = clip.read_bytes()
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = ["-", "out.mkv", "--scale", "1", "--clip-length", "4", "--vcodec", "ffv1"]
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(writing, "wb") as feed,
+        subprocess.Popen(
+            [sys.executable, "-c", VSR_AT_A_PIPE, "upscale", *arguments, "--model", str(weights)],
+            cwd=out,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        os.close(reading)
+        feed.write(data[: int(len(data) * share)])
+        feed.flush()
+        wait_until_working(process)
+        time.sleep(1)  # whatever follows waits as well by then
+        process.send_signal(getattr(signal, name))
+        try:
+            assert process.wait(timeout=20) == code
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        error = process.stderr.read()
+    assert "Traceback" not in error
+    assert "ignored" not in error
+    assert list(out.iterdir()) == []
 
 
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import pytest
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import ignore
+from vsr_cli.media.byte_source import Pipe
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.open import STDIN, Pipe, open_container
+from vsr_cli.media.open import STDIN, open_container
 from vsr_cli.media.reading.reader import VideoSource, open_video, probe, read_frames
 from vsr_cli.media.side_streams import SideStreams
 
@@ -254,7 +255,7 @@ def test_the_part_of_a_pipe_that_is_read_has_its_sound(
 def test_closing_a_pipe_ends_a_read_that_waits() -> None:
     reading, writing = os.pipe()
     pipe = Pipe(reading)
-    found: list[bytes] = []
+    found: list[bytes | int] = []
     thread = threading.Thread(target=lambda: found.append(pipe.read(10)))
     thread.start()
     pipe.close()

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from vsr_cli.media.open import Pipe
-from vsr_cli.pipeline.prefetch import prefetch
+from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.media.byte_source import Pipe
+from vsr_cli.pipeline import prefetch as module
+from vsr_cli.pipeline.prefetch import prefetch, write_behind
 
 
 def test_items_come_in_order_and_all_of_them() -> None:
@@ -71,3 +73,44 @@ def test_a_read_that_waits_for_a_pipe_is_given_up() -> None:
     assert time.monotonic() - started < 5
     os.close(reading)
     os.close(writing)
+
+
+def test_a_stop_that_is_asked_for_does_not_wait_for_a_source_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.2)
+    reading, writing = os.pipe()
+    pipe = Pipe(reading)
+    stop = StopRequest()
+
+    def read() -> Iterator[object]:
+        yield pipe.read(1)
+
+    with stop.deferred():
+        stop.request()
+        with pytest.raises(Stopped):
+            list(prefetch(read(), 1))
+    os.close(writing)
+    os.close(reading)
+
+
+def test_a_stop_that_is_asked_for_takes_what_is_there_all_the_same() -> None:
+    stop = StopRequest()
+    with stop.deferred():
+        stop.request()
+        assert list(prefetch(iter(range(9)), 2)) == list(range(9))
+
+
+def test_writing_that_waits_for_a_pipe_is_given_up_where_the_work_fails() -> None:
+    reading, writing = os.pipe()
+    pipe = Pipe(reading)
+
+    def fail() -> None:
+        with write_behind(pipe.read, 1) as waiting:
+            waiting.put(1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    os.close(writing)
+    os.close(reading)

@@ -1,21 +1,26 @@
 """Where a video comes from: a file, a named pipe or standard input, opened for reading."""
 
+import errno
 import os
-import select
 import stat
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, overload
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
-from vsr_cli.cancellation import is_abandoned
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.media.byte_source import BUFFER, PIPE_BUFFER, ByteSource, FileSource, Pipe
+from vsr_cli.media.containers import IMAGE_SUFFIXES
+
+AnyStream = TypeVar("AnyStream", bound=Stream)
 
 STDIN = Path("-")
 EVERYTHING = InputConfig()  # the whole source, as it says it is
@@ -31,9 +36,6 @@ _REFUSED_FORMATS = frozenset(
     }
 )
 _LIST_HEADS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"v=0\r\n", b"v=0\n")
-_HEAD_BYTES = 512  # in which a list tells what it is
-_BUFFER = 1 << 20  # bytes asked of a pipe at once
-_PATIENCE = 0.2  # seconds between two looks whether anybody still waits for a pipe
 
 
 def is_pipe(source: Path) -> bool:
@@ -54,42 +56,67 @@ def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[I
         InputError: there is no such file, or it is not one that can hold a video.
     """
     with ExitStack() as resources:
-        if is_pipe(source):
-            pipe = resources.enter_context(_open_pipe(source))
-            container = _open_with_av(source, pipe, config)
-        else:
-            _check_file(source)
-            container = _open_with_av(source, None, config)
-        resources.enter_context(container)
-        yield container
+        opening = _open_pipe(source) if is_pipe(source) else _open_file(source)
+        data = resources.enter_context(opening)
+        try:
+            yield resources.enter_context(_open_with_av(source, data, config))
+        finally:
+            if data.interruption is not None:  # what FFmpeg has made of it means nothing
+                raise data.interruption
 
 
-class Pipe:
-    """A pipe as PyAV reads it.
+@overload
+def demux(container: InputContainer) -> "Iterator[Packet[Stream]]": ...
 
-    A read that waits ends with `close`, from whatever thread, or when its own is abandoned.
+
+@overload
+def demux(container: InputContainer, stream: AnyStream) -> "Iterator[Packet[AnyStream]]": ...
+
+
+def demux(
+    container: InputContainer, stream: AnyStream | None = None
+) -> "Iterator[Packet[Stream]] | Iterator[Packet[AnyStream]]":
+    """The packets of a container of `open_container`, of all streams unless one is named.
+
+    Raises:
+        av.FFmpegError: it cannot be read on.
     """
+    data = _data_of(container)
+    for packet in container.demux(*([] if stream is None else [stream])):
+        data.num_unanswered = 0
+        yield packet
+    if data.complaint is not None:
+        raise av.FFmpegError(errno.EIO, data.complaint, data.name)
 
-    def __init__(self, descriptor: int) -> None:
-        """Read from `descriptor`, which stays the caller's."""
-        self.head = b""  # how the data starts
-        self._descriptor = descriptor
-        self._closed = threading.Event()
 
-    def read(self, size: int) -> bytes:
-        """Some bytes, none at the end."""
-        while not self._closed.is_set() and not is_abandoned():
-            # Only sockets can be waited for on Windows.
-            if os.name == "posix" and not select.select([self._descriptor], [], [], _PATIENCE)[0]:
-                continue
-            data = os.read(self._descriptor, size)
-            self.head = self.head or data[:_HEAD_BYTES]
-            return data
-        return b""
+@contextmanager
+def seeking(container: InputContainer) -> Iterator[None]:
+    """Within, any amount may be read to find a place in a container of `open_container`."""
+    data = _data_of(container)
+    data.is_bounded = False
+    try:
+        yield
+    finally:
+        data.is_bounded, data.num_unanswered = True, 0
 
-    def close(self) -> None:
-        """Let every read end."""
-        self._closed.set()
+
+def _data_of(container: InputContainer) -> ByteSource:
+    """What a container is read from; nothing is known of that of an image."""
+    data = getattr(container.file, "file", None)
+    return data if isinstance(data, ByteSource) else ByteSource(container.name)
+
+
+@contextmanager
+def _open_file(source: Path) -> Iterator[FileSource]:
+    _check_file(source)
+    try:
+        data = FileSource(source)
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    try:
+        yield data
+    finally:
+        data.end()
 
 
 @contextmanager
@@ -110,15 +137,17 @@ def _open_pipe(source: Path) -> Iterator[Pipe]:
     try:
         descriptor = os.open(source, os.O_RDONLY)
     except OSError as error:
-        raise InputError(
-            f"`{source}` cannot be read", why=error.strerror, hint="check its rights"
-        ) from error
+        raise _unreadable(source, error) from error
     pipe = Pipe(descriptor)
     try:
         yield pipe
     finally:
         pipe.close()
         os.close(descriptor)
+
+
+def _unreadable(source: Path, error: OSError) -> InputError:
+    return InputError(f"`{source}` cannot be read", why=error.strerror, hint="check its rights")
 
 
 def _check_file(source: Path) -> None:
@@ -138,9 +167,8 @@ def _check_file(source: Path) -> None:
         ) from error
 
 
-def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> InputContainer:
-    # `file:` because FFmpeg takes a name with a colon for an address.
-    file = pipe or f"file:{source}"
+def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputContainer:
+    pipe = data if isinstance(data, Pipe) else None
     # What comes from elsewhere may not name files of this machine.
     options = {"protocol_whitelist": "crypto,data" if pipe else "file,crypto,data"}
     options["format_whitelist"] = _allowed_formats()
@@ -156,20 +184,21 @@ def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> Input
             f"there is no format `{config.format}`", hint="try `matroska`, `nut` or `rawvideo`"
         )
     try:
-        return av.open(
-            file,
-            "r",
-            format=config.format,
-            options=options,
-            metadata_errors="replace",  # text in files need not be UTF-8
-            buffer_size=_BUFFER,
-        )
+        try:
+            container = _open_data(data, config, options, PIPE_BUFFER if pipe else BUFFER)
+        except (av.FFmpegError, OSError, ValueError):
+            if pipe or data.complaint or source.suffix.lower() not in IMAGE_SUFFIXES:
+                raise
+            return _open_data(data.name, config, options, BUFFER)
+        if pipe or not container.format.name.endswith("_pipe"):
+            return container
+        container.close()
+        return _open_data(data.name, config, options, BUFFER)  # FFmpeg reads images by their names
     except (av.FFmpegError, OSError, ValueError) as error:
         if pipe and pipe.head[4:8] == b"ftyp":
             raise late_index() from error
         name = "standard input" if source == STDIN else f"`{source}`"
-        head = pipe.head if pipe else _read_head(source)
-        if _is_list(head) or config.format in _REFUSED_FORMATS:
+        if _is_list(data.head) or config.format in _REFUSED_FORMATS:
             raise InputError(
                 f"{name} is a list of other files or addresses, which are not opened from it",
                 why="what they hold would end up in the target unseen",
@@ -178,21 +207,28 @@ def _open_with_av(source: Path, pipe: Pipe | None, config: InputConfig) -> Input
         empty = pipe is not None and not pipe.head
         raise InputError(
             f"{name} {'is empty' if empty else 'cannot be read as a video'}",
-            why="it ended before the first byte" if empty else reason(error),
+            why="it ended before the first byte" if empty else data.complaint or reason(error),
             hint=_PIPE_HINT if pipe else _HINT,
         ) from error
+
+
+def _open_data(
+    file: ByteSource | str, config: InputConfig, options: dict[str, str], buffer_size: int
+) -> InputContainer:
+    return av.open(
+        file,
+        "r",
+        format=config.format,
+        options=options,
+        metadata_errors="replace",  # text in files need not be UTF-8
+        buffer_size=buffer_size,
+    )
 
 
 @lru_cache
 def _allowed_formats() -> str:
     """Names of all formats but those that are refused, as FFmpeg wants them."""
     return ",".join(sorted(av.formats_available - _REFUSED_FORMATS))
-
-
-def _read_head(source: Path) -> bytes:
-    with suppress(OSError), source.open("rb") as file:
-        return file.read(_HEAD_BYTES)
-    return b""
 
 
 def _is_list(head: bytes) -> bool:

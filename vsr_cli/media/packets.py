@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from av.container import InputContainer
 
+from vsr_cli.media.open import demux
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,7 +24,7 @@ def all_packets(container: InputContainer) -> "Iterator[Packet[Stream]]":
     """
     while True:
         try:
-            yield from container.demux()
+            yield from demux(container)
         except IndexError:
             continue
         return

@@ -14,7 +14,7 @@ from av.stream import Stream
 from vsr_cli.config import InputConfig
 from vsr_cli.media.continuous_clock import ContinuousClock
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.media.open import EVERYTHING, open_container
+from vsr_cli.media.open import EVERYTHING, demux, open_container, seeking
 from vsr_cli.media.packets import all_packets
 
 _HEAD_BYTES = 1 << 26  # read to find the first packet of each stream
@@ -70,14 +70,15 @@ def reopen_side_streams(
         wanted = {stream.index for stream in streams}
         with open_container(source, config) as again:
             if info.is_continuous and info.start is not None and info.start > _EARLIER:
-                again.seek(int((info.start - _EARLIER) * av.time_base))
+                with seeking(again):
+                    again.seek(int((info.start - _EARLIER) * av.time_base))
             clock = ContinuousClock(again, info.stream_index)
             packets = clock.packets(all_packets(again))  # of all streams, because the picture leads
             yield from (packet for packet in packets if packet.stream_index in wanted)
 
     def cover(stream: Stream) -> bytes | None:
         with open_container(source, config) as again:
-            packet = next(again.demux(again.streams[stream.index]), None)
+            packet = next(demux(again, again.streams[stream.index]), None)
             return bytes(packet) if packet is not None and packet.size else None
 
     def heads(streams: Sequence[Stream]) -> Heads:

@@ -1,6 +1,7 @@
 """A run in a job's folder: from its last checkpoint to its last frame."""
 
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from vsr_cli.cancellation import Stopped, StopRequest
@@ -80,8 +81,9 @@ def _compute_rest(
         CheckpointedOutput(job, manifest, run.output, config.job) as output,
         opening as source,
         stop.deferred(),
-        closing(run.restored(source, restorer, first=first, state=state)) as clips,
         write_behind(output.write, FRAMES_BEHIND) as queue,
+        _counting_kept(output),
+        closing(run.restored(source, restorer, first=first, state=state)) as clips,
     ):
         done = first
         for clip in clips:
@@ -96,3 +98,13 @@ def _compute_rest(
                 raise Stopped(num_frames=output.num_frames)
         queue.drain()
         output.finish()
+
+
+@contextmanager
+def _counting_kept(output: CheckpointedOutput) -> Iterator[None]:
+    """Say of a stop that came between checkpoints how much is kept all the same."""
+    try:
+        yield
+    except Stopped as error:
+        error.num_frames = output.num_kept
+        raise

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from vsr_cli.cancellation import abandon_when
+from vsr_cli.cancellation import Stopped, abandon_when, is_stop_deferred
+
+_PATIENCE = 0.1  # seconds between two looks whether anybody still waits
+LONGEST_WAIT = 5.0  # seconds for an item, once a stop is asked for
 
 T = TypeVar("T")
 
@@ -24,7 +27,10 @@ def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
 
     Closing the returned generator, also by an error in what consumes it, ends the thread and waits
     for it, so that nothing still reads from files that are about to be closed. A read from a pipe
-    that waits is given up.
+    or a disk that waits is given up.
+
+    Raises:
+        Stopped: a stop was asked for, and no item has come for long: whatever is read may hang.
     """
     ready: queue.Queue[T | _End] = queue.Queue(maxsize=size)
     stopped = threading.Event()
@@ -43,7 +49,7 @@ def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
     thread = threading.Thread(target=work, name="vsr-prefetch", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := ready.get(), _End):
+        while not isinstance(item := _get(ready), _End):
             yield item
         if item.error is not None:
             raise item.error
@@ -52,11 +58,23 @@ def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
         thread.join()
 
 
+def _get(ready: "queue.Queue[T | _End]") -> T | _End:
+    """Wait for an item, but not for ever where a stop is asked for."""
+    waited = 0.0
+    while True:
+        try:
+            return ready.get(timeout=_PATIENCE)
+        except queue.Empty:
+            waited += _PATIENCE
+        if is_stop_deferred() and waited >= LONGEST_WAIT:
+            raise Stopped
+
+
 def _put(ready: "queue.Queue[T | _End]", item: T | _End, stopped: threading.Event) -> bool:
     """Wait for room, but not longer than anybody listens; returns whether the item went in."""
     while not stopped.is_set():
         try:
-            ready.put(item, timeout=0.1)
+            ready.put(item, timeout=_PATIENCE)
         except queue.Full:
             continue
         return True
@@ -70,7 +88,7 @@ class WriteQueue(Generic[T]):
     to whoever puts or drains next.
     """
 
-    def __init__(self, write: Callable[[T], None], size: int) -> None:
+    def __init__(self, write: Callable[[T], object], size: int) -> None:
         self._write = write
         self._waiting: queue.Queue[T] = queue.Queue(maxsize=size)
         self._error: BaseException | None = None
@@ -100,7 +118,7 @@ class WriteQueue(Generic[T]):
         """Write until the queue is closed; what is put after an error is dropped."""
         while not self._stopped.is_set():
             try:
-                item = self._waiting.get(timeout=0.1)
+                item = self._waiting.get(timeout=_PATIENCE)
             except queue.Empty:
                 continue
             try:
@@ -117,7 +135,7 @@ class WriteQueue(Generic[T]):
 
 
 @contextmanager
-def write_behind(write: Callable[[T], None], size: int) -> Iterator[WriteQueue[T]]:
+def write_behind(write: Callable[[T], object], size: int) -> Iterator[WriteQueue[T]]:
     """Call `write` in a thread of its own, at most `size` items behind.
 
     Leaving the block waits for the item that is being written; without an error, for all of them.
@@ -127,11 +145,20 @@ def write_behind(write: Callable[[T], None], size: int) -> Iterator[WriteQueue[T
         size: items that may wait.
     """
     waiting = WriteQueue(write, size)
-    thread = threading.Thread(target=waiting.work, name="vsr-write", daemon=True)
+    abandoned = threading.Event()
+
+    def work() -> None:
+        abandon_when(abandoned)
+        waiting.work()
+
+    thread = threading.Thread(target=work, name="vsr-write", daemon=True)
     thread.start()
     try:
         yield waiting
         waiting.drain()
+    except BaseException:
+        abandoned.set()  # it may wait for a pipe, too
+        raise
     finally:
         waiting.close()
         thread.join()

@@ -164,8 +164,9 @@ class Upscaler:
             progress, num_frames = ProgressReporter(run, 0), 0
             with (
                 memory_errors(),
-                closing(run.restored(video, restorer)) as clips,
                 write_behind(writer.write, FRAMES_BEHIND) as queue,
+                # Left first: what is written may wait for what is read.
+                closing(run.restored(video, restorer)) as clips,
             ):
                 for clip in clips:
                     for frame in run.coded(clip):

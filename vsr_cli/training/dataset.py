@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vsr_cli.errors import InputError
-from vsr_cli.media.containers import VIDEO_SUFFIXES
-from vsr_cli.media.reading.image_sequence import SUFFIXES as IMAGE_SUFFIXES
+from vsr_cli.media.containers import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsr_cli.media.roundtrip import decode_rgb
 from vsr_cli.models.small.model import BODY_STRIDE
 from vsr_cli.quality.degrade import Degradation, Level

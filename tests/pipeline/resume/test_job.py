@@ -336,7 +336,8 @@ def test_a_folder_that_is_removed_meanwhile_is_told_of(
 
     def remove(event: Event) -> None:
         if isinstance(event, Progress) and event.frame == after:
-            shutil.rmtree(job_folder(target, config.job))
+            while (folder := job_folder(target, config.job)).exists():  # it is being written to
+                shutil.rmtree(folder, ignore_errors=True)
 
     with pytest.raises(OutputError) as caught:
         upscale_video(source, target, config, report=remove)

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
-from vsr_cli.media.open import open_container
+from vsr_cli.media.open import demux, open_container
 
 # Decoders that know of the second picture in which WebM keeps transparency; FFmpeg's own do not.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -45,7 +45,9 @@ def is_opaque_gif(container: InputContainer, source: Path, config: InputConfig) 
     if container.format.name != "gif" or config.alpha != "auto":
         return False
     with suppress(av.FFmpegError), open_container(source, config) as again:
-        return not any(_is_transparent(picture) for picture in again.decode(video=0))
+        stream = again.streams.video[0]
+        pictures = (p for packet in demux(again, stream) for p in stream.decode(packet))
+        return not any(_is_transparent(picture) for picture in pictures)
     return False
 
 

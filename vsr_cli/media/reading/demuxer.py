@@ -23,7 +23,7 @@ from vsr_cli.events import Note, Report
 from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_discontinuities
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.mp4_boxes import read_track
-from vsr_cli.media.open import reason
+from vsr_cli.media.open import reason, seeking
 from vsr_cli.media.packets import all_packets
 from vsr_cli.media.reading.alpha import make_alpha_decoder
 from vsr_cli.media.reading.concealment import ErrorConcealer
@@ -148,7 +148,7 @@ class Demuxer:
 
     def seek(self, time: Fraction) -> None:
         """Go on with the key frame before `time`, in seconds, or with the start of the file."""
-        with self._lock:
+        with self._lock, seeking(self._container):
             try:
                 self._container.seek(int(time / ticks_of(self._stream)), stream=self._stream)
             except av.FFmpegError as error:

@@ -16,6 +16,7 @@ from PIL import Image
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Note, Report
+from vsr_cli.media.containers import IMAGE_SUFFIXES
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
@@ -27,11 +28,6 @@ from vsr_cli.media.reading.probe import describe
 from vsr_cli.media.reading.rates import USUAL_RATE
 from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
-
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx", ".jp2", ".tga"}
-)
-
 
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
 
@@ -63,7 +59,9 @@ def _images_in(folder: Path) -> list[Path]:
     found = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     ]
     if not found:
         raise InputError(

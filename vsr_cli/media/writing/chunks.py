@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from vsr_cli.atomic import move_into_place, part_of
 from vsr_cli.errors import InputError, OutputError
 from vsr_cli.media.frame import Frame
-from vsr_cli.media.open import open_container
+from vsr_cli.media.open import demux, open_container
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.media.writing.encoder import (
@@ -190,4 +190,5 @@ class JoinedChunks:
 
 
 def _packets(container: InputContainer) -> "Iterator[Packet[VideoStream]]":
-    return (packet for packet in container.demux(container.streams.video[0]) if packet.size)
+    stream = container.streams.video[0]
+    return (packet for packet in demux(container, stream) if packet.size)

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
 from vsr_cli.media.mp4_boxes import read_track
-from vsr_cli.media.open import open_container
+from vsr_cli.media.open import demux, open_container
 
 
 @dataclass
@@ -75,7 +75,7 @@ def check_file(
     num_packets, num_bytes = Counter[int](), Counter[int]()
     tick = Fraction(0)
     with open_container(path, config) as container:
-        for packet in container.demux():
+        for packet in demux(container):
             if not packet.size or packet.pts is None:
                 continue
             if packet.stream_index == expected.picture:
@@ -123,9 +123,10 @@ def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | Non
     stream.thread_type = "AUTO"
     num_frames = num_damaged = 0
     try:
-        for picture in container.decode(stream):
-            num_frames += 1
-            num_damaged += picture.is_corrupt
+        for packet in demux(container, stream):
+            for picture in stream.decode(packet):
+                num_frames += 1
+                num_damaged += picture.is_corrupt
     except av.FFmpegError as error:
         return f"frame {num_frames} does not decode ({error.strerror or error})"
     if num_damaged:

@@ -106,6 +106,11 @@ class CheckpointedOutput(ResourceOwner):
         pause = 20 * (self._clock() - started) if self._interval else 0
         self._due = self._clock() + max(self._interval, pause)
 
+    @property
+    def num_kept(self) -> int:
+        """How many frames need not be computed again, whatever happens."""
+        return self._manifest.checkpoint.num_frames
+
     def finish(self) -> None:
         """End the last chunk; the picture is complete.
 
