@@ -1,9 +1,10 @@
 """Files that appear complete or not at all, and outlive a power failure once they have."""
 
 import errno
+import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,6 +55,51 @@ def move_into_place(temp: Path, path: Path, *, replace: bool = True) -> None:
     else:
         _rename_to_free_name(temp, path)
     sync_folder(path.absolute().parent)
+
+
+def sync_folder_of_files(folder: Path) -> None:
+    """Have all files in a folder on disk, and their names.
+
+    Raises:
+        OSError: the disk is full, or does not answer.
+    """
+    for path in folder.iterdir():
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def move_folder_into_place(temp: Path, folder: Path) -> None:
+    """Give a complete folder of files its name, which nobody has, once everything is on disk.
+
+    Raises:
+        OSError: the name is taken by more than an empty folder, or the disk is full.
+    """
+    sync_folder_of_files(temp)
+    temp.replace(folder)
+    _sync_folder(folder.absolute().parent)
+
+
+def move_files_into_place(temp: Path, folder: Path, names: Sequence[str]) -> None:
+    """Move complete files into a folder in which nobody has their names, once all are on disk.
+
+    Raises:
+        FileExistsError: somebody has taken a name meanwhile.
+        OSError: the disk is full, or the folder takes no files.
+    """
+    sync_folder_of_files(temp)
+    for name in names:
+        _rename_to_free_name(temp / name, folder / name)
+    _sync_folder(folder)
+
+
+def free_name(path: Path) -> Path:
+    """This name, or where it is taken the first of it with `-2`, `-3` and so on that is not."""
+    for number in itertools.count(1):
+        found = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        if not (found.exists() or found.is_symlink()):
+            return found
+    raise ValueError("numbers never end")
 
 
 def _rename_to_free_name(temp: Path, path: Path) -> None:

@@ -94,6 +94,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_DEINTERLACED": "Two fields become a frame, or each of them does.",
     "W_NO_RATE": "The source tells no rate, so a usual one is taken.",
     "W_IMAGE_RATE": "Images tell no rate, so a usual one is taken.",
+    "W_IMAGES_PUT_ASIDE": "What is left of an earlier sequence of images has a folder of its own.",
     "W_IMAGE_SIZES": "Images of other sizes are fitted to that of the first.",
     "W_SOURCE_CUT": "The source goes on: only its first frames are taken.",
     "W_JOB_DAMAGED": "What an earlier run has left is damaged: the job starts anew.",

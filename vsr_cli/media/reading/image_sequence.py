@@ -18,6 +18,7 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import IMAGE_SUFFIXES
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.image_names import NumberedName
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
     PictureUnifier,
@@ -28,8 +29,6 @@ from vsr_cli.media.reading.probe import describe
 from vsr_cli.media.reading.rates import USUAL_RATE
 from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
-
-_PATTERN = re.compile(r"%(?:0(\d+))?d")
 
 
 def find_images(source: Path) -> list[Path] | None:
@@ -45,10 +44,10 @@ def find_images(source: Path) -> list[Path] | None:
     try:
         if source.is_dir():
             return _images_in(source)
-        pattern = _PATTERN.search(source.name)
-        if pattern is None or source.exists():
+        name = NumberedName.parse(source.name)
+        if name is None or source.exists():
             return None
-        return _numbered(source, pattern)
+        return _numbered(source, name)
     except OSError as error:
         raise InputError(
             f"`{source}` cannot be read", why=error.strerror, hint="check the path"
@@ -77,21 +76,13 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], path.name
 
 
-def _numbered(source: Path, pattern: "re.Match[str]") -> list[Path]:
-    head, tail = source.name[: pattern.start()], source.name[pattern.end() :]
-    width = int(pattern[1] or 1)
-    name = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
-    found: dict[int, Path] = {}
-    if source.parent.is_dir():
-        for path in source.parent.iterdir():
-            match = name.fullmatch(path.name)
-            if match and match[1] == f"{int(match[1]):0{width}}":
-                found[int(match[1])] = path
+def _numbered(source: Path, name: NumberedName) -> list[Path]:
+    found = name.find(source.parent) if source.parent.is_dir() else {}
     if not found:
         raise InputError(
             f"no file is called `{source}`, with any number", hint="check the path and the digits"
         )
-    numbers = sorted(found)
+    numbers = list(found)
     if gap := next((n for n in range(numbers[0], numbers[-1]) if n not in found), None):
         raise InputError(
             f"`{source}` has no number {gap}",

@@ -19,10 +19,11 @@ from vsr_cli.cancellation import Stopped, is_abandoned
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.media.containers import IMAGES, container_of, is_single_image
+from vsr_cli.media.image_names import MOST_DIGITS, NumberedName
 from vsr_cli.media.writing.encoder_plan import find_encoder
 from vsr_cli.stdio import is_stdout
 
-_DEFAULT_NAME = "%05d.png"
+_DEFAULT_NAME = NumberedName("", 5, ".png")
 _PATIENCE = 0.05  # seconds between two looks whether somebody reads a pipe
 _LAST_ERRNO = 4096  # FFmpeg's own numbers lie above those of every system
 
@@ -92,7 +93,7 @@ def _check_pipe(target: Path, source: Path) -> None:
         )
 
 
-def split_pattern(target: Path) -> tuple[Path, str]:
+def split_pattern(target: Path) -> tuple[Path, NumberedName]:
     """The folder of the images, and their name with a place for the number.
 
     Raises:
@@ -100,19 +101,14 @@ def split_pattern(target: Path) -> tuple[Path, str]:
     """
     if target.is_dir():
         return target, _DEFAULT_NAME
-    try:
-        first, second = target.name % 1, target.name % 2
-    except (TypeError, ValueError) as error:
+    name = NumberedName.parse(target.name)
+    if name is None:
         raise OutputError(
             f"`{target.name}` has no place for a number",
-            why=f"{error}",
+            why=f"that is one `%d`, or `%0Nd` for N digits, {MOST_DIGITS} at most",
             hint="name images as in `frame%05d.png`",
-        ) from error
-    if first == second:
-        raise OutputError(
-            f"`{target.name}` has no place for a number", hint="name images as in `frame%05d.png`"
         )
-    return target.parent, target.name
+    return target.parent, name
 
 
 def _check_images(target: Path, source: Path, *, overwrite: bool) -> None:
@@ -122,32 +118,37 @@ def _check_images(target: Path, source: Path, *, overwrite: bool) -> None:
         OutputError: some exist, or there is no place for them.
     """
     folder, name = split_pattern(target)
-    if not folder.exists() and not folder.absolute().parent.is_dir():
-        raise OutputError(f"`{folder.parent}` is not a folder that exists", hint="create it first")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"`{folder}` is not a folder", hint="choose another name")
+    place = folder if folder.exists() else folder.absolute().parent
+    if not place.is_dir():
+        raise OutputError(f"`{folder.parent}` is not a folder that exists", hint="create it first")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"`{place}` cannot be written to", hint="choose a folder of your own")
     if not folder.exists():
         return
-    images = source if source.is_dir() else source.parent
-    if "%" in source.name or source.is_dir():
-        is_same = images.exists() and images.samefile(folder)
-        if is_same and (source.is_dir() or source.name == name):
-            raise OutputError(
-                f"`{folder}` holds the source itself",
-                hint="choose another folder; a source is never replaced",
-            )
-    if overwrite:
-        return
-    start, end = name.split("%", 1)[0], Path(name).suffix
-    for path in folder.iterdir():
-        if (
-            path.name.startswith(start)
-            and path.suffix == end
-            and path.name[len(start) : len(start) + 1].isdigit()
-        ):
-            raise OutputError(
-                f"`{path}` exists", hint="use `--overwrite`, or choose another folder"
-            )
+    if _holds_source(folder, name, source):
+        raise OutputError(
+            f"`{folder}` holds the source itself",
+            hint="choose another folder; a source is never replaced",
+        )
+    if not overwrite and (found := name.find(folder)):
+        raise OutputError(
+            f"`{next(iter(found.values()))}` exists",
+            hint="use `--overwrite`, or choose another folder",
+        )
+
+
+def _holds_source(folder: Path, name: NumberedName, source: Path) -> bool:
+    """Whether images of this name in a folder are what is read."""
+    if source.is_dir():
+        return source.samefile(folder)
+    if not source.parent.is_dir() or not source.parent.samefile(folder):
+        return False
+    images = NumberedName.parse(source.name)
+    if images is None or source.exists():
+        return name.number_in(source.name) is not None
+    return any(name.number_in(path.name) is not None for path in images.find(folder).values())
 
 
 class Destination(Protocol):
