@@ -71,7 +71,8 @@ def _plant(
             return f"touched {', '.join(changed)}, {ended.last_words}"
         if ended.code not in DOCUMENTED:
             return ended.last_words
-        return ground.wrong(inside / TARGET) if ended.code == 0 else ""
+        is_file = (inside / TARGET).is_file()  # not so where images went into a folder
+        return ground.wrong(inside / TARGET) if ended.code == 0 and is_file else ""
 
 
 def _contents(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -13,11 +13,11 @@ KINDS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 def signal_anywhere(ground: Ground, num_each: int) -> None:
     """Send each kind of signal so often, evenly over the time of a run."""
-    started = time.monotonic()
-    with ground.case() as case:
-        ground.run(ground.command(), case)
-    length = time.monotonic() - started
     for number in KINDS:
+        started = time.monotonic()
+        with ground.case() as case:
+            ground.run(ground.command(), case)
+        length = time.monotonic() - started
         found = Counter(
             _signal(ground, number, ground.random.uniform(0, 1.1 * length)) for _ in range(num_each)
         )

@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -174,3 +177,18 @@ def test_standard_input_is_left_alone_without_a_list(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("for the next command"))
     assert batch("in", *NAME).exit_code == 0
+
+
+def test_a_signal_ends_the_whole_batch_whatever_a_library_makes_of_it(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    def fail() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except BaseException as error:
+            raise ValueError("a library's own") from error
+
+    pipeline.fail = fail
+    assert batch("in", *NAME).exit_code == 143
+    assert len(pipeline.jobs) == 1
