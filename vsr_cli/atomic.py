@@ -66,7 +66,7 @@ def sync_folder_of_files(folder: Path) -> None:
     for path in folder.iterdir():
         with path.open("r+b") as file:
             os.fsync(file.fileno())
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def move_folder_into_place(temp: Path, folder: Path) -> None:
@@ -77,7 +77,7 @@ def move_folder_into_place(temp: Path, folder: Path) -> None:
     """
     sync_folder_of_files(temp)
     temp.replace(folder)
-    _sync_folder(folder.absolute().parent)
+    sync_folder(folder.absolute().parent)
 
 
 def move_files_into_place(temp: Path, folder: Path, names: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ def move_files_into_place(temp: Path, folder: Path, names: Sequence[str]) -> Non
     sync_folder_of_files(temp)
     for name in names:
         _rename_to_free_name(temp / name, folder / name)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def free_name(path: Path) -> Path:
