@@ -1,8 +1,17 @@
 """What can go wrong and be mended by the user: one class per exit code."""
 
+import errno
 from typing import ClassVar
 
 from vsr_cli.exit_codes import ExitCode
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether memory of the machine is what was missing, or what it takes to start a thread."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return is_thread or isinstance(error, MemoryError)
 
 
 class VsrError(Exception):
@@ -51,6 +60,19 @@ class DeviceError(VsrError):
     """The device asked for is absent or has too little memory."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.DEVICE
+
+
+class MemoryExhaustedError(DeviceError):
+    """There is too little memory, of the device or of the machine, for the least that is tried."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "MemoryExhaustedError":
+        """What to say where it was a library that noticed."""
+        return cls(
+            "memory has run out",
+            why=" ".join(str(error).split())[:200] or None,
+            hint="free memory, or use `--clip-length 2`, `--tile 512` or another `--device`",
+        )
 
 
 class VerificationError(VsrError):

@@ -63,3 +63,13 @@ def test_an_exit_passes_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
         raise typer.Exit(9)
     assert caught.value.exit_code == 9
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't start new thread"), OSError(12, "no memory")]
+)
+def test_a_lack_of_memory_is_no_bug(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, report_failures():
+        raise error
+    assert caught.value.exit_code == 6
+    assert capsys.readouterr().err.startswith("error: memory has run out\n")

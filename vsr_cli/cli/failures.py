@@ -18,7 +18,7 @@ from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.console import print_line, printable, silence
 from vsr_cli.cli.json_events import close_events, write_event
 from vsr_cli.cli.signals import Signals
-from vsr_cli.errors import VsrError
+from vsr_cli.errors import MemoryExhaustedError, VsrError, is_short_of_memory
 from vsr_cli.exit_codes import ExitCode
 
 
@@ -77,6 +77,8 @@ class FailureReport:
 
     def _print(self, error: BaseException) -> ExitCode:
         is_stopped = isinstance(error, KeyboardInterrupt) or self.is_stopped
+        if is_short_of_memory(error):
+            error = MemoryExhaustedError.of(error)
         if isinstance(error, VsrError) and not is_stopped:
             code, name = error.exit_code, type(error).__name__.removesuffix("Error").upper()
             what, why, hint = str(error), error.why, error.hint

@@ -28,7 +28,7 @@ class ByteSource:
     is_bounded: whether reading ends where those are too many, as garbage without an end would fill
         the memory; looking for a place in a file is reading, too, and keeps nothing.
     complaint: why reading has ended before the end of the data; None where it has not.
-    interruption: of the thread that was reading, to be raised once FFmpeg has returned.
+    interruption: of the reading, to be raised once FFmpeg has returned.
     """
 
     def __init__(self, name: str) -> None:
@@ -37,7 +37,7 @@ class ByteSource:
         self.head = b""
         self.num_unanswered, self.is_bounded = 0, True
         self.complaint: str | None = None
-        self.interruption: KeyboardInterrupt | None = None
+        self.interruption: KeyboardInterrupt | MemoryError | None = None
         # Python calls the handlers of signals when a function is entered, and PyAV drops what is no
         # `Exception`: it would read on for ever. A generator is entered within its `try`.
         server = self._serve()
@@ -59,7 +59,7 @@ class ByteSource:
                 size = yield answer
                 answer = b"" if self.interruption or self.complaint else self.wait_for(size)
                 self._count(answer)
-            except KeyboardInterrupt as error:
+            except (KeyboardInterrupt, MemoryError) as error:
                 self.interruption, answer = error, _FAILURE
             except OSError as error:
                 self.complaint, answer = error.strerror or str(error), b""

@@ -186,6 +186,8 @@ def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputC
     try:
         try:
             container = _open_data(data, config, options, PIPE_BUFFER if pipe else BUFFER)
+        except MemoryError:
+            raise
         except (av.FFmpegError, OSError, ValueError):
             if pipe or data.complaint or source.suffix.lower() not in IMAGE_SUFFIXES:
                 raise
@@ -194,6 +196,8 @@ def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputC
             return container
         container.close()
         return _open_data(data.name, config, options, BUFFER)  # FFmpeg reads images by their names
+    except MemoryError:
+        raise
     except (av.FFmpegError, OSError, ValueError) as error:
         if pipe and pipe.head[4:8] == b"ftyp":
             raise late_index() from error

@@ -5,9 +5,10 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Note
 from vsr_cli.media.reading.reader import VideoSource, open_video
-from vsr_cli.pipeline.memory import MemoryExhaustedError, release_memory
+from vsr_cli.pipeline.memory import release_memory
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan

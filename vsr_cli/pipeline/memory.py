@@ -7,33 +7,20 @@ from pathlib import Path
 
 import torch
 
-from vsr_cli.errors import DeviceError
+from vsr_cli.errors import is_short_of_memory
 
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 # What the allocators of torch say: that of the CPU knows no class of its own for it.
 _COMPLAINTS = (
     *("out of memory", "can't allocate memory", "not enough memory", "Failed to allocate"),
-    *("could not create a primitive", "can't start new thread", "Cannot allocate memory"),
+    *("could not create a primitive", "Cannot allocate memory"),
 )
-
-
-class MemoryExhaustedError(DeviceError):
-    """There is too little memory, of the device or of the machine, for the least that is tried."""
-
-    @classmethod
-    def of(cls, error: BaseException) -> "MemoryExhaustedError":
-        """What to say where it was the library that noticed."""
-        return cls(
-            "memory has run out",
-            why=" ".join(str(error).split())[:200] or None,
-            hint="free memory, or use `--clip-length 2`, `--tile 512` or another `--device`",
-        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory, of the device or of the machine, is what was missing."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, torch.OutOfMemoryError) or is_short_of_memory(error):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _COMPLAINTS)
 

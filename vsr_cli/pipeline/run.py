@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Plan, Progress, Report
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import VideoSource
@@ -18,7 +19,7 @@ from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState, RestoredClip, num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
 from vsr_cli.pipeline.frames import restore_frames
-from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory
+from vsr_cli.pipeline.memory import is_out_of_memory
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.resume.space import DiskPlan
@@ -152,7 +153,7 @@ def memory_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         raise MemoryExhaustedError.of(error) from None  # its traceback would hold on to the memory

@@ -61,7 +61,7 @@ class Upscaler:
         started = time.monotonic()
         report = _without_repeats(report)
         remove_finished(target, self.config.job)
-        with open_video(source, self.config.input) as video:
+        with memory_errors(), open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
             if is_resumable(source, output.container):
                 num_frames = self._upscale_in_job(video, source, output, report)

@@ -179,6 +179,8 @@ class Demuxer:
                 concealer.expect(self._time(packet))
             try:
                 pictures = self._decode(None if is_last else packet)
+            except MemoryError:
+                raise
             except (av.FFmpegError, EOFError) as error:
                 if not is_last:
                     _log.debug("packet %d: %s", self.statistics.num_packets, error)
@@ -335,6 +337,8 @@ class Demuxer:
             return False
         try:
             packet = next(self._packets, None)
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             _log.debug("reading stopped: %s", error)
             self.statistics.is_broken = True

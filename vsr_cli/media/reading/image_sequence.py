@@ -183,6 +183,8 @@ class ImageReader:
             with av.open(f"file:{path}", options=options) as container:
                 picture = next(container.decode(video=0), None)
                 return picture and turn_upright(picture, path)
+        except MemoryError:
+            raise
         except (av.FFmpegError, IndexError, OSError):
             return None
 

@@ -67,6 +67,8 @@ class AudioEncoder:
         """
         try:
             frames = self._track.decode(packet)
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError):
             self.num_damaged += 1
             return []
@@ -76,6 +78,8 @@ class AudioEncoder:
         """The packets that decoder, resampler and encoder still held."""
         try:
             frames = self._track.decode(None)
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError):
             frames = []
         packets = list(self._encode(frames, origin))
@@ -150,6 +154,8 @@ def _choose_layout(old: AudioCodecContext, codec: str, rate: int, format_: str) 
                 raise ValueError(f"{codec} encodes no sound")
             _set_up(trial, codec, layout, rate, format_)
             trial.open()
+        except MemoryError:
+            raise
         except (ValueError, av.FFmpegError) as error:
             why = str(error)
         else:

@@ -324,12 +324,18 @@ class FileDestination:
 
 @contextmanager
 def output_errors(what: str) -> Iterator[None]:
-    """Turn what FFmpeg or the file system say while writing into an `OutputError`."""
+    """Turn what FFmpeg or the file system say while writing into an `OutputError`.
+
+    Raises:
+        MemoryError: memory is what was missing; FFmpeg's error for that is one, too.
+    """
     try:
         yield
-    except BrokenPipeError:  # the next program has what it wanted
+    except (BrokenPipeError, MemoryError):  # the next program has what it wanted
         raise
     except (av.FFmpegError, OSError) as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError(error.strerror) from error
         raise OutputError(what, why=error.strerror or str(error), hint=_hint_for(error)) from error
 
 

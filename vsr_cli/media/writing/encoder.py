@@ -159,6 +159,8 @@ def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -
     with _captured_log() as messages:
         try:
             context.open()
+        except MemoryError:
+            raise
         except (av.FFmpegError, ValueError) as error:
             raise _refusal(plan, error) from error
     if unknown := sorted(context.options):

@@ -161,6 +161,8 @@ class ImageSequenceWriter(ResourceOwner):
             try:
                 with av.open(f"file:{self._temp / name}", format="png_pipe") as image:
                     next(image.decode(video=0))
+            except MemoryError:
+                raise
             except (av.FFmpegError, StopIteration) as error:
                 raise VerificationError(
                     f"the image `{name}` cannot be read back", why=str(error), hint="start again"

@@ -110,6 +110,8 @@ class Muxer(ResourceOwner):
             self._num_bytes += packet.size
             try:
                 self._output.mux(packet)
+            except MemoryError:
+                raise
             except av.FFmpegError as error:
                 # The packet itself is queued; what was refused is one that waited before it.
                 if not self._copier.leave_out(error):
@@ -144,7 +146,8 @@ class Muxer(ResourceOwner):
 
     def _keep_as_failed(self) -> str:
         """Keep the file under another name; says which, and what to do."""
-        name = self._destination.keep_as_failed().name
+        with output_errors(f"`{self._target}` cannot be written"):  # it may be gone altogether
+            name = self._destination.keep_as_failed().name
         return f"it is kept as `{name}`; try `.mkv`, or another `--vcodec`"
 
     def _verify(self, path: Path) -> None:
@@ -163,6 +166,8 @@ class Muxer(ResourceOwner):
                 problem = check_file(
                     path, expected, format_=format_, decode=config.verify == "full"
                 )
+        except MemoryError:
+            raise
         except (InputError, av.FFmpegError) as error:
             hint = self._keep_as_failed()
             raise VerificationError(

@@ -166,6 +166,8 @@ class StreamCopier:
             return packet
         try:
             return next(self._packets, None)
+        except MemoryError:
+            raise
         except av.FFmpegError:  # cut off here; the reader of the picture says so
             self._packets = iter(())
             return None
@@ -221,6 +223,8 @@ class StreamCopier:
         end = ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
         try:
             self._output.mux(packet)
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             if not is_refusal(error):
                 raise

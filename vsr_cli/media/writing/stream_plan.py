@@ -200,6 +200,8 @@ class StreamPlanner:
         codec = _FALLBACK[self._format] if wanted == "copy" else wanted
         try:
             encoder = AudioEncoder(self._output, stream, codec)
+        except MemoryError:
+            raise
         except (ValueError, av.FFmpegError) as error:
             text = (
                 f"sound (stream {stream.index}, {name}) is left out: it cannot be written as "

@@ -41,6 +41,8 @@ def refusal(
                         output.mux(_at_nought(packet, stream))
                 if packet is not None and stream.type == "audio" and format_ != _SHY:
                     _decode(file)
+            except MemoryError:
+                raise
             except (av.FFmpegError, ValueError) as error:
                 reason = str(getattr(error, "strerror", None) or error)
     finally:

@@ -127,6 +127,8 @@ def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | Non
             for picture in stream.decode(packet):
                 num_frames += 1
                 num_damaged += picture.is_corrupt
+    except MemoryError:
+        raise
     except av.FFmpegError as error:
         return f"frame {num_frames} does not decode ({error.strerror or error})"
     if num_damaged:

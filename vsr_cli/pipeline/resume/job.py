@@ -50,8 +50,15 @@ class Job:
 
     @property
     def temp(self) -> Path:
-        """Where the target grows: here, unless the folder lies on another disk than the target."""
-        if self.folder.parent.stat().st_dev == self.target.absolute().parent.stat().st_dev:
+        """Where the target grows: here, unless the folder lies on another disk than the target.
+
+        Raises:
+            OutputError: one of the folders is gone.
+        """
+        folders = self.folder.parent, self.target.absolute().parent
+        with output_errors(f"`{self.target}` cannot be written"):
+            disks = {folder.stat().st_dev for folder in folders}
+        if len(disks) == 1:
             return self.folder / f"target{self.target.suffix}"
         name = hashlib.sha256(os.fsencode(self.target.absolute())).hexdigest()[:12]
         return self.target.absolute().with_name(f".vsr-{name}{self.target.suffix}")

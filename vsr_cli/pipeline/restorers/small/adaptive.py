@@ -7,13 +7,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.denoiser import Past
 from vsr_cli.models.small.model import LATENT_STRIDE, Condition, SmallModel
 from vsr_cli.models.small.tiles import Tiles
 from vsr_cli.ops.windows import TileSum, Window
-from vsr_cli.pipeline.memory import MemoryExhaustedError, is_out_of_memory, release_memory
+from vsr_cli.pipeline.memory import is_out_of_memory, release_memory
 from vsr_cli.pipeline.restorers.small.memory import SMALLEST_TILE, tile_overlap
 
 R = TypeVar("R")
