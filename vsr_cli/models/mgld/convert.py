@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models.optical_flow import raft_large
 
+from vsr_cli.atomic import replace_when_complete
 from vsr_cli.errors import OutputError, WeightsError
 from vsr_cli.events import Progress, Report, ignore
 from vsr_cli.models.checkpoint import read_checkpoint
@@ -252,15 +252,12 @@ def _write(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
-    part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata=header)
-        part.replace(target)
+        with replace_when_complete(target) as part:
+            save_file(tensors, part, metadata=header)
         record_digest(target)
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise OutputError(
             f"`{target}` cannot be written",
             why=str(error),
