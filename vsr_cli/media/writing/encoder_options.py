@@ -27,14 +27,28 @@ _LOSSLESS: Mapping[str, Mapping[str, str]] = {
     "libx265": {"x265-params": "lossless=1"},
     "libvpx-vp9": {"lossless": "1"},
 }
+_NARROWEST_TREE = 48  # pixels: of three blocks
 # Options that hold options of the encoder's own.
 NESTED = frozenset({"x264-params", "x265-params", "svtav1-params"})
 
 
 def encoder_options(
-    codec: Codec, container: str, layout: PixelLayout, info: VideoInfo, config: OutputConfig
+    codec: Codec,
+    container: str,
+    layout: PixelLayout,
+    size: tuple[int, int],
+    info: VideoInfo,
+    config: OutputConfig,
 ) -> dict[str, str]:
     """Every option of the encoder beside size, pixel format, times and colour.
+
+    Args:
+        codec: the encoder.
+        container: FFmpeg's name of the format.
+        layout: of the frames that are coded.
+        size: (height, width) of them.
+        info: of the source.
+        config: the user's choices.
 
     Raises:
         ConfigError: it has no such option.
@@ -66,6 +80,8 @@ def encoder_options(
     for name, value in config.options:
         _refuse_files(name, value)
     _add(options, dict(config.options))
+    if is_too_narrow_for_trees(codec.name, size):
+        _add(options, {"x265-params": "cutree=0"})
     return options
 
 
@@ -114,6 +130,15 @@ def _refuse_files(name: str, value: str) -> None:
                 why="encoders write there without asking, also over the source",
                 hint="leave it out",
             )
+
+
+def is_too_narrow_for_trees(codec: str, size: tuple[int, int]) -> bool:
+    """Whether an encoder must do without coding-unit trees, which weigh blocks by their future.
+
+    The AVX2 code of x265 takes four blocks of 16 pixels at once, also where a row has fewer, and
+    writes past the end of its memory: the process is aborted, mostly when the next file begins.
+    """
+    return codec == "libx265" and size[1] <= _NARROWEST_TREE
 
 
 @lru_cache

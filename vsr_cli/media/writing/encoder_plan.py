@@ -18,7 +18,11 @@ from vsr_cli.media.containers import (
     Container,
 )
 from vsr_cli.media.frame import VideoInfo, has_alpha, layout_of
-from vsr_cli.media.writing.encoder_options import encoder_options, is_hdr
+from vsr_cli.media.writing.encoder_options import (
+    encoder_options,
+    is_hdr,
+    is_too_narrow_for_trees,
+)
 from vsr_cli.pixels import ColorTags, Matrix, PixelLayout, Range, is_hd
 
 # Encoders that take an odd width or height with halved chroma; others refuse, some obscurely.
@@ -41,6 +45,7 @@ _BY_CONTAINER = {
 _RAW = frozenset({"rawvideo", "wrapped_avframe"})
 _HAVE_DEEP = frozenset({"mp4", "mov", "matroska", "mpegts", "nut"})  # containers of H.265
 _WITHOUT_ALPHA = frozenset({"libx265"})  # which has the formats and does not open with them
+_SMALLEST_X265 = 16  # pixels of a side
 MAX_X264_DEPTH = 10  # bits
 # Codecs whose own stream holds the shape of a pixel; PyAV sets that of MP4 containers alone.
 _TELL_ASPECT = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
@@ -114,7 +119,7 @@ def plan_encoder(
     is_stage = container.is_pipe and container.name in ("matroska", "nut")
     if is_stage and config.video_codec is None and config.crf is None:
         config = replace(config, lossless=True)  # what comes next should get all there is
-    codec, codec_reason = _choose_codec(container, info, config)
+    codec, codec_reason = _choose_codec(container, info, size, config)
     rate, is_regular = _choose_rate(container, info, config)
     notes: list[Note] = []
     if config.pix_fmt is not None:
@@ -142,8 +147,10 @@ def plan_encoder(
         color_reason = "; ".join(filter(None, (color_reason, untold)))
     is_halved = info.layout.kind == "rgb" and layout.kind == "yuv" and layout.shift_x > 0
     format_reason = "colour is halved, as players want it" if is_halved else None
+    is_narrow = is_too_narrow_for_trees(codec.name, size)
     reasons = (
         codec_reason,
+        "no coding-unit trees, which x265 cannot build at so small a width" if is_narrow else None,
         format_reason,
         *(n.text for n in notes),
         info.color_reason,
@@ -155,7 +162,7 @@ def plan_encoder(
         pix_fmt=pix_fmt,
         layout=layout,
         color=color,
-        options=encoder_options(codec, container.name, layout, info, config),
+        options=encoder_options(codec, container.name, layout, size, info, config),
         rate=rate,
         time_base=1 / rate if is_regular else info.time_base,
         is_regular=is_regular,
@@ -165,7 +172,7 @@ def plan_encoder(
 
 
 def _choose_codec(
-    container: Container, info: VideoInfo, config: OutputConfig
+    container: Container, info: VideoInfo, size: tuple[int, int], config: OutputConfig
 ) -> tuple[Codec, str | None]:
     """The encoder, and why it was chosen if the user left that open."""
     if config.video_codec is not None:
@@ -187,6 +194,9 @@ def _choose_codec(
     if container.name == "mov" and info.layout.has_alpha:
         return find_encoder("prores_ks"), "ProRes 4444, because the source has transparency"
     if container.name in _HAVE_DEEP and (info.layout.depth > 8 or is_hdr(info)):
+        if min(size) < _SMALLEST_X265:
+            why = f"H.265 takes no side of less than {_SMALLEST_X265}"
+            return find_encoder("libx264"), f"H.264 with 10 bits, because {why}"
         why = "is HDR" if is_hdr(info) else f"has {info.layout.depth}"
         return find_encoder("libx265"), f"H.265 with 10 bits, because the source {why}"
     return find_encoder("libx264"), None
