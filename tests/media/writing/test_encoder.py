@@ -189,6 +189,7 @@ def test_another_program_recognises_hdr10(tmp_path: Path, suffix: str) -> None:
         ("A53_CC", "W_CAPTIONS_DROPPED"),
         ("DOVI_METADATA", "W_DYNAMIC_HDR_DROPPED"),
         ("DYNAMIC_HDR_PLUS", "W_DYNAMIC_HDR_DROPPED"),
+        ("AMBIENT_VIEWING_ENVIRONMENT", "W_HDR_DROPPED"),
         ("SPHERICAL", "W_SPHERICAL_DROPPED"),
     ],
 )

@@ -60,6 +60,9 @@ _UNWRITTEN = {
         code="W_DYNAMIC_HDR_DROPPED", text="HDR10+ metadata is left out; the picture stays HDR"
     ),
     "DOVI_METADATA": Note(code="W_DYNAMIC_HDR_DROPPED", text="Dolby Vision metadata is left out"),
+    "AMBIENT_VIEWING_ENVIRONMENT": Note(
+        code="W_HDR_DROPPED", text="the light in which HDR was meant to be seen is left out"
+    ),
     "STEREO3D": Note(
         code="W_STEREO_DROPPED", text="the mark that the picture is stereoscopic is left out"
     ),
