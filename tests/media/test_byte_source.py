@@ -132,8 +132,7 @@ def test_garbage_without_an_end_is_not_held(
     with open_video(path) as video:
         frames = list(video.frames(report=notes.append))
     assert len(frames) == 5
-    codes = {note.code for note in notes if isinstance(note, Note)}
-    assert codes & {"W_INPUT_TRUNCATED", "W_INPUT_DAMAGED"}
+    assert "W_INPUT_TRUNCATED" in {note.code for note in notes if isinstance(note, Note)}
 
 
 def test_garbage_from_the_start_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from vsr_cli.cancellation import is_abandoned
 
 BUFFER = 1 << 18  # bytes asked of a file at once: little is read in vain where one seeks a lot
 PIPE_BUFFER = 1 << 20
-MOST_UNANSWERED = 1 << 30  # bytes; FFmpeg keeps all it reads until a frame of it is complete
+MOST_UNANSWERED = 1 << 29  # bytes: more than a frame of 16K with 10 bits
 HEAD_BYTES = 512  # in which data tell what they are
 PATIENCE = 0.2  # seconds between two looks whether anybody still waits
 _FAILURE = 0  # what is no bytes makes PyAV raise an error of its own, wherever it is

@@ -84,6 +84,8 @@ def demux(
     data = _data_of(container)
     for packet in container.demux(*([] if stream is None else [stream])):
         data.num_unanswered = 0
+        if packet.size == 0 and data.complaint is not None:
+            break  # this one and those that follow tell decoders that all went well
         yield packet
     if data.complaint is not None:
         raise av.FFmpegError(errno.EIO, data.complaint, data.name)
