@@ -40,11 +40,6 @@ class ClipConfig:
                 hint="raise `--clip-length`, 2 is the least",
             )
 
-    @property
-    def stride(self) -> int:
-        """Frames each clip adds to the one before it."""
-        return self.length - self.overlap
-
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig:

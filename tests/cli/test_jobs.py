@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from vsr_cli.cli.app import app
@@ -47,3 +48,16 @@ def test_a_job_at_work_is_not_removed(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_missing_is_an_input_error(tmp_path: Path) -> None:
     assert jobs("list", tmp_path / "none").exit_code == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"no json", b"\xff\xfe"])
+def test_a_job_whose_manifest_is_damaged_is_listed_and_can_be_removed(
+    tmp_path: Path, damage: bytes
+) -> None:
+    folder = unfinished(tmp_path, "a.mp4")
+    (folder / "manifest.json").write_bytes(damage)
+    result = jobs("list", tmp_path, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["folder"] == str(folder)
+    assert jobs("clean", tmp_path).exit_code == 0
+    assert not folder.exists()

@@ -1,5 +1,6 @@
 """Whatever ends a job early, the next run goes on there, to the same target."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import av
 import pytest
@@ -282,6 +284,34 @@ def test_what_is_damaged_is_computed_again(
     upscale_video(source, target, config, report=events.append)
     assert "W_JOB_DAMAGED" in {event.code for event in events if isinstance(event, Note)}
     assert digests(target) == digests(tmp_path / "whole.mp4")
+
+
+@pytest.mark.parametrize("name", ["chunk_000000.mkv", "manifest.json"])
+def test_a_disk_that_does_not_answer_costs_nothing_of_what_is_done(
+    tmp_path: Path,
+    source: Path,
+    config: UpscaleConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    target = tmp_path / "out.mp4"
+    broken_off(source, target, config, frame=12)
+    folder = job_folder(target, config.job)
+    kept, plain = {path.name for path in folder.iterdir()}, Path.open
+
+    def fail(path: Path, *values: str, **named: str) -> IO[Any]:
+        if path.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return plain(path, *values, **named)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", fail)
+        with pytest.raises(OutputError, match="cannot be read back"):
+            upscale_video(source, target, config)
+    assert {path.name for path in folder.iterdir()} == kept
+    events: list[Event] = []
+    upscale_video(source, target, config, report=events.append)
+    assert "W_RESUMED" in {event.code for event in events if isinstance(event, Note)}
 
 
 def test_what_is_damaged_while_it_runs_never_becomes_the_target(

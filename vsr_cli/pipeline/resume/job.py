@@ -89,6 +89,7 @@ class Job:
 
         Raises:
             JobDamagedError: one is missing or different.
+            OutputError: one cannot be read now, which says nothing about what is in it.
         """
         checkpoint = manifest.checkpoint
         expected: list[tuple[str, int | None, str]] = [
@@ -103,8 +104,14 @@ class Job:
             path = self.folder / name
             try:
                 found = sha256(path) if num_bytes is None else sha256_of_start(path, num_bytes)
-            except OSError:
+            except FileNotFoundError:
                 found = "missing"
+            except OSError as error:  # a disk that does not answer now may do so later
+                raise OutputError(
+                    f"`{path}` cannot be read back",
+                    why=error.strerror,
+                    hint="check the disk; the unfinished job is kept",
+                ) from error
             if found != digest:
                 raise JobDamagedError(
                     f"the unfinished job in `{self.folder}` is damaged",
@@ -257,7 +264,7 @@ def _identity(path: Path) -> str:
 
 def _describe(folder: Path) -> FoundJob:
     source, num_frames, is_busy = None, 0, False
-    with suppress(InputError):  # damaged, or of another version: it can still be removed
+    with suppress(VsrError):  # damaged, or of another version: it can still be removed
         if (manifest := Job(Path(), folder).read()) is not None:
             source, num_frames = manifest.path, manifest.checkpoint.num_frames
     if (folder / LOCK).exists():  # or else looking would make one

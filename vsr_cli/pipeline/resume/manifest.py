@@ -112,9 +112,12 @@ class Manifest:
         Raises:
             JobDamagedError: it is damaged.
             InputError: it is of another version.
+            OutputError: it cannot be read now, which says nothing about what is in it.
         """
+        with output_errors(f"`{path}` cannot be read back"):
+            data = path.read_bytes()
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(data.decode("utf-8"))
             checksum = values.pop("checksum", None)
             if checksum is not None and checksum != _checksum(values):
                 raise ValueError("its checksum is not that of its content")
@@ -137,7 +140,7 @@ class Manifest:
                 checkpoint=Checkpoint(**checkpoint, journaled=tuple(times)),
                 written=values["written"],
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JobDamagedError(
                 f"the unfinished job in `{path.parent}` cannot be read",
                 why=f"{type(error).__name__}: {error}",
