@@ -6,6 +6,10 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
+# Tests run in as many processes as there are cores, of one thread each: threads of two would only
+# be in each other's way. A file of tests stays in one process, whose fixtures it shares.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
 # $(call timed,what it does,command): says what runs, and how long it took
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
 
@@ -42,10 +46,10 @@ demo: $(READY)
 	$(call timed,making and upscaling a one-second clip in demo/,$(VENV)/bin/vsr demo --out demo -y)
 
 test: $(READY)
-	$(call timed,running the tests,$(PY) -m pytest $(ARGS))
+	$(call timed,running the tests,$(PYTEST) $(ARGS))
 
 test-all: $(READY)
-	$(call timed,running every test that needs no GPU,$(PY) -m pytest -m "not gpu" $(ARGS))
+	$(call timed,running every test that needs no GPU,$(PYTEST) -m "not gpu" $(ARGS))
 
 lint: $(READY)
 	$(call timed,checking style,$(PY) -m ruff check . && $(PY) -m ruff format --check .)

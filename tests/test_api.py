@@ -19,6 +19,7 @@ from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.digest import sha256
 from vsr_cli.events import Event, ignore
 from vsr_cli.media.reading.reader import read_frames
 from vsr_cli.options import Options, make_config
@@ -243,3 +244,68 @@ def test_the_example_of_the_readme_is_a_program(
     exec(code, {"print": lambda *values: printed.append(" ".join(map(str, values)))})
     assert printed[:8] == ["(240, 320, 3)"] * 8
     assert printed[-1] == "2 25"
+
+
+def test_a_clip_is_degraded_and_what_was_drawn_is_told(tmp_path: Path, make_clip: MakeClip) -> None:
+    source, events = make_clip(tmp_path / "in.mkv", size=(48, 64)), list[Event]()
+    done = vsr.degrade(source, tmp_path / "lr.mkv", scale=2, level="heavy", report=events.append)
+    assert (done.frames_out, done.height, done.width) == (6, 24, 32)
+    [drawn] = [event for event in events if isinstance(event, vsr.DegradationDrawn)]
+    assert (drawn.level, drawn.scale, drawn.seed) == ("heavy", 2, 0)
+    with pytest.raises(vsr.VsrError, match="exists"):
+        vsr.degrade(source, tmp_path / "lr.mkv")
+
+
+def test_costs_are_measured_for_every_size_and_number_of_steps(model: Path) -> None:
+    events: list[Event] = []
+    results = vsr.bench(
+        size=["32x16", "16x16"],
+        steps=[1, 2],
+        num_frames=2,
+        model=model,
+        device="cpu",
+        report=events.append,
+    )
+    assert events == results
+    assert [(result.lr_size, result.steps) for result in results] == [
+        (size, steps) for size in ((16, 32), (16, 16)) for steps in (1, 2)
+    ]
+    assert results[0].tflop > results[2].tflop > 0
+    with pytest.raises(vsr.VsrError, match="too small"):
+        vsr.bench(size=["4x4"], model=model)
+
+
+def test_an_unfinished_job_is_found_and_removed(
+    tmp_path: Path, make_clip: MakeClip, model: Path
+) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", num_frames=12), tmp_path / "out.mkv"
+    stop = vsr.StopRequest()
+
+    def ask(event: Event) -> None:
+        if isinstance(event, vsr.Progress) and event.frame == 2:
+            stop.request()
+
+    with pytest.raises(vsr.Stopped):
+        vsr.upscale(source, target, report=ask, stop=stop, model=model, steps=1, device="cpu")
+    [job] = vsr.find_jobs([tmp_path])
+    assert job.source == str(source)
+    assert not job.is_busy
+    assert vsr.remove_job(job.folder)
+    assert vsr.find_jobs([str(tmp_path)]) == []
+
+
+def test_a_folder_that_is_no_job_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(vsr.VsrError, match="not the folder of a job"):
+        vsr.remove_job(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_weights_are_described_and_verified(model: Path) -> None:
+    info = vsr.describe_weights(model)
+    assert (info.name, info.family, info.file) == ("tiny", "small", model)
+    assert info.num_bytes == model.stat().st_size > info.num_parameters
+    assert vsr.verify_weights(model) == sha256(model)
+    assert model not in {weights.file for weights in vsr.list_weights()}
+    with pytest.raises(vsr.VsrError, match="no name"):
+        vsr.import_weights([model], name="../mine")

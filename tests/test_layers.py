@@ -29,8 +29,8 @@ BASE = {
 MAY_IMPORT = {
     "": BASE | {"api", "cli"},  # __init__, __main__
     "options": {"config", "errors", "pixels", "models.files"},
-    "api": BASE | {"options", "media", "pipeline", "quality", "evaluation"},
-    "evaluation": BASE | {"options", "models", "pipeline", "quality"},
+    "api": BASE | {"options", "media", "models", "pipeline", "quality", "evaluation"},
+    "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
     "config": {"errors", "pixels"},

@@ -9,12 +9,29 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vsr_cli.api import Probe, Upscaler, evaluate, plan, probe, upscale
+    from vsr_cli.api import (
+        Probe,
+        Upscaler,
+        bench,
+        degrade,
+        describe_weights,
+        evaluate,
+        find_jobs,
+        import_weights,
+        list_weights,
+        plan,
+        probe,
+        remove_job,
+        upscale,
+        verify_weights,
+    )
     from vsr_cli.cancellation import Stopped, StopRequest
     from vsr_cli.errors import VsrError
-    from vsr_cli.events import Done, Note, Plan, Progress
+    from vsr_cli.events import BenchResult, DegradationDrawn, Done, Note, Plan, Progress
 
 __all__ = [
+    "BenchResult",
+    "DegradationDrawn",
     "Done",
     "Note",
     "Plan",
@@ -25,16 +42,42 @@ __all__ = [
     "Upscaler",
     "VsrError",
     "__version__",
+    "bench",
+    "degrade",
+    "describe_weights",
     "evaluate",
+    "find_jobs",
+    "import_weights",
+    "list_weights",
     "plan",
     "probe",
+    "remove_job",
     "upscale",
+    "verify_weights",
 ]
 
+_API = (
+    "Probe",
+    "Upscaler",
+    "bench",
+    "degrade",
+    "describe_weights",
+    "evaluate",
+    "find_jobs",
+    "import_weights",
+    "list_weights",
+    "plan",
+    "probe",
+    "remove_job",
+    "upscale",
+    "verify_weights",
+)
 _MODULES = {
-    **dict.fromkeys(("Probe", "Upscaler", "evaluate", "plan", "probe", "upscale"), "api"),
+    **dict.fromkeys(_API, "api"),
     **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
-    **dict.fromkeys(("Done", "Note", "Plan", "Progress"), "events"),
+    **dict.fromkeys(
+        ("BenchResult", "DegradationDrawn", "Done", "Note", "Plan", "Progress"), "events"
+    ),
     "VsrError": "errors",
 }
 

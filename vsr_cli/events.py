@@ -79,6 +79,18 @@ class BenchResult:
     tflop: float  # of one frame
     seconds: float  # likewise
     peak_gb: float | None  # null on the CPU
+    device: str  # cpu, or cuda:N
+    dtype: str  # number format of the networks
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradationDrawn:
+    """What was drawn by chance to degrade a clip."""
+
+    level: str
+    scale: int  # by how much it becomes smaller, per side
+    seed: int
+    steps: tuple[str, ...]  # in words, one line for each
 
 
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
@@ -130,7 +142,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
 
-Event = Plan | Progress | Note | Done | BenchResult
+Event = Plan | Progress | Note | Done | BenchResult | DegradationDrawn
 Report = Callable[[Event], None]
 
 

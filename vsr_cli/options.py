@@ -34,6 +34,9 @@ Time = int | float | str | Fraction  # seconds; text also as `HH:MM:SS.mmm`
 T = TypeVar("T")
 
 
+PathLike = str | Path
+
+
 class Options(TypedDict, total=False):
     """Every option of a job by its long name on the command line, `-` replaced by `_`.
 

@@ -350,6 +350,12 @@ MUTATIONS = [
                 "not in (*names, LOCK)",
             ),
             "job-digests-unchecked": ("if found != digest:", 'if found == "missing":'),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/resume/folder.py",
+        "tests/pipeline/resume/test_own.py",
+        {
             "job-follows-links": ("if stat.S_ISLNK(found.st_mode):", "if False:"),
             "job-takes-any-folder": (
                 "any(path.name in (LOCK, MANIFEST) for path in paths)",

@@ -127,7 +127,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two frames of 50x70 pixels at 80 bytes each fit, three do not.
-    monkeypatch.setattr("vsr_cli.pipeline.memory.free_memory", lambda _: 50 * 70 * 200)
+    monkeypatch.setattr("vsr_cli.evaluation.degrade_clip.free_memory", lambda _: 50 * 70 * 200)
     result = vsr(source, tmp_path / "out.mkv", "--level", "clean")
     assert result.exit_code == 6
     assert "hint: use `--frames 2`" in result.stderr

@@ -1,18 +1,16 @@
 """`vsr bench`: what a frame costs, in a table."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from vsr_cli import api
 from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
-from vsr_cli.cli.json_events import write_event
+from vsr_cli.cli.json_events import report_as_json
 from vsr_cli.cli.options import Device, Dtype, Model, ResultAsJson, SeveralSteps
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import ConfigError
 from vsr_cli.events import BenchResult, Event
-from vsr_cli.options import make_config, parse_size
 
 
 def bench(
@@ -30,30 +28,22 @@ def bench(
 ) -> None:
     """Measure TFLOP and seconds for each frame on this machine; video files not included."""
     with report_failures(as_json=as_json):
-        from vsr_cli.pipeline.bench import measure
         from vsr_cli.pipeline.memory import reuse_memory
 
-        config = make_config({"model": model, "device": device, "dtype": dtype})
         reuse_memory()
         if not as_json:
             print_result("| source | steps | TFLOP/frame | s/frame | frames/s | peak GB |")
             print_result("|---|---|---|---|---|---|")
-        run_plan = measure(
-            config,
-            [_parse_size(text) for text in size or ["320x180"]],
-            steps or [1, 4, 15, 50],
-            num_frames,
-            _print_result_as_json if as_json else _print_result,
+        *_, last = api.bench(
+            size=size or ["320x180"],
+            steps=steps or [1, 4, 15, 50],
+            num_frames=num_frames,
+            report=report_as_json if as_json else _print_result,
+            model=model,
+            device=device,
+            dtype=dtype,
         )
-        print_line(f"on {run_plan.device}, {str(run_plan.dtype).removeprefix('torch.')}")
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    """`WxH`, of at least 8 pixels -> (height, width)."""
-    size = parse_size("--size", text)
-    if size is None or min(size) < 8:
-        raise ConfigError(f"`--size {text}` is too small", hint="use WxH, such as 320x180")
-    return size
+        print_line(f"on {last.device}, {last.dtype}")
 
 
 def _print_result(result: Event) -> None:
@@ -65,8 +55,3 @@ def _print_result(result: Event) -> None:
         f"| {width}x{height} | {result.steps} | {result.tflop:.3f} | {result.seconds:.3f} "
         f"| {1 / result.seconds:.2f} | {peak} |"
     )
-
-
-def _print_result_as_json(result: Event) -> None:
-    if isinstance(result, BenchResult):
-        write_event("cost", asdict(result))

@@ -10,6 +10,7 @@ from vsr_cli import api
 from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
+    FACTORS,
     Device,
     Dtype,
     Fidelity,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from vsr_cli.quality.table import Table
 
 Task = Literal["upscale", "restore"]
-FACTORS: dict[WholeScale, Literal[1, 2, 4]] = {"1": 1, "2": 2, "4": 4}
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from vsr_cli.events import BenchResult, Done, Plan
+from vsr_cli.events import BenchResult, DegradationDrawn, Done, Plan
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ EVENT_KINDS: Mapping[str, EventKind] = {
     ),
     "degradation": EventKind(
         "degrade",
-        "What was drawn for the clip: `steps` says it in words, one line for each.",
-        ("level", "scale", "seed", "steps"),
+        "What was drawn for the clip.",
+        _names(DegradationDrawn),
     ),
     "probe": EventKind(
         "probe",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vsr_cli import api
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import write_event
@@ -26,10 +27,8 @@ def list_jobs(
     folders: Folders = None, *, recursive: Recursive = False, as_json: AsJson = False
 ) -> None:
     """List unfinished jobs: what is done, and what they take on disk."""
-    from vsr_cli.pipeline.resume.job import find_jobs
-
     with report_failures(as_json=as_json):
-        jobs = find_jobs(folders or [Path()], recursive=recursive)
+        jobs = api.find_jobs(folders or ["."], recursive=recursive)
         for job in jobs:
             if as_json:
                 values = {
@@ -53,11 +52,9 @@ def clean_jobs(
     folders: Folders = None, *, recursive: Recursive = False, as_json: AsJson = False
 ) -> None:
     """Remove unfinished jobs, but none that is at work; what they had done is lost."""
-    from vsr_cli.pipeline.resume.job import find_jobs, remove_job
-
     with report_failures(as_json=as_json):
-        for job in find_jobs(folders or [Path()], recursive=recursive):
-            is_removed = remove_job(job.folder)
+        for job in api.find_jobs(folders or ["."], recursive=recursive):
+            is_removed = api.remove_job(job.folder)
             if as_json:
                 write_event("job", {"folder": job.folder, "removed": is_removed})
             else:

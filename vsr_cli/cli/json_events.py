@@ -11,7 +11,7 @@ from typing import TextIO
 from vsr_cli.cli.console import print_result
 from vsr_cli.cli.progress import frames_per_second, seconds_left
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Done, Event, Note, Plan, Progress
+from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Note, Plan, Progress
 
 JSON_VERSION = 1
 
@@ -122,3 +122,7 @@ def report_as_json(event: Event) -> None:
         case Done():
             values = asdict(event)
             write_event("done", {"out": values.pop("target"), **values})
+        case DegradationDrawn():
+            write_event("degradation", asdict(event))
+        case BenchResult():
+            write_event("cost", asdict(event))

@@ -20,6 +20,7 @@ SeveralSteps = Annotated[
     ),
 ]
 WholeScale = Literal["1", "2", "4"]  # enlargements that clips are made for
+FACTORS: dict[WholeScale, Literal[1, 2, 4]] = {"1": 1, "2": 2, "4": 4}
 Fidelity = Annotated[
     float, typer.Option(metavar="W", help="Share of the source's features in the picture, 0 to 1.")
 ]

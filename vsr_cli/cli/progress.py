@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vsr_cli.cli.console import print_line
-from vsr_cli.events import Done, Event, Note, Plan, Progress, Report
+from vsr_cli.events import DegradationDrawn, Done, Event, Note, Plan, Progress, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,6 +156,9 @@ def _render(draw: Callable[[Progress], None]) -> Report:
                 draw(event)
             case Note():
                 _print_note(event)
+            case DegradationDrawn(seed=seed, steps=(first, *others)):
+                for line in (f"seed {seed}, {first}", *others):
+                    print_line(line)
             case Done():
                 print_line(
                     f"wrote `{event.target}`: {event.frames_out} frames, "

@@ -1,17 +1,16 @@
 """`vsr weights`: what is installed, whether it is whole, and how published models get here."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from vsr_cli import api
 from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet
 from vsr_cli.cli.progress import progress_bar, tee
-from vsr_cli.errors import ConfigError, WeightsError
 
 weights_app = typer.Typer(
     help="Show and check weights, and import published ones.", no_args_is_help=True
@@ -24,42 +23,38 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `list`, or 
 def list_weights(*, as_json: AsJson = False) -> None:
     """List shipped and imported weights with size and sha256."""
     with report_failures(as_json=as_json):
-        from vsr_cli.digest import sha256
-        from vsr_cli.models.files import recorded_digest
-
-        for path in _installed():
-            digest, size = recorded_digest(path) or sha256(path), path.stat().st_size
+        for weights in api.list_weights():
             if as_json:
-                values = {"name": path.stem, "file": path, "bytes": size, "sha256": digest}
+                values = {
+                    "name": weights.name,
+                    "file": weights.file,
+                    "bytes": weights.num_bytes,
+                    "sha256": weights.sha256,
+                }
                 write_event("weights", values)
             else:
-                print_result(f"{path.name}  {size / 1e6:.1f} MB  {digest}")
+                size = f"{weights.num_bytes / 1e6:.1f} MB"
+                print_result(f"{weights.file.name}  {size}  {weights.sha256}")
 
 
 @weights_app.command("info")
 def show_weights(name: Name, *, as_json: AsJson = False) -> None:
     """Say what a weights file holds, under which licence, and what memory it needs."""
     with report_failures(as_json=as_json):
-        from vsr_cli.models.files import find_weights, read_header
-
-        path = find_weights(name)
-        header = read_header(path)
+        info = api.describe_weights(name)
         values: dict[str, object] = {
-            "name": path.stem,
-            "file": path,
-            "bytes": path.stat().st_size,
-            "family": header.metadata.get("family", "unknown"),
-            "tensors": len(header.num_values),
-            "parameters": sum(header.num_values.values()),
-            "license": header.metadata.get("license", "Apache-2.0: shipped with vsr"),
+            "name": info.name,
+            "file": info.file,
+            "bytes": info.num_bytes,
+            "family": info.family,
+            "tensors": info.num_tensors,
+            "parameters": info.num_parameters,
+            "license": info.license,
         }
-        if "sources" in header.metadata:
-            values["sources"] = json.loads(header.metadata["sources"])
-        if values["family"] == "mgld":
-            from vsr_cli.models.mgld.config import read_config
-            from vsr_cli.pipeline.restorers.mgld.memory import describe_needs  # loads torch
-
-            values["memory"] = describe_needs(header, read_config(path, header.metadata))
+        if info.sources:
+            values["sources"] = list(info.sources)
+        if info.memory:
+            values["memory"] = list(info.memory)
         if as_json:
             write_event("weights", values)
             return
@@ -93,15 +88,11 @@ def verify_weights(
 ) -> None:
     """Load weights as `upscale` would: digest, names, shapes and values."""
     with report_failures(as_json=as_json):
-        from vsr_cli.digest import sha256
-        from vsr_cli.models.files import find_weights
-        from vsr_cli.pipeline.restorers.registry import ModelFile
-
-        for path in [find_weights(name) for name in names or ()] or _installed():
-            ModelFile(path).model  # noqa: B018
-            print_line(f"`{path}` is whole")
+        for weights in names or [str(weights.file) for weights in api.list_weights()]:
+            digest, file = api.verify_weights(weights), api.describe_weights(weights).file
+            print_line(f"`{file}` is whole")
             if as_json:
-                write_event("verified", {"file": path, "sha256": sha256(path)})
+                write_event("verified", {"file": file, "sha256": digest})
 
 
 @weights_app.command("import")
@@ -146,23 +137,18 @@ def import_weights(
     Nothing is downloaded, and nothing that the files contain is run. Mind their licences.
     """
     with report_failures(as_json=as_json):
-        if not name or Path(name).name != name:
-            raise ConfigError(f"`--name {name}` is no name", hint="use letters and digits")
-        from vsr_cli.models.files import SUFFIX, user_weights_dir
-        from vsr_cli.models.mgld.convert import LICENCE, import_published
-
         with progress_bar(quiet=quiet) as render:
-            done = import_published(
+            done = api.import_weights(
                 checkpoints,
-                user_weights_dir() / f"{name}{SUFFIX}",
+                name=name,
                 text=text,
                 flow=flow,
-                half=dtype == "float16",
+                dtype=dtype,
                 overwrite=overwrite,
                 report=tee(render, report_as_json) if as_json else render,
             )
         if not quiet:
-            for line in (*done.findings, LICENCE):
+            for line in (*done.findings, done.license):
                 print_line(line)
             size = done.num_bytes / 1e9
             print_line(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
@@ -173,24 +159,6 @@ def import_weights(
                 "bytes": done.num_bytes,
                 "tensors": done.num_tensors,
                 "findings": done.findings,
-                "license": LICENCE,
+                "license": done.license,
             }
             write_event("imported", values)
-
-
-def _installed() -> list[Path]:
-    """The weights files of this installation and of the user.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    from vsr_cli.models.files import installed_weights, weights_dir
-
-    paths = installed_weights()
-    if not paths:
-        raise WeightsError(
-            "no weights are installed",
-            why=f"`{weights_dir()}` has no `.safetensors` file",
-            hint="install vsr again; nothing is ever downloaded at run time",
-        )
-    return paths

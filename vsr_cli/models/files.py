@@ -47,6 +47,37 @@ def installed_weights() -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
+@dataclass(frozen=True, kw_only=True)
+class InstalledWeights:
+    """A file of weights that has a name."""
+
+    name: str
+    file: Path
+    num_bytes: int
+    sha256: str
+
+
+def list_weights() -> list[InstalledWeights]:
+    """The shipped weights, and then the user's, with their digests.
+
+    Raises:
+        WeightsError: there is none, or one cannot be read.
+    """
+    found = []
+    for path in installed_weights():
+        digest, num_bytes = recorded_digest(path) or sha256(path), path.stat().st_size
+        found.append(
+            InstalledWeights(name=path.stem, file=path, num_bytes=num_bytes, sha256=digest)
+        )
+    if not found:
+        raise WeightsError(
+            "no weights are installed",
+            why=f"`{weights_dir()}` has no `{SUFFIX}` file",
+            hint="install vsr again; nothing is ever downloaded at run time",
+        )
+    return found
+
+
 def find_weights(name: str) -> Path:
     """The file of a model: a path, or the name of one that was shipped or imported.
 

@@ -1,6 +1,7 @@
 """What a frame costs: floating-point operations and seconds, for sizes and steps."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -19,11 +20,11 @@ from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 def measure(
     config: UpscaleConfig,
-    lr_sizes: list[tuple[int, int]],
-    steps: list[int],
+    lr_sizes: Sequence[tuple[int, int]],
+    steps: Sequence[int],
     num_frames: int,
     report: Report,
-) -> RunPlan:
+) -> list[BenchResult]:
     """Measure every size with every number of steps on synthetic frames.
 
     Every row is reported as a `BenchResult` when it is known. The network's FLOPs are torch's own
@@ -33,6 +34,7 @@ def measure(
     dtype, _ = choose_dtype(config.dtype, device)
     run_plan = RunPlan(device, dtype, num_frames, None, ())
     model = ModelFile(config.model or shipped_weights())
+    results = []
     takes_fixed = model.info.clip_length is not None
     for lr_size in lr_sizes:
         frames = _moving_noise(lr_size, num_frames)
@@ -55,12 +57,18 @@ def measure(
             with FlopCounterMode(display=False) as counter:
                 _run(counted, restorer)
             tflop = counter.get_total_flops() / len(counted) / 1e12
-            report(
-                BenchResult(
-                    lr_size=lr_size, steps=count, tflop=tflop, seconds=seconds, peak_gb=peak
-                )
+            result = BenchResult(
+                lr_size=lr_size,
+                steps=count,
+                tflop=tflop,
+                seconds=seconds,
+                peak_gb=peak,
+                device=str(device),
+                dtype=str(dtype).removeprefix("torch."),
             )
-    return run_plan
+            report(result)
+            results.append(result)
+    return results
 
 
 def _run(frames: list[Tensor], restorer: Restorer) -> None:

@@ -37,7 +37,7 @@ from vsr_cli.events import Event, Progress
 from vsr_cli.models.files import verify
 from vsr_cli.models.flow import RaftFlow
 from vsr_cli.models.mgld.config import PUBLISHED
-from vsr_cli.models.mgld.convert import Imported, import_published
+from vsr_cli.models.mgld.convert import ImportedWeights, import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.raft import published_name
 from vsr_cli.pipeline.restorers.registry import ModelFile
@@ -45,7 +45,9 @@ from vsr_cli.pipeline.restorers.registry import ModelFile
 Change = Callable[[dict[str, Tensor]], None]
 
 
-def convert(folder: Path, *, unet: Change | None = None, video: Change | None = None) -> Imported:
+def convert(
+    folder: Path, *, unet: Change | None = None, video: Change | None = None
+) -> ImportedWeights:
     """Import a pair of files after changing what is in them."""
     paths = []
     for name, tensors, change in (

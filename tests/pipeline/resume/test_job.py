@@ -28,7 +28,8 @@ from vsr_cli.models.weights import load_weights
 from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline import convert
 from vsr_cli.pipeline.restorers.small import family
-from vsr_cli.pipeline.resume.job import Job, job_folder, open_job
+from vsr_cli.pipeline.resume.folder import job_folder
+from vsr_cli.pipeline.resume.job import Job, open_job
 from vsr_cli.pipeline.upscale import Upscaler
 
 SIZE = (34, 46)

@@ -7,7 +7,8 @@ import pytest
 
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import JobBusyError, OutputError
-from vsr_cli.pipeline.resume.job import LOCK, job_folder, open_job
+from vsr_cli.pipeline.resume.folder import LOCK, job_folder
+from vsr_cli.pipeline.resume.job import open_job
 
 
 def test_runs_that_remove_their_folder_never_work_at_the_same_time(tmp_path: Path) -> None:

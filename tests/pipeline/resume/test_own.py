@@ -7,7 +7,8 @@ import pytest
 
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import OutputError
-from vsr_cli.pipeline.resume.job import LOCK, MANIFEST, job_folder, open_job, remove_job
+from vsr_cli.pipeline.resume.folder import LOCK, MANIFEST, job_folder, remove_job
+from vsr_cli.pipeline.resume.job import open_job
 
 
 @pytest.fixture

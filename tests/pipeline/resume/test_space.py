@@ -13,7 +13,7 @@ from tests.pipeline.runs import upscale_video
 from vsr_cli.config import ClipConfig, JobConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.events import Event, Plan
-from vsr_cli.pipeline.resume.job import job_folder
+from vsr_cli.pipeline.resume.folder import job_folder
 from vsr_cli.pipeline.resume.space import DiskPlan
 from vsr_cli.pipeline.upscale import Upscaler
 

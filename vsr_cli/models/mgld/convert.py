@@ -43,16 +43,18 @@ _IDLE = 1e-3  # a blend below this leaves a layer without effect
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedWeights:
     """What came of an import.
 
     findings: what is worth knowing of the weights, one line each.
+    license: what they may be used for, for people.
     """
 
     path: Path
     num_tensors: int
     num_bytes: int
     findings: tuple[str, ...]
+    license: str = LICENCE
 
 
 def import_published(
@@ -65,7 +67,7 @@ def import_published(
     overwrite: bool = False,
     config: MgldConfig = PUBLISHED,
     report: Report = ignore,
-) -> Imported:
+) -> ImportedWeights:
     """Convert the checkpoints of the U-Net and of the video autoencoder into one file.
 
     Names and shapes are checked before anything is converted. Files are mapped into memory, so the
@@ -121,7 +123,7 @@ def import_published(
         "sources": json.dumps(sources),
     }
     _write(target, tensors, header)
-    return Imported(target, len(tensors), target.stat().st_size, tuple(findings))
+    return ImportedWeights(target, len(tensors), target.stat().st_size, tuple(findings))
 
 
 def _convert(file: Mapping[str, Tensor], item: TensorMapping, dtype: torch.dtype) -> Tensor:

@@ -117,6 +117,15 @@ class Family(ABC):
             report: receives notes of how scarce memory is coped with.
         """
 
+    def describe_memory(self, path: Path) -> list[str]:
+        """What a model needs, for people, a line for each size of target; none: as is planned.
+
+        Raises:
+            WeightsError: the file's header is damaged.
+        """
+        del path
+        return []
+
     @abstractmethod
     def guidance_name(self, config: UpscaleConfig) -> str:
         """Name the pull along the motion that a job gets."""

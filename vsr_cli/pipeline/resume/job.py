@@ -2,36 +2,32 @@
 
 import hashlib
 import os
-import re
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from vsr_cli.atomic import sync_folder
 from vsr_cli.config import JobConfig
 from vsr_cli.digest import sha256
 from vsr_cli.errors import InputError, JobBusyError, JobDamagedError, OutputError, VsrError
 from vsr_cli.media.containers import Container
 from vsr_cli.media.writing.destination import output_errors
+from vsr_cli.pipeline.resume.folder import (
+    LOCK,
+    MANIFEST,
+    SUFFIX,
+    is_job,
+    job_folder,
+    lock_folder,
+    own_files,
+    remove_job,
+    remove_own_files,
+)
 from vsr_cli.pipeline.resume.journal import sha256_of_start
 from vsr_cli.pipeline.resume.manifest import Manifest
 
-SUFFIX = ".vsr-job"
-LOCK = "lock"  # held by the run that is at work
-MANIFEST = "manifest.json"
-PATIENCE = 0.1  # seconds to try for the lock, as a run that has just finished may yet remove it
 # FFmpeg's names of containers whose picture can be joined from chunks: not raw video, nor images.
 RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm", "mpegts", "avi", "nut"})
-LONGEST_NAME = 255  # bytes, on every usual file system
-
-# All that a job ever puts into its folder. Nothing else is removed, whatever the folder is called.
-_OWN_NAME = re.compile(
-    r"(lock|manifest\.json|target(\.[^/]*)?|chunk_\d{6,}\.(mkv|raw)|state_\d{9,}\.safetensors)(\.part)?"
-)
 
 
 class Job:
@@ -155,30 +151,18 @@ class Job:
             OutputError: it cannot be removed.
         """
         with output_errors(f"`{self.folder}` cannot be emptied"):
-            for path in _own_files(self.folder):
+            for path in own_files(self.folder):
                 if path.name not in (*names, LOCK, self.manifest_path.name):
                     path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder: there is nothing to go on with, or nothing left to do."""
-        _remove_folder(self.folder)
+        remove_own_files(self.folder)
 
 
 def is_resumable(source: Path, container: Container) -> bool:
     """Whether both ends allow it: a source that can be read again, and a target made of chunks."""
     return source.is_file() and not container.is_pipe and container.name in RESUMABLE
-
-
-def job_folder(target: Path, config: JobConfig) -> Path:
-    """Where the files of a job lie: beside the target, or in the folder that the user named."""
-    target = target.absolute()
-    digest = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
-    name = target.name + SUFFIX
-    if config.folder is not None:
-        name = f"{target.name[:100]}-{digest}{SUFFIX}"
-    if len(os.fsencode(name)) > LONGEST_NAME:
-        name = digest + SUFFIX
-    return (config.folder.absolute() if config.folder else target.parent) / name
 
 
 @contextmanager
@@ -192,7 +176,7 @@ def open_job(target: Path, config: JobConfig) -> Iterator[Job]:
         OutputError: it cannot be made.
     """
     folder = job_folder(target, config)
-    with _locked(folder):
+    with lock_folder(folder):
         job = Job(target, folder)
         if config.fresh:
             job.clear()
@@ -226,21 +210,10 @@ def find_jobs(folders: Sequence[Path], *, recursive: bool) -> list[FoundJob]:
             raise InputError(f"`{folder}` is not a folder that exists", hint="check the path")
         pattern = f"*{SUFFIX}"
         for path in sorted(folder.rglob(pattern) if recursive else folder.glob(pattern)):
-            names = (path / LOCK, path / MANIFEST)  # nothing without one of them is a job
             with suppress(OSError):  # removed meanwhile
-                if _find_reason(path) is None and any(name.exists() for name in names):
+                if is_job(path):
                     found.append(_describe(path))
     return found
-
-
-def remove_job(folder: Path) -> bool:
-    """Remove a job unless it is at work; returns whether it is gone."""
-    try:
-        with _locked(folder):
-            _remove_folder(folder)
-    except JobBusyError:
-        return False
-    return True
 
 
 def remove_finished(target: Path, config: JobConfig) -> None:
@@ -269,7 +242,7 @@ def _describe(folder: Path) -> FoundJob:
             source, num_frames = manifest.path, manifest.checkpoint.num_frames
     if (folder / LOCK).exists():  # or else looking would make one
         try:
-            with _locked(folder):
+            with lock_folder(folder):
                 pass
         except JobBusyError:
             is_busy = True
@@ -277,116 +250,3 @@ def _describe(folder: Path) -> FoundJob:
     return FoundJob(
         folder=folder, source=source, num_frames=num_frames, num_bytes=num_bytes, is_busy=is_busy
     )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a job, whose folder is made if there is none.
-
-    Raises:
-        JobBusyError: another run holds it.
-        OutputError: the folder cannot be made.
-    """
-    _require_own(folder)
-    lock = FileLock(folder / LOCK, timeout=PATIENCE)
-    with output_errors(f"`{folder}` cannot be made"):
-        while not lock.is_locked:
-            try:
-                is_new = _make_folder(folder)
-                lock.acquire()
-                if is_new:
-                    sync_folder(folder)  # by its lock the folder is known as a job's
-            except FileNotFoundError:  # removed in between by the run that has just finished
-                continue
-            except FileExistsError:  # or while `mkdir` was looking at what is there
-                if _is_no_folder(folder):
-                    raise
-            except Timeout as error:
-                raise JobBusyError(
-                    f"another run is at work on `{folder.name.removesuffix(SUFFIX)}`",
-                    why=f"it holds `{folder}`",
-                    hint="wait until it is done, or stop it",
-                ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _make_folder(folder: Path) -> bool:
-    """Make the folder of a job unless there is one; returns whether it was made.
-
-    A power failure does not take it, nor what will be in it.
-    """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)  # frames are nobody else's to see
-    for path in missing:
-        sync_folder(path.parent)
-    return bool(missing)
-
-
-def _is_no_folder(path: Path) -> bool:
-    """Whether something else than a folder has this name."""
-    try:
-        return not stat.S_ISDIR(path.lstat().st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _require_own(folder: Path) -> None:
-    """Refuse a folder that only has the name of a job's: what is in it is not ours to touch.
-
-    Raises:
-        OutputError: it is a link, belongs to another user, holds links, or holds files and is no
-            job.
-    """
-    try:
-        why = _find_reason(folder)
-    except OSError:  # nothing is there yet, or any more; what else is wrong is said elsewhere
-        return
-    if why is not None:
-        raise OutputError(
-            f"`{folder}` is left alone", why=why, hint="move it away, or give `--job-dir FOLDER`"
-        )
-
-
-def _find_reason(folder: Path) -> str | None:
-    """Why a folder is not ours, None if it is."""
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        return "it is a link"
-    if not stat.S_ISDIR(found.st_mode):
-        return "it is no folder"
-    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        return "it belongs to another user"
-    paths = list(folder.iterdir())
-    for path in paths:
-        if path.is_symlink():
-            return f"`{path.name}` in it is a link"
-    is_job = not paths or any(path.name in (LOCK, MANIFEST) for path in paths)
-    return None if is_job else "it holds files and no job"
-
-
-def _own_files(folder: Path) -> list[Path]:
-    """What a job has put into its folder."""
-    with suppress(FileNotFoundError):
-        return [path for path in folder.iterdir() if _OWN_NAME.fullmatch(path.name)]
-    return []
-
-
-def _remove_folder(folder: Path) -> None:
-    """Remove a job's files, and its folder unless somebody has put more into it.
-
-    The manifest goes first, for without it the rest means nothing. The lock goes last, when the
-    rest is gone for good, for without it nobody knows that the rest was a job's.
-    """
-    lock = folder / LOCK
-    names = sorted(_own_files(folder), key=lambda path: path.name != MANIFEST)
-    for path in (path for path in names if path != lock):
-        with suppress(OSError):
-            path.unlink()
-    with suppress(OSError):
-        sync_folder(folder)
-        lock.unlink(missing_ok=True)
-        folder.rmdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
-from vsr_cli.pipeline.resume.job import job_folder
+from vsr_cli.pipeline.resume.folder import job_folder
 from vsr_cli.pipeline.resume.journal import frame_bytes
 from vsr_cli.pipeline.resume.output import chunk_length
 

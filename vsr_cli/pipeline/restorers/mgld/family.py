@@ -54,6 +54,14 @@ class MgldFamily(Family):
         why = "flow dis: no RAFT was imported with the model, or it was not wanted"
         return replace(run_plan, reasons=(*run_plan.reasons, why))
 
+    def describe_memory(self, path: Path) -> list[str]:
+        """See `Family.describe_memory`."""
+        from vsr_cli.models.mgld.config import read_config
+        from vsr_cli.pipeline.restorers.mgld.memory import describe_needs
+
+        header = read_header(path)
+        return describe_needs(header, read_config(path, header.metadata))
+
     def load(self, path: Path) -> VideoModel:
         """See `Family.load`."""
         from vsr_cli.models.mgld.loading import load_mgld

@@ -25,7 +25,7 @@ from vsr_cli.pipeline.memory import free_memory
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while it runs; the rest is for fragments
-TILE_OVERLAP = 24  # latent pixels shared by tiles of the decoder
+DECODER_OVERLAP = 24  # latent pixels shared by tiles of the decoder
 SMALLEST_TILE = 64  # latent pixels
 MOST_TILES = 16  # in one call of the denoiser; beyond, a GPU is busy anyway
 

@@ -21,7 +21,7 @@ from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import make_flow
-from vsr_cli.pipeline.restorers.mgld.memory import TILE_OVERLAP, MgldRunPlan, work_size
+from vsr_cli.pipeline.restorers.mgld.memory import DECODER_OVERLAP, MgldRunPlan, work_size
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
 
 RAFT_UPDATES = 12  # for each pair of frames
@@ -182,7 +182,7 @@ def _sample(
 def _decode(networks: Networks, latents: Tensor, padded: Tensor, fidelity: float) -> Tensor:
     """Frames (T, 3, H, W): whole, or in tiles that are faded into each other."""
     size = (latents.shape[-2], latents.shape[-1])
-    grid = Grid.plan(size, networks.run_plan.tile_size, TILE_OVERLAP)
+    grid = Grid.plan(size, networks.run_plan.tile_size, DECODER_OVERLAP)
     pixels = grid.scaled(LATENT_STRIDE)
     pieces = [
         networks.decode(of_latents, of_frames, fidelity)

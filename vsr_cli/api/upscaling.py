@@ -1,21 +1,16 @@
-"""Everything that the commands do, for Python: `import vsr_cli as vsr`.
+"""Videos and frames upscaled, planned and looked into."""
 
-Importing this is cheap; torch loads when the first call needs it. Nothing of the process is changed
-for good, and nothing is printed: what there is to say comes as events. Failures are `VsrError`,
-whose `exit_code` is the one that the command line would end with.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from vsr_cli.cancellation import StopRequest
-from vsr_cli.config import DtypeChoice, UpscaleConfig
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Plan, Report, ignore
-from vsr_cli.options import Options, make_config
+from vsr_cli.options import Options, PathLike, make_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +21,10 @@ if TYPE_CHECKING:
     from vsr_cli.media.reading.probe import StreamInfo
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
     from vsr_cli.pipeline.upscale import Upscaler as Pipeline
-    from vsr_cli.quality.table import Table
 
     Array = TypeVar("Array", NDArray[np.uint8], Tensor)
 else:
     Array = TypeVar("Array")
-
-PathLike = str | Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,94 +106,6 @@ def probe(source: PathLike, target: PathLike = "out.mkv", **options: Unpack[Opti
     size = config.target_size(info.height, info.width)
     output = plan_encoder(container, info, size, config.output)
     return Probe(info=info, streams=streams, num_chapters=num_chapters, output=output)
-
-
-def evaluate(
-    folder: PathLike,
-    *,
-    task: Literal["upscale", "restore"] = "upscale",
-    scale: Literal[1, 2, 4] | None = None,
-    steps: Sequence[int] = (),
-    latents: str | None = None,
-    level: Sequence[str] = (),
-    num_frames: int = 12,
-    lr: PathLike | None = None,
-    write_lr: PathLike | None = None,
-    compare: Mapping[str, PathLike] | None = None,
-    variant: Sequence[str] = (),
-    sharpen: bool = False,
-    lpips_weights: PathLike | None = None,
-    pictures: PathLike | None = None,
-    overwrite: bool = False,
-    report: Report = ignore,
-    model: PathLike | None = None,
-    fidelity: float | None = None,
-    motion_scale: float | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    dtype: DtypeChoice | None = None,
-) -> "Table":
-    """Degrade clips that count as the truth, restore them, and measure.
-
-    Args:
-        folder: of the clips.
-        task: `restore` gives each input one known defect, at the truth's own size.
-        scale: by how much inputs are smaller, per side; None: 4, or 1 to restore.
-        steps: one row of the table for each; empty: the model's own number.
-        latents: `zero`, `true` or `noisy:S` in the place of sampled ones.
-        level: of degradation; empty: all.
-        num_frames: taken from each clip.
-        lr: inputs that are given, instead of degrading the truth.
-        write_lr: where to write the inputs first.
-        compare: other tools' results, by name.
-        variant: the model with other settings, `NAME:KEY=VALUE,...`.
-        sharpen: whether to add a sharpening filter of the model's LPIPS.
-        lpips_weights: for the perceptual columns.
-        pictures: where to put sheets.
-        overwrite: whether inputs that exist are replaced.
-        report: receives progress and notes.
-        model: a file of weights, or a name of `vsr weights list`.
-        fidelity: as of `upscale`, like the rest.
-        motion_scale: pull along the motion.
-        seed: of degradation and noise.
-        device: where the model computes.
-        dtype: in what numbers.
-
-    Raises:
-        ConfigError: these contradict each other.
-        InputError: a clip cannot be read.
-        OutputError: a folder cannot be made or written to.
-        WeightsError: the model cannot be loaded.
-    """
-    from vsr_cli.evaluation.evaluate import run_evaluation
-
-    options: Options = {
-        "model": model,
-        "fidelity": fidelity,
-        "motion_scale": motion_scale,
-        "seed": seed,
-        "device": device,
-        "dtype": dtype,
-    }
-    return run_evaluation(
-        Path(folder),
-        options,
-        task=task,
-        scale=scale,
-        steps=steps,
-        latents=latents,
-        level=level,
-        num_frames=num_frames,
-        lr=None if lr is None else Path(lr),
-        write_lr=None if write_lr is None else Path(write_lr),
-        compare={name: Path(path) for name, path in (compare or {}).items()},
-        variant=variant,
-        sharpen=sharpen,
-        lpips_weights=None if lpips_weights is None else Path(lpips_weights),
-        pictures=None if pictures is None else Path(pictures),
-        overwrite=overwrite,
-        report=report,
-    )
 
 
 class Upscaler:

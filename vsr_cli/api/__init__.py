@@ -1,0 +1,34 @@
+"""Everything that the commands do, for Python: `import vsr_cli as vsr`.
+
+Importing this is cheap; torch loads when the first call needs it. Nothing of the process is changed
+for good, and nothing is printed: what there is to say comes as events. Failures are `VsrError`,
+whose `exit_code` is the one that the command line would end with.
+"""
+
+from vsr_cli.api.measuring import bench, degrade, evaluate
+from vsr_cli.api.upkeep import (
+    describe_weights,
+    find_jobs,
+    import_weights,
+    list_weights,
+    remove_job,
+    verify_weights,
+)
+from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, upscale
+
+__all__ = [
+    "Probe",
+    "Upscaler",
+    "bench",
+    "degrade",
+    "describe_weights",
+    "evaluate",
+    "find_jobs",
+    "import_weights",
+    "list_weights",
+    "plan",
+    "probe",
+    "remove_job",
+    "upscale",
+    "verify_weights",
+]

@@ -1,0 +1,128 @@
+"""What lies on disk between jobs: unfinished ones, and weights."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import Report, ignore
+from vsr_cli.options import PathLike
+
+if TYPE_CHECKING:
+    from vsr_cli.models.files import InstalledWeights
+    from vsr_cli.models.mgld.convert import ImportedWeights
+    from vsr_cli.pipeline.restorers.catalog import WeightsInfo
+    from vsr_cli.pipeline.resume.job import FoundJob
+
+
+def find_jobs(folders: Iterable[PathLike] = (".",), *, recursive: bool = False) -> "list[FoundJob]":
+    """Find unfinished jobs: what is done of each, and what it takes on disk.
+
+    Args:
+        folders: where to look.
+        recursive: whether to look into folders within folders, too.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    from vsr_cli.pipeline.resume import job
+
+    return job.find_jobs([Path(folder) for folder in folders], recursive=recursive)
+
+
+def remove_job(folder: PathLike) -> bool:
+    """Remove an unfinished job, unless it is at work; what it had done is lost.
+
+    Args:
+        folder: `FoundJob.folder`.
+
+    Returns:
+        Whether it is gone.
+
+    Raises:
+        InputError: there is no job.
+    """
+    from vsr_cli.pipeline.resume import folder as job_folder
+
+    return job_folder.remove_job(Path(folder))
+
+
+def list_weights() -> "list[InstalledWeights]":
+    """List the shipped and the imported weights with size and digest.
+
+    Raises:
+        WeightsError: there is none, or one cannot be read.
+    """
+    from vsr_cli.models import files
+
+    return files.list_weights()
+
+
+def describe_weights(name: PathLike) -> "WeightsInfo":
+    """Say what a file of weights holds, under which licence, and what memory it needs.
+
+    Args:
+        name: of `list_weights`, or a file.
+
+    Raises:
+        WeightsError: there is no such model, or the file is damaged.
+    """
+    from vsr_cli.pipeline.restorers import catalog
+
+    return catalog.describe_weights(str(name))
+
+
+def verify_weights(name: PathLike) -> str:
+    """Load weights as `upscale` would, and return the file's sha256.
+
+    Args:
+        name: of `list_weights`, or a file.
+
+    Raises:
+        WeightsError: digest, names, shapes or values are not what they should be.
+    """
+    from vsr_cli.pipeline.restorers import catalog
+
+    return catalog.verify_weights(str(name))
+
+
+def import_weights(
+    checkpoints: Sequence[PathLike],
+    *,
+    name: str = "mgld",
+    text: PathLike | None = None,
+    flow: PathLike | None = None,
+    dtype: Literal["float16", "float32"] = "float16",
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> "ImportedWeights":
+    """Convert published MGLD-VSR checkpoints; nothing that they contain is run.
+
+    Args:
+        checkpoints: of the U-Net and of the video autoencoder, in any order.
+        name: how to call the model; it goes to the user's folder of weights.
+        text: OpenCLIP's or Stable Diffusion 2.1's file, where the U-Net's has no text encoder.
+        flow: `raft-things.pth`, where the U-Net's file has no RAFT.
+        dtype: number format of the result.
+        overwrite: whether a model of that name is replaced.
+        report: receives progress, in tensors.
+
+    Raises:
+        ConfigError: `name` is no name of a file.
+        WeightsError: a file is not what it should be; what is wrong is named.
+        OutputError: a model of that name exists, or it cannot be written.
+    """
+    from vsr_cli.models.files import SUFFIX, user_weights_dir
+    from vsr_cli.models.mgld.convert import import_published
+
+    if not name or Path(name).name != name:
+        raise ConfigError(f"`--name {name}` is no name", hint="use letters and digits")
+    return import_published(
+        [Path(path) for path in checkpoints],
+        user_weights_dir() / f"{name}{SUFFIX}",
+        text=None if text is None else Path(text),
+        flow=None if flow is None else Path(flow),
+        half=dtype == "float16",
+        overwrite=overwrite,
+        report=report,
+    )
