@@ -1,5 +1,7 @@
 """Colour of the low-resolution input, carried over to the super-resolved frames."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,6 +10,7 @@ from vsr_cli.config import ColorFix
 
 _BLUR_SIGMA = 3.25  # LR pixels: at x4 as wide as five levels of the 1-2-1 wavelet at full size
 _BLUR_RADIUS = 10
+_BAND = 64  # rows of the input that are enlarged together
 
 
 _BT601 = (0.299, 0.587, 0.114)
@@ -19,7 +22,7 @@ def luma(frames: Tensor) -> Tensor:
     return (frames * weights).sum(dim=-3, keepdim=True)
 
 
-def match_wavelet(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
+def match_wavelet(sr_frames: Tensor, lr_frames: Tensor, *, in_place: bool = False) -> Tensor:
     """Low frequencies from the input, everything finer from the super-resolved frames.
 
     result = sr + up(blur(lr - down(sr)))
@@ -32,14 +35,17 @@ def match_wavelet(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
     Args:
         sr_frames: (..., 3, H, W) in [-1, 1].
         lr_frames: (..., 3, h, w) in [-1, 1], the same leading dimensions.
+        in_place: write over float32 `sr_frames`, which may be too large to be held twice.
 
     Returns:
         (..., 3, H, W) in the type of `sr_frames`.
     """
     sr, lr = _fold(sr_frames, lr_frames)
     gap = _blur(lr - F.interpolate(sr, size=lr.shape[-2:], mode="area"))
-    correction = F.interpolate(gap, size=sr.shape[-2:], mode="bilinear", align_corners=False)
-    return (sr + correction).reshape(sr_frames.shape).to(sr_frames.dtype)
+    result = sr if in_place else torch.empty_like(sr)
+    for rows, enlarged in _enlarged_bands(gap, (sr.shape[-2], sr.shape[-1])):
+        torch.add(sr[:, :, rows], enlarged, out=result[:, :, rows])
+    return result.reshape(sr_frames.shape).to(sr_frames.dtype)
 
 
 def match_mean_std(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
@@ -120,6 +126,26 @@ def _fold(sr_frames: Tensor, lr_frames: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
+def _enlarged_bands(x: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+    """(N, C, h, w) enlarged to `size`, linearly, in bands: the rows of each, and what they hold.
+
+    A whole frame of it would take as much memory as the picture.
+    """
+    height, factor = x.shape[-2], size[0] // x.shape[-2]
+    if size[0] != factor * height:
+        yield slice(None), F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        return
+    for start in range(0, height, _BAND):
+        stop = min(start + _BAND, height)
+        first, last = max(start - 1, 0), min(stop + 1, height)  # what the outermost rows look at
+        band_size = (factor * (last - first), size[1])
+        enlarged = F.interpolate(
+            x[:, :, first:last], size=band_size, mode="bilinear", align_corners=False
+        )
+        rows = slice(factor * (start - first), factor * (stop - first))
+        yield slice(factor * start, factor * stop), enlarged[:, :, rows]
+
+
 def _blur(x: Tensor) -> Tensor:
     """Separable Gaussian over (N, C, h, w), the border repeated."""
     n, c, height, width = x.shape
@@ -134,9 +160,12 @@ def _blur(x: Tensor) -> Tensor:
 
 
 def match_color(frames: Tensor, body_frames: Tensor, how: ColorFix) -> Tensor:
-    """Give SR frames (T, 3, 4H, 4W) the colours of the source, reduced to (T, 3, H, W)."""
+    """Give SR frames (T, 3, 4H, 4W) the colours of the source, reduced to (T, 3, H, W).
+
+    `frames` may be written over.
+    """
     if how == "wavelet":
-        return match_wavelet(frames, body_frames)
+        return match_wavelet(frames, body_frames, in_place=True)
     if how == "adain":
         return match_mean_std(frames, body_frames)
     return frames

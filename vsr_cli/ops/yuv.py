@@ -12,6 +12,10 @@ from torch import Tensor
 
 from vsr_cli.pixels import ColorTags, PixelLayout, Range
 
+# Rows that are converted together: no sample of chroma lies across two bands, since its rows are
+# averaged by two or four without reaching further, and the pattern of dithering repeats after 32.
+_BAND = 256
+
 
 class _Codes(NamedTuple):
     """Linear quantisation of one plane: code = value * gain + zero."""
@@ -86,12 +90,17 @@ def to_planes(
     Returns:
         One contiguous tensor per plane, uint8 or (above 8 bits) uint16.
     """
-    rgb = (rgb.float().clamp(-1, 1) + 1) / 2
-    planes = _color_planes(rgb, layout, color, dither)
-    if layout.has_alpha:
-        opaque = torch.ones_like(rgb[0]) if alpha is None else alpha.float().clamp(0, 1)
-        planes.append(_quantise(opaque, _Codes((1 << layout.depth) - 1, 0), layout.depth, False))
-    return planes
+    bands = []
+    for start in range(0, rgb.shape[-2], _BAND):  # a whole frame would be held several times over
+        rows = slice(start, start + _BAND)
+        band = (rgb[:, rows].float().clamp(-1, 1) + 1) / 2
+        planes = _color_planes(band, layout, color, dither)
+        if layout.has_alpha:
+            opaque = torch.ones_like(band[0]) if alpha is None else alpha[rows].float().clamp(0, 1)
+            codes = _Codes((1 << layout.depth) - 1, 0)
+            planes.append(_quantise(opaque, codes, layout.depth, False))
+        bands.append(planes)
+    return [torch.cat(parts) for parts in zip(*bands, strict=True)]
 
 
 def _color_planes(rgb: Tensor, layout: PixelLayout, color: ColorTags, dither: bool) -> list[Tensor]:

@@ -14,14 +14,11 @@ from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
 from vsr_cli.pipeline.resume.output import CheckpointedOutput
 from vsr_cli.pipeline.resume.state import load_tensors
-from vsr_cli.pipeline.run import ProgressReporter, Run, memory_errors
-
-SHORTEST_CLIP = 2  # frames
-FRAMES_BEHIND = 4  # that may wait for the encoder
+from vsr_cli.pipeline.run import ProgressReporter, Run, frames_behind, memory_errors
 
 
 def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: StopRequest) -> None:
-    """Compute what is missing; where clips turn out too long for the memory, with shorter ones.
+    """Compute what is missing; where memory runs out, with shorter clips, and then in tiles.
 
     Args:
         job: the folder that takes the chunks.
@@ -31,7 +28,7 @@ def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: St
         stop: ends the run at the next clip, behind a checkpoint.
 
     Raises:
-        DeviceError: even the shortest clips need more memory than there is.
+        DeviceError: even the shortest clips in the smallest tiles need more memory than there is.
         Stopped: as was asked for.
     """
     opened: VideoSource | None = video
@@ -41,14 +38,17 @@ def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: St
                 _compute_rest(job, run, manifest, opened, stop)
                 return
         except MemoryExhaustedError:
-            length = run.run_plan.clip_length // 2
-            if length < SHORTEST_CLIP:
+            plan = run.run_plan.smaller(run.output.coding.size)
+            if plan is None:
                 raise
         # Out here the failed run's tensors are no longer held by its traceback.
         release_memory()
-        text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
-        run.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
-        run = replace(run, run_plan=replace(run.run_plan, clip_length=length))
+        what, code = f"with clips of {plan.clip_length} frames", "W_MEMORY_CLIPS"
+        if plan.tile_size != run.run_plan.tile_size:
+            what, code = f"in tiles of {8 * (plan.tile_size or 0)} pixels", "W_MEMORY_TILES"
+        text = f"memory has run out; going back to the last checkpoint, {what}"
+        run.report(Note(code=code, text=text))
+        run = replace(run, run_plan=plan)
         manifest, opened = job.read() or manifest, None
 
 
@@ -64,11 +64,11 @@ def _compute_rest(
     if first:
         text = f"going on after {first} frames that are done"
         run.report(Note(code="W_RESUMED", text=text))
-    restorer = run.model.restorer(config, run.run_plan, run.report)
+    run_plan = replace(run.run_plan, scratch=job.folder)
+    restorer = run.model.restorer(config, run_plan, run.report)
     state = None
     if checkpoint.state is not None:
-        tensors = load_tensors(job.folder / checkpoint.state, run.run_plan.device)
-        state = restorer.read_state(tensors)
+        state = restorer.read_state(load_tensors(job.folder / checkpoint.state))
     planned = PreviousPlan(
         asked_length=config.clip.length,
         asked_tile=config.tile,
@@ -82,7 +82,7 @@ def _compute_rest(
         CheckpointedOutput(job, manifest, run.output, config.job) as output,
         opening as source,
         stop.deferred(),
-        write_behind(output.write, FRAMES_BEHIND) as queue,
+        write_behind(output.write, frames_behind(run.output.coding)) as queue,
         _counting_kept(output),
         closing(run.restored(source, restorer, first=first, state=state)) as clips,
     ):

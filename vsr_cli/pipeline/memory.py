@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import resource
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 from vsr_cli.errors import is_short_of_memory
 
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
+_GROUPS = Path("/sys/fs/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 # What the allocators of torch say: that of the CPU knows no class of its own for it.
 _COMPLAINTS = (
@@ -47,21 +50,54 @@ def reuse_memory() -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes of a device that may be taken now."""
+    """Bytes of a device that may be taken now; on the CPU, within all limits of this process."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    limits = [_available_memory()]
-    with suppress(OSError, ValueError):  # a container's own limit, where there is one
-        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        limits.append(most - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    return min(limits)
+    return max(0, min([_available_memory(), *_left_in_groups(), *_left_in_process()]))
 
 
 def _available_memory() -> int:
     """Free memory of the machine, file caches included, which give way."""
+    return _read_table(Path("/proc/meminfo")).get("MemAvailable:", ASSUMED_MEMORY)
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What control groups leave to this process: of a container, a service or a batch job."""
     with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return 1024 * int(value.split()[0])
-    return ASSUMED_MEMORY
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, name = line.split(":", 2)
+            if controllers == "":
+                root, most, used = _GROUPS, "memory.max", "memory.current"
+            elif "memory" in controllers.split(","):
+                root = _GROUPS / "memory"
+                most, used = "memory.limit_in_bytes", "memory.usage_in_bytes"
+            else:
+                continue
+            own = root / name.lstrip("/")
+            for group in (own, *own.parents):
+                with suppress(OSError, ValueError):  # no limit, or not seen from in here
+                    limit = int((group / most).read_text())
+                    cached = _read_table(group / "memory.stat", unit=1).get("inactive_file", 0)
+                    yield limit - int((group / used).read_text()) + cached
+                if group == root:
+                    break
+
+
+def _left_in_process() -> Iterator[int]:
+    """What `ulimit` leaves to this process."""
+    sizes = _read_table(Path("/proc/self/status"))
+    for limit, name in ((resource.RLIMIT_AS, "VmSize:"), (resource.RLIMIT_DATA, "VmData:")):
+        most, _ = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY and name in sizes:
+            yield most - sizes[name]
+
+
+def _read_table(path: Path, unit: int = 1024) -> dict[str, int]:
+    """Names and numbers of a file that the kernel writes, in bytes; empty where there is none."""
+    found = {}
+    with suppress(OSError):
+        for line in path.read_text().splitlines():
+            name, *values = line.split()
+            if values and values[0].isdecimal():
+                found[name] = unit * int(values[0])
+    return found

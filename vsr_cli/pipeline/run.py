@@ -15,6 +15,8 @@ from vsr_cli.events import Plan, Progress, Report
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import VideoSource
 from vsr_cli.media.writing.cfr import to_constant_rate
+from vsr_cli.media.writing.encoder_memory import encoder_bytes
+from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState, RestoredClip, num_shared_at
 from vsr_cli.pipeline.convert import coded_frame, read_rgb
@@ -24,6 +26,10 @@ from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.resume.space import DiskPlan
 from vsr_cli.pipeline.run_plan import RunPlan
+
+PROGRAM_BYTES = 500_000_000  # of Python and the libraries, and of the networks' weights
+FRAMES_BEHIND = 4  # that may wait for the encoder
+MOST_BYTES_BEHIND = 200_000_000  # where frames are large, fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +76,18 @@ class Run:
             codec=output.coding.codec,
             pix_fmt=output.coding.pix_fmt,
             reasons=run_plan.reasons + output.coding.reasons,
-            memory_gb=_gigabytes(run_plan.peak_bytes),
+            memory_gb=_gigabytes(self._peak_bytes()),
             free_memory_gb=_gigabytes(run_plan.free_bytes),
             disk_gb=_gigabytes(self.disk.needed if self.disk else None),
             free_disk_gb=_gigabytes(self.disk.free if self.disk else None),
         )
+
+    def _peak_bytes(self) -> int | None:
+        """Of the device's memory, at the peak."""
+        peak = self.run_plan.peak_bytes
+        if peak is None or self.run_plan.device.type != "cpu":
+            return peak
+        return peak + PROGRAM_BYTES + bytes_beside(self.output)
 
     def restored(
         self,
@@ -116,6 +129,19 @@ class Run:
             return video.frames(report=self.report, skip=skip)
         every = to_constant_rate(video.frames(report=self.report), coding, info, self.report)
         return islice(every, skip, None)
+
+
+def bytes_beside(output: OutputPlan) -> int:
+    """Memory that reading and encoding take beside the networks."""
+    coding, info = output.coding, output.info
+    read = 12 * info.height * info.width  # decoded frames of FFmpeg's threads, and one in RGB
+    waiting = (frames_behind(coding) + 2) * coding.frame_bytes
+    return read + waiting + encoder_bytes(coding.codec, coding.frame_bytes, coding.options)
+
+
+def frames_behind(coding: EncoderPlan) -> int:
+    """How many frames may wait for the encoder."""
+    return max(1, min(FRAMES_BEHIND, MOST_BYTES_BEHIND // coding.frame_bytes))
 
 
 class ProgressReporter:

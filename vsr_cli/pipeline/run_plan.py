@@ -1,13 +1,17 @@
 """Where and in what precision a job runs: chosen once, with the reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import torch
 
 from vsr_cli.config import DtypeChoice
 from vsr_cli.errors import ConfigError, DeviceError
+
+SHORTEST_CLIP = 2  # frames
+LATENT_STRIDE = 8  # pixels of the target to one of the latents, of every family
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,26 @@ class RunPlan:
     peak_bytes: int | None = None  # bytes at the peak, as planned
     free_bytes: int | None = None  # bytes of the device, when it was planned
     state_bytes: int = 0  # bytes of what a clip hands on, as a checkpoint keeps it
+    is_state_on_disk: bool = False  # whether that lies there between clips, too
+    scratch_bytes: int = 0  # bytes that it then takes
+    scratch: Path | None = None  # folder for it; None: the system's for temporary files
+    smallest_tile: int | None = None  # latent pixels; None: tiles are not taken where memory ends
+
+    def smaller(self, size: tuple[int, int]) -> "RunPlan | None":
+        """What to try where memory has run out: clips half as long, and then tiles half as large.
+
+        Args:
+            size: (height, width) of the target.
+
+        Returns:
+            None: there is nothing smaller.
+        """
+        if self.clip_length // 2 >= SHORTEST_CLIP:
+            return replace(self, clip_length=self.clip_length // 2)
+        side = (self.tile_size or max(size) // LATENT_STRIDE) // 2
+        if self.smallest_tile is None or side < self.smallest_tile:
+            return None
+        return replace(self, tile_size=side, is_state_on_disk=True)
 
 
 def native_scale(scales: Sequence[int], scale: Fraction) -> int:

@@ -16,7 +16,7 @@ from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
 from vsr_cli.media.writing.rehearsal import rehearse
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.pipeline.checkpointed import FRAMES_BEHIND, compute
+from vsr_cli.pipeline.checkpointed import compute
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
@@ -27,7 +27,14 @@ from vsr_cli.pipeline.resume.manifest import (
     identify_source,
 )
 from vsr_cli.pipeline.resume.space import plan_disk
-from vsr_cli.pipeline.run import ProgressReporter, Run, dtype_name, memory_errors
+from vsr_cli.pipeline.run import (
+    ProgressReporter,
+    Run,
+    bytes_beside,
+    dtype_name,
+    frames_behind,
+    memory_errors,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -102,18 +109,24 @@ class Upscaler:
     ) -> Run:
         """As in the run before, if the user asks for the same; else what fits now."""
         config = self.model.resolve(self.config)
-        run_plan = self.model.plan(config, (output.info.height, output.info.width))
+        lr_size = (output.info.height, output.info.width)
+        run_plan = self.model.plan(config, lr_size, reserved=bytes_beside(output))
         asked = (config.clip.length, config.tile)
         if planned is not None and asked == (planned.asked_length, planned.asked_tile):
             length, tile_size = planned.clip_length, planned.tile_size
-            run_plan = replace(run_plan, clip_length=length, tile_size=tile_size)
+            run_plan = replace(
+                run_plan,
+                clip_length=length,
+                tile_size=tile_size,
+                is_state_on_disk=tile_size is not None,
+            )
         disk = None
         if is_resumable(source, output.container):
             disk = plan_disk(
                 output.target,
                 output.coding,
                 config.job,
-                state_bytes=run_plan.state_bytes,
+                scratch_bytes=2 * run_plan.state_bytes + run_plan.scratch_bytes,
                 num_frames=output.info.num_frames,
             )
         return Run(
@@ -164,7 +177,7 @@ class Upscaler:
             progress, num_frames = ProgressReporter(run, 0), 0
             with (
                 memory_errors(),
-                write_behind(writer.write, FRAMES_BEHIND) as queue,
+                write_behind(writer.write, frames_behind(output.coding)) as queue,
                 # Left first: what is written may wait for what is read.
                 closing(run.restored(video, restorer)) as clips,
             ):

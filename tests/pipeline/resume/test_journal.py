@@ -15,7 +15,7 @@ from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.output_plan import plan_output
-from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, frame_bytes, read_journal
+from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, read_journal
 
 SIZE = (33, 47)  # odd, so that planes of chroma are rounded up
 NUM_FRAMES = 5
@@ -62,7 +62,7 @@ def assert_holds(path: Path, plan: EncoderPlan, frames: list[Frame]) -> None:
 def test_frames_come_back_sample_by_sample(journal: Path, coded: Coded) -> None:
     plan, frames = coded
     assert_holds(journal, plan, frames)
-    assert journal.stat().st_size == NUM_FRAMES * frame_bytes(plan)
+    assert journal.stat().st_size == NUM_FRAMES * plan.frame_bytes
 
 
 @pytest.mark.parametrize("num_kept", [1, 3, NUM_FRAMES])
@@ -71,7 +71,7 @@ def test_going_on_keeps_the_frames_that_count_and_drops_the_rest(
 ) -> None:
     plan, frames = coded
     with FrameJournal(journal, plan, num_kept) as more:
-        assert journal.stat().st_size == num_kept * frame_bytes(plan)
+        assert journal.stat().st_size == num_kept * plan.frame_bytes
         more.append(frames[0])
     assert_holds(journal, plan, [*frames[:num_kept], frames[0]])
 
@@ -81,7 +81,7 @@ def test_starting_anew_keeps_nothing(journal: Path, coded: Coded) -> None:
     with FrameJournal(journal, plan, 0) as more:
         more.append(frames[-1])
     assert_holds(journal, plan, frames[-1:])
-    assert journal.stat().st_size == frame_bytes(plan)
+    assert journal.stat().st_size == plan.frame_bytes
 
 
 @pytest.mark.parametrize("cut", [lambda size: size - 1, lambda size: size // 2, lambda size: 0])

@@ -18,7 +18,6 @@ from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.pipeline.resume import output as module
 from vsr_cli.pipeline.resume.job import Job
-from vsr_cli.pipeline.resume.journal import frame_bytes
 from vsr_cli.pipeline.resume.manifest import Manifest
 from vsr_cli.pipeline.resume.output import CheckpointedOutput
 from vsr_cli.pipeline.resume.state import save_tensors
@@ -109,7 +108,7 @@ def test_a_chunk_is_no_longer_than_its_journal_may_be_large(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, num_frames: int, lengths: list[int]
 ) -> None:
     monkeypatch.setattr(
-        module, "MAX_JOURNAL_BYTES", num_frames * frame_bytes(setting.plan.coding) + 1
+        module, "MAX_JOURNAL_BYTES", num_frames * setting.plan.coding.frame_bytes + 1
     )
     write_all(setting, JobConfig(chunk_length=1000))
     assert setting.lengths() == lengths

@@ -22,7 +22,7 @@ def tensors() -> dict[str, Tensor]:
         "half": plain.bfloat16(),
         "five": plain[None].clone(),
         "view": plain[:, :, 1:3],
-        "number": torch.tensor(7),
+        "number": torch.tensor(7.0),
     }
 
 
@@ -30,7 +30,7 @@ def test_values_types_and_order_of_memory_come_back(
     tmp_path: Path, tensors: dict[str, Tensor]
 ) -> None:
     save_tensors(tmp_path / "state.safetensors", tensors)
-    found = load_tensors(tmp_path / "state.safetensors", CPU)
+    found = load_tensors(tmp_path / "state.safetensors")
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
@@ -47,7 +47,7 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path, tensors: dict[str,
     for data in (path.read_bytes()[:40], b"", b"no tensors"):
         path.write_bytes(data)
         with pytest.raises(InputError, match="cannot be read back") as refused:
-            load_tensors(path, CPU)
+            load_tensors(path)
         assert "--fresh" in (refused.value.hint or "")
     with pytest.raises(InputError, match="cannot be read back"):
-        load_tensors(tmp_path / "gone.safetensors", CPU)
+        load_tensors(tmp_path / "gone.safetensors")

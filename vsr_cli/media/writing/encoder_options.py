@@ -39,6 +39,7 @@ def encoder_options(
     size: tuple[int, int],
     info: VideoInfo,
     config: OutputConfig,
+    narrow: Mapping[str, str],
 ) -> dict[str, str]:
     """Every option of the encoder beside size, pixel format, times and colour.
 
@@ -49,6 +50,7 @@ def encoder_options(
         size: (height, width) of them.
         info: of the source.
         config: the user's choices.
+        narrow: what large frames ask for.
 
     Raises:
         ConfigError: it has no such option.
@@ -77,6 +79,7 @@ def encoder_options(
     if container == "avi":
         options["bf"] = "0"  # AVI cannot say that pictures are shown in another order
     _add(options, hdr_options(codec.name, layout, info))
+    _add(options, narrow)
     for name, value in config.options:
         _refuse_files(name, value)
     _add(options, dict(config.options))

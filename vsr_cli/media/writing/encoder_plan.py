@@ -18,6 +18,7 @@ from vsr_cli.media.containers import (
     Container,
 )
 from vsr_cli.media.frame import VideoInfo, has_alpha, layout_of
+from vsr_cli.media.writing.encoder_memory import narrowed
 from vsr_cli.media.writing.encoder_options import (
     encoder_options,
     is_hdr,
@@ -88,6 +89,17 @@ class EncoderPlan:
     notes: tuple[Note, ...]  # what the user would not expect
     reasons: tuple[str, ...]
 
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame as it is given to the encoder."""
+        return frame_bytes(self.layout, self.size)
+
+
+def frame_bytes(layout: PixelLayout, size: tuple[int, int]) -> int:
+    """Bytes of the planes of a frame of (height, width)."""
+    samples = sum(height * width for height, width in layout.plane_shapes(*size))
+    return samples * (1 if layout.depth == 8 else 2)
+
 
 def find_encoder(name: str) -> Codec:
     """The video encoder of this name, or the usual one for a codec of this name.
@@ -150,10 +162,12 @@ def plan_encoder(
         color_reason = "; ".join(filter(None, (color_reason, untold)))
     is_halved = info.layout.kind == "rgb" and layout.kind == "yuv" and layout.shift_x > 0
     format_reason = "colour is halved, as players want it" if is_halved else None
+    narrow = narrowed(codec.name, frame_bytes(layout, size), config.preset)
     is_narrow = is_too_narrow_for_trees(codec.name, size)
     reasons = (
         codec_reason,
         "no coding-unit trees, which x265 cannot build at so small a width" if is_narrow else None,
+        "x264 looks fewer frames ahead, since frames are so large" if narrow else None,
         format_reason,
         *(n.text for n in notes),
         info.color_reason,
@@ -165,7 +179,7 @@ def plan_encoder(
         pix_fmt=pix_fmt,
         layout=layout,
         color=color,
-        options=encoder_options(codec, container.name, layout, size, info, config),
+        options=encoder_options(codec, container.name, layout, size, info, config, narrow),
         rate=rate,
         time_base=1 / rate if is_regular else info.time_base,
         is_regular=is_regular,

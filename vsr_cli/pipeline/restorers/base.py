@@ -83,13 +83,16 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def plan(self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
+    def plan(
+        self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int], *, reserved: int = 0
+    ) -> RunPlan:
         """Choose device, dtype and how much is computed at once.
 
         Args:
             path: of the weights.
             config: from `resolve`.
             lr_size: (height, width) of the source.
+            reserved: bytes of the machine's memory that others will take, such as the encoder.
 
         Raises:
             ConfigError: options contradict each other.

@@ -39,9 +39,11 @@ class ModelFile:
         """Fill in what the user has left to the model; see `Family.resolve`."""
         return self.family.resolve(config, self.info)
 
-    def plan(self, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
+    def plan(
+        self, config: UpscaleConfig, lr_size: tuple[int, int], *, reserved: int = 0
+    ) -> RunPlan:
         """Choose how the model runs on a source of (height, width); see `Family.plan`."""
-        return self.family.plan(self.path, config, lr_size)
+        return self.family.plan(self.path, config, lr_size, reserved=reserved)
 
     def restorer(self, config: UpscaleConfig, run_plan: RunPlan, report: Report) -> Restorer:
         """Load the model, and have it ready for one source; see `Family.restorer`."""

@@ -56,7 +56,7 @@ class FrameJournal(ResourceOwner):
         with self._errors():
             self._file = path.open("r+b" if num_kept else "w+b")
         self._resources.callback(self.close)
-        size = num_kept * frame_bytes(plan)
+        size = num_kept * plan.frame_bytes
         if path.stat().st_size < size:
             self._file.close()
             raise InputError(f"`{path}` is damaged", why="it is too short", hint="use `--fresh`")
@@ -126,12 +126,6 @@ def read_journal(path: Path, plan: EncoderPlan, times: Sequence[FrameTime]) -> I
         raise InputError(
             f"`{path}` cannot be read back", why=str(error), hint="use `--fresh` to start anew"
         ) from error
-
-
-def frame_bytes(plan: EncoderPlan) -> int:
-    """Size of a frame in a journal."""
-    samples = sum(height * width for height, width in plan.layout.plane_shapes(*plan.size))
-    return samples * (1 if plan.layout.depth == 8 else 2)
 
 
 def sha256_of_start(path: Path, num_bytes: int) -> str:

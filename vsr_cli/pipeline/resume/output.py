@@ -14,7 +14,7 @@ from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState
 from vsr_cli.pipeline.resume.job import Job
-from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, frame_bytes, read_journal
+from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, read_journal
 from vsr_cli.pipeline.resume.manifest import Checkpoint, ChunkRecord, Manifest
 from vsr_cli.pipeline.resume.state import save_tensors
 
@@ -98,7 +98,7 @@ class CheckpointedOutput(ResourceOwner):
             journal.sync()
             checkpoint = replace(
                 checkpoint,
-                journal_bytes=len(self._times) * frame_bytes(self._plan.coding),
+                journal_bytes=len(self._times) * self._plan.coding.frame_bytes,
                 journal_sha256=journal.sha256,
             )
         self._note(checkpoint)
@@ -185,5 +185,5 @@ class CheckpointedOutput(ResourceOwner):
 
 def chunk_length(coding: EncoderPlan, config: JobConfig) -> int:
     """Frames in each chunk: what was asked for, or fewer, so that its journal stays small."""
-    most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // frame_bytes(coding))
+    most = max(FEWEST_FRAMES, MAX_JOURNAL_BYTES // coding.frame_bytes)
     return min(config.chunk_length, most)

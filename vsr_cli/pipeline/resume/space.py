@@ -8,7 +8,6 @@ from vsr_cli.config import JobConfig
 from vsr_cli.errors import OutputError
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.pipeline.resume.folder import job_folder
-from vsr_cli.pipeline.resume.journal import frame_bytes
 from vsr_cli.pipeline.resume.output import chunk_length
 
 
@@ -43,22 +42,22 @@ def plan_disk(
     coding: EncoderPlan,
     config: JobConfig,
     *,
-    state_bytes: int,
+    scratch_bytes: int,
     num_frames: int | None,
 ) -> DiskPlan:
-    """Count what a job keeps at once: the frames of the open chunk, and two states.
+    """Count what a job keeps at once: the frames of the open chunk, and what clips hand on.
 
     Args:
         target: of the job.
         coding: how its picture is coded.
         config: where and how work is kept.
-        state_bytes: of what a clip hands on.
+        scratch_bytes: of what clips hand on, in all its copies.
         num_frames: of the target, if that is known.
     """
     length = chunk_length(coding, config)
     if num_frames is not None:
         length = min(length, num_frames)
-    needed = length * frame_bytes(coding) + 2 * state_bytes
+    needed = length * coding.frame_bytes + scratch_bytes
     folder = job_folder(target, config)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vsr_cli.atomic import replace_when_complete
@@ -15,25 +14,42 @@ from vsr_cli.media.writing.destination import output_errors
 
 # Key in the header: names of the tensors with channels last, since convolutions round differently.
 _CHANNELS_LAST = "channels_last"
+_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}  # as it names them
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors; the file appears when it is complete.
+    """Write tensors, one after the other; the file appears when it is complete.
+
+    safetensors' own writer takes a copy of all of them first, which may be more than fits.
 
     Raises:
         OutputError: the disk is full.
     """
-    last = [name for name, x in tensors.items() if _is_channels_last(x)]
-    whole = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    with output_errors(f"`{path}` cannot be written"), replace_when_complete(path) as part:
-        try:
-            save_file(whole, part, metadata={_CHANNELS_LAST: json.dumps(last)})
-        except SafetensorError as error:  # how it says that the disk is full
-            raise OSError(str(error)) from error
+    header: dict[str, object] = {
+        "__metadata__": {_CHANNELS_LAST: json.dumps([n for n, x in tensors.items() if _is_last(x)])}
+    }
+    end = 0
+    for name, x in tensors.items():
+        start, end = end, end + x.numel() * x.element_size()
+        dtype, shape = _DTYPES[x.dtype], list(x.shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with (
+        output_errors(f"`{path}` cannot be written"),
+        replace_when_complete(path) as part,
+        part.open("wb") as file,
+    ):
+        file.write(len(text).to_bytes(8, "little") + text)
+        for x in tensors.values():
+            flat = x.detach().cpu().contiguous().flatten()
+            file.write(flat.view(torch.uint8).numpy().data)
 
 
-def load_tensors(path: Path, device: torch.device) -> dict[str, Tensor]:
-    """Read tensors back, bit by bit what they were, in the same order of memory.
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors back, bit by bit what they were, in the same order of memory, on the CPU.
+
+    They lie in the file until they are used.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -41,7 +57,7 @@ def load_tensors(path: Path, device: torch.device) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             last = set(json.loads((file.metadata() or {}).get(_CHANNELS_LAST, "[]")))
-            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"`{path}` cannot be read back", why=str(error), hint="use `--fresh` to start anew"
@@ -52,6 +68,6 @@ def load_tensors(path: Path, device: torch.device) -> dict[str, Tensor]:
     }
 
 
-def _is_channels_last(x: Tensor) -> bool:
+def _is_last(x: Tensor) -> bool:
     is_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
     return is_last and not x.is_contiguous()

@@ -55,15 +55,9 @@ def moving(num_frames: int, size: tuple[int, int] = (24, 32)) -> Iterator[Tensor
     return iter([texture[:, :, k : k + size[1]] for k in range(num_frames)])
 
 
-def upscale(
-    model: SmallModel,
-    frames: Iterator[Tensor],
-    *,
-    tile: int | None = None,
-    config: UpscaleConfig | None = None,
-) -> tuple[Tensor, list[str]]:
-    config = config or UpscaleConfig(scene_cut=False, sampler=SamplerConfig(steps=2))
-    run_plan = RunPlan(torch.device("cpu"), torch.float32, 4, tile, ())
+def upscale(model: SmallModel, frames: Iterator[Tensor]) -> tuple[Tensor, list[str]]:
+    config = UpscaleConfig(scene_cut=False, sampler=SamplerConfig(steps=2))
+    run_plan = RunPlan(torch.device("cpu"), torch.float32, 4, None, ())
     events: list[Event] = []
     found = restore(model, frames, config, run_plan, report=events.append)
     return found, [event.code for event in events if isinstance(event, Note)]
@@ -86,26 +80,6 @@ def test_where_clips_do_not_fit_networks_see_fewer_frames_and_compute_the_same()
     found, codes = upscale(limited(shortage), moving(9))
     assert codes == ["W_MEMORY_RETRIED", "W_MEMORY_FRAMES", "W_MEMORY_FRAMES"]
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-
-
-def test_where_frames_do_not_fit_tiles_come_last_and_in_the_middle_of_a_shot() -> None:
-    size = (32, 264)
-    expected, _ = upscale(tiny_model(), moving(5, size))
-    # From the second clip on; latents 72 pixels wide fit, and LR frames of any size.
-    shortage = Shortage(lambda n, shape: n > 9 and shape[-3] != 3 and shape[-1] > 72)
-    found, codes = upscale(limited(shortage), moving(5, size))
-    assert codes[-1] == "W_MEMORY_TILES"
-    assert 0 < (found - expected).abs().mean() * 127.5 < 1
-    planned, none = upscale(tiny_model(), moving(5, size), tile=66)
-    assert none == []
-    torch.testing.assert_close(planned[-1], found[-1], atol=0.02, rtol=0)
-
-
-def test_tiles_that_the_user_forbids_are_not_taken() -> None:
-    config = UpscaleConfig(scene_cut=False, tile=0, sampler=SamplerConfig(steps=1))
-    model = limited(Shortage(lambda n, shape: shape[-1] > 100))
-    with pytest.raises(DeviceError, match="memory has run out"):
-        upscale(model, moving(2, (32, 264)), config=config)
 
 
 def test_where_nothing_fits_it_says_so() -> None:

@@ -4,61 +4,76 @@ import pytest
 
 from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError
-from vsr_cli.pipeline.restorers.small.memory import SHARE_OF_FREE_MEMORY, _bytes_needed, fit_memory
+from vsr_cli.pipeline.restorers.small.memory import (
+    SHARE_OF_FREE_MEMORY,
+    fit_memory,
+    region_bytes,
+    whole_bytes,
+)
 
 HD = (1080, 1920)
+UHD = (2160, 3840)
+GB = 10**9
 
 
 def test_a_clip_that_fits_is_left_alone() -> None:
-    assert fit_memory(UpscaleConfig(), (180, 320), 4, 10**10) == (ClipConfig.length, None, "")
+    fit = fit_memory(UpscaleConfig(), (180, 320), 4, 10 * GB)
+    assert (fit.length, fit.side, fit.why) == (ClipConfig.length, None, "")
+    assert fit.num_bytes == whole_bytes((180, 320), ClipConfig.length, 4)
 
 
 def test_scarce_memory_shortens_clips_first_and_says_so() -> None:
-    length, tile, why = fit_memory(UpscaleConfig(clip=ClipConfig(length=40)), HD, 4, 30 * 10**9)
-    assert 2 <= length < 40
-    assert tile is None
-    assert "clip length" in why
+    fit = fit_memory(UpscaleConfig(clip=ClipConfig(length=40)), HD, 4, 30 * GB)
+    assert 2 <= fit.length < 40
+    assert fit.side is None
+    assert "clip length" in fit.why
 
 
 def test_very_scarce_memory_makes_tiles_unless_they_are_forbidden() -> None:
-    length, tile, why = fit_memory(UpscaleConfig(), HD, 4, 10 * 10**9)
-    assert length == 2
-    assert tile is not None
-    assert "tiles of" in why
+    fit = fit_memory(UpscaleConfig(), HD, 4, 8 * GB)
+    assert fit.length == 2
+    assert fit.side is not None
+    assert "tiles of" in fit.why
+    assert fit.num_bytes <= 8 * GB
     with pytest.raises(DeviceError, match="does not fit into memory"):
-        fit_memory(UpscaleConfig(tile=0), HD, 4, 10 * 10**9)
+        fit_memory(UpscaleConfig(tile=0), HD, 4, 8 * GB)
     with pytest.raises(DeviceError):
-        fit_memory(UpscaleConfig(), HD, 4, 10**8)
+        fit_memory(UpscaleConfig(), HD, 4, GB // 10)
 
 
 def test_more_steps_leave_memory_for_fewer_frames_and_then_for_tiles() -> None:
-    config, budget = UpscaleConfig(clip=ClipConfig(length=40)), 35 * 10**9
+    config, budget = UpscaleConfig(clip=ClipConfig(length=40)), 35 * GB
     few, more, many = (fit_memory(config, HD, steps, budget) for steps in (4, 20, 50))
-    assert few[0] > more[0] > 2
-    assert many[0] == 2
-    assert many[1] is not None
+    assert few.length > more.length > 2
+    assert many.length == 2
+    assert many.side is not None
+
+
+def test_what_regions_hand_on_lies_on_disk_where_it_would_fill_the_memory() -> None:
+    few, many = (fit_memory(UpscaleConfig(tile=512), HD, steps, 8 * GB) for steps in (1, 50))
+    assert not few.is_state_on_disk
+    assert many.is_state_on_disk
 
 
 @pytest.mark.parametrize("size", [HD, (540, 960), (4320, 7680)])
 @pytest.mark.parametrize("length", [2, 8])
 def test_smaller_tiles_never_need_more(size: tuple[int, int], length: int) -> None:
-    needs = [_bytes_needed(size, length, side, 4) for side in range(16, 2200, 7)]
+    needs = [region_bytes(size, length, side, 4, on_disk=True) for side in range(16, 2200, 7)]
     assert needs == sorted(needs)
-    assert needs[-1] <= _bytes_needed(size, length, None, 4)
 
 
 def test_tiles_that_are_asked_for_are_planned_too() -> None:
     config = UpscaleConfig(tile=512)
-    length, tile, why = fit_memory(config, HD, 4, 6 * 10**9)
-    assert (2 <= length < 8, tile) == (True, 64)
-    assert "clip length" in why
+    fit = fit_memory(config, HD, 4, 3 * GB)
+    assert (2 <= fit.length < 8, fit.side) == (True, 64)
+    assert "clip length" in fit.why
     with pytest.raises(DeviceError, match="does not fit into memory") as caught:
-        fit_memory(config, HD, 4, 3 * 10**9)
+        fit_memory(config, HD, 4, GB)
     assert "smaller ones" in (caught.value.hint or "")
 
 
-def test_a_phone_clip_fits_where_thirteen_gigabytes_are_free() -> None:
-    budget = int(SHARE_OF_FREE_MEMORY * 13 * 10**9)
-    length, tile, _ = fit_memory(UpscaleConfig(), HD, 4, budget)
-    assert length >= 2
-    assert tile is not None
+@pytest.mark.parametrize("steps", [1, 4, 50])
+@pytest.mark.parametrize("size", [HD, UHD])
+def test_any_size_fits_where_eight_gigabytes_are_free(size: tuple[int, int], steps: int) -> None:
+    budget = int(SHARE_OF_FREE_MEMORY * 8 * GB)
+    assert fit_memory(UpscaleConfig(), size, steps, budget).side is not None

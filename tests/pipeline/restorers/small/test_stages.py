@@ -1,5 +1,7 @@
 """The stages, on the real networks a few channels wide."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,17 +13,15 @@ from vsr_cli.events import ignore
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import Clip
-from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
-from vsr_cli.pipeline.restorers.small.given_latents import place_latents, require_small
-from vsr_cli.pipeline.restorers.small.stages import (
-    ClipDecoder,
-    Sampled,
-    estimate_motion,
-    sample_clips,
-)
+from vsr_cli.pipeline.restorers.small import restorer as module
+from vsr_cli.pipeline.restorers.small.given_latents import GivenLatentsRestorer, require_small
+from vsr_cli.pipeline.restorers.small.regions import plan_regions
+from vsr_cli.pipeline.restorers.small.restorer import SmallRestorer
+from vsr_cli.pipeline.restorers.small.stages import RegionClip, Sampled, estimate_motion
 from vsr_cli.pipeline.run_plan import RunPlan
 
 CPU = torch.device("cpu")
+PLAN = RunPlan(CPU, torch.float32, 4, None, ())
 
 
 class EvenFlow:
@@ -41,41 +41,48 @@ def model() -> SmallModel:
     return tiny_model()
 
 
-def decode(model: SmallModel, memory: Memory, flow: EvenFlow, *, cut: int = 4) -> Tensor:
+def restorer(
+    model: SmallModel, config: UpscaleConfig, flow: EvenFlow, monkeypatch: pytest.MonkeyPatch
+) -> SmallRestorer:
+    """That finds this flow wherever it looks."""
+    monkeypatch.setattr(module, "make_flow", lambda *_, **__: flow)
+    return SmallRestorer(model, config, PLAN, ignore)
+
+
+Decode = Callable[..., Tensor]
+
+
+@pytest.fixture
+def decode(model: SmallModel, monkeypatch: pytest.MonkeyPatch) -> Decode:
     """Four frames in clips that begin anew after `cut`, with latents that know of no motion."""
-    frames = torch.rand(4, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    clips = [Clip(0, frames[:cut], 0)]
-    if cut < 4:
-        clips.append(Clip(cut - 1, frames[cut - 1 :], 1))
-    config = UpscaleConfig(memory=memory, color="none", sampler=SamplerConfig(motion_scale=0))
-    run_plan = RunPlan(CPU, torch.float32, 4, None, ())
-    prepared = estimate_motion(clips, flow, scale=4, device=CPU)
-    networks = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
-    sampled = sample_clips(prepared, networks, config, run_plan, None)
-    memory_features: torch.Tensor | None = None
-    found: list[torch.Tensor] = []
-    for clip in sampled:
-        decoder = ClipDecoder(clip, networks, config, memory_features)
-        found += list(decoder.frames())
-        memory_features = decoder.memory_features
-    return torch.stack(found)
+
+    def decode(memory: Memory, flow: EvenFlow, *, cut: int = 4) -> Tensor:
+        frames = torch.rand(4, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+        clips = [Clip(0, frames[:cut], 0)]
+        if cut < 4:
+            clips.append(Clip(cut - 1, frames[cut - 1 :], 1))
+        config = UpscaleConfig(memory=memory, color="none", sampler=SamplerConfig(motion_scale=0))
+        restored = restorer(model, config, flow, monkeypatch).restore(iter(clips), None)
+        return torch.stack([frame for clip in restored for frame in clip.frames])
+
+    return decode
 
 
 @pytest.mark.parametrize("cut", [2, 4])
-def test_a_still_memory_is_one_along_a_flow_of_zero(model: SmallModel, cut: int) -> None:
+def test_a_still_memory_is_one_along_a_flow_of_zero(decode: Decode, cut: int) -> None:
     moving, still = EvenFlow(3, -2), EvenFlow(0, 0)
-    found = decode(model, "still", moving, cut=cut)
-    torch.testing.assert_close(found, decode(model, "warped", still), atol=1e-5, rtol=1e-5)
-    assert (found - decode(model, "warped", moving)).abs().max() > 1e-3
+    found = decode("still", moving, cut=cut)
+    torch.testing.assert_close(found, decode("warped", still), atol=1e-5, rtol=1e-5)
+    assert (found - decode("warped", moving)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("cut", [2, 4])
 def test_without_memory_the_flow_and_the_frames_before_make_no_difference(
-    model: SmallModel, cut: int
+    decode: Decode, cut: int
 ) -> None:
-    found = decode(model, "off", EvenFlow(3, -2), cut=cut)
-    assert torch.equal(found, decode(model, "off", EvenFlow(0, 0), cut=cut))
-    kept = decode(model, "still", EvenFlow(0, 0))
+    found = decode("off", EvenFlow(3, -2), cut=cut)
+    assert torch.equal(found, decode("off", EvenFlow(0, 0), cut=cut))
+    kept = decode("still", EvenFlow(0, 0))
     torch.testing.assert_close(found[0], kept[0], atol=1e-5, rtol=1e-5)
     assert (found[1:] - kept[1:]).abs().amax(dim=(1, 2, 3)).min() > 1e-4
 
@@ -94,10 +101,12 @@ def place(
     if cut < 4:
         clips.append(Clip(cut - 1, lr_frames[cut - 1 :], 1))
     config = UpscaleConfig(sampler=SamplerConfig(seed=seed))
-    plan = RunPlan(CPU, torch.float32, 4, None, ())
-    prepared = estimate_motion(clips, EvenFlow(1, 0), scale=4, device=CPU)
-    networks = AdaptiveNetworks(model, 4, tile_size=None, may_tile=False, report=ignore)
-    placed = list(place_latents(prepared, networks, config, plan, given, hr_frames))
+    restorer = GivenLatentsRestorer(model, config, PLAN, given, hr_frames)
+    region = plan_regions((13, 17), None, 0, 4).all[0]
+    placed = [
+        restorer.find_latents(RegionClip.of(prepared, region, CPU), None)
+        for prepared in estimate_motion(clips, EvenFlow(1, 0), scale=4, device=CPU)
+    ]
     return placed, torch.cat([sampled.latents for sampled in placed], dim=1)
 
 

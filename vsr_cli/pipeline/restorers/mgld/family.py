@@ -42,13 +42,17 @@ class MgldFamily(Family):
         config = replace(config, sampler=sampler, mgld_mode=config.mgld_mode or "default")
         return resolve_flow(config, has_flow=info.has_flow)
 
-    def plan(self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
+    def plan(
+        self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int], *, reserved: int = 0
+    ) -> RunPlan:
         """See `Family.plan`."""
         from vsr_cli.models.mgld.config import read_config
         from vsr_cli.pipeline.restorers.mgld.memory import plan_mgld
 
         header = read_header(path)
-        run_plan = plan_mgld(header, read_config(path, header.metadata), config, lr_size)
+        run_plan = plan_mgld(
+            header, read_config(path, header.metadata), config, lr_size, reserved=reserved
+        )
         if config.flow == "raft":
             return run_plan
         why = "flow dis: no RAFT was imported with the model, or it was not wanted"

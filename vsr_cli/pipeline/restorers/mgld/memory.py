@@ -116,7 +116,12 @@ def work_size(config: UpscaleConfig, lr_size: tuple[int, int], least: int) -> tu
 
 
 def plan_mgld(
-    header: Header, mgld: MgldConfig, config: UpscaleConfig, lr_size: tuple[int, int]
+    header: Header,
+    mgld: MgldConfig,
+    config: UpscaleConfig,
+    lr_size: tuple[int, int],
+    *,
+    reserved: int = 0,
 ) -> MgldRunPlan:
     """Choose device, dtype, and what is worked on at once.
 
@@ -125,6 +130,7 @@ def plan_mgld(
         mgld: the config in it.
         config: what the user asked for.
         lr_size: (height, width) of the source.
+        reserved: bytes of the machine's memory that are for others.
 
     Raises:
         ConfigError: options contradict each other.
@@ -156,7 +162,8 @@ def plan_mgld(
         (why_device, why_dtype, why_length),
     )
     free = free_memory(device)
-    budget = int(SHARE_OF_FREE_MEMORY * free)
+    left = free - reserved if device.type == "cpu" else free
+    budget = int(SHARE_OF_FREE_MEMORY * left)
     may_tile = config.tile is None and not parity
     needs = _needs(header, mgld, dtype)
     fitted = fit_memory(run_plan, needs, size, budget, mgld, may_tile=may_tile)

@@ -84,7 +84,7 @@ class MgldRestorer(Restorer):
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> MgldState:
         """See `Restorer.read_state`."""
-        return MgldState([tensors[f"state.{index}"] for index in range(len(tensors))])
+        return MgldState([tensors[f"state.{k}"].to(self._device) for k in range(len(tensors))])
 
     def _restore(
         self, clip: Clip, ahead: Tensor | None, known_states: list[Tensor] | None

@@ -35,11 +35,13 @@ class SmallFamily(Family):
         config = replace(config, sampler=sampler, memory=config.memory or "warped")
         return resolve_flow(config, has_flow=info.has_flow)
 
-    def plan(self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int]) -> RunPlan:
+    def plan(
+        self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int], *, reserved: int = 0
+    ) -> RunPlan:
         """See `Family.plan`."""
         model = read_config(path)
         steps = config.sampler.steps or model.default_steps
-        return plan_small(config, lr_size, steps, model.scales)
+        return plan_small(config, lr_size, steps, model.scales, reserved=reserved)
 
     def load(self, path: Path) -> VideoModel:
         """See `Family.load`."""

@@ -1,6 +1,6 @@
 """Decoding given instead of sampled latents, to tell a decoder's faults from a sampler's."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE, Condition, Sm
 from vsr_cli.ops.resize import pad_to_multiple
 from vsr_cli.pipeline.frames import join_frames, split_frames
 from vsr_cli.pipeline.restorers.registry import ModelFile
-from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
+from vsr_cli.pipeline.restorers.small.regions import cut
 from vsr_cli.pipeline.restorers.small.restorer import SmallRestorer
-from vsr_cli.pipeline.restorers.small.stages import Prepared, Sampled, clip_noise
+from vsr_cli.pipeline.restorers.small.stages import RegionClip, Sampled, clip_noise
+from vsr_cli.pipeline.restorers.small.states import SmallState
 from vsr_cli.pipeline.run_plan import RunPlan
 
 
@@ -37,16 +38,56 @@ def frame_decoder(
 
     def decode(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
         lr_size = (lr_frames.shape[-2], lr_frames.shape[-1])
-        run_plan = model.plan(config, lr_size)
-        restorer = SmallRestorer(network, config, run_plan, ignore)
-
-        def place(ready: Iterable[Prepared]) -> Iterator[Sampled]:
-            return place_latents(ready, restorer.networks, config, run_plan, given, hr_frames)
-
+        restorer = GivenLatentsRestorer(
+            network, config, model.plan(config, lr_size), given, hr_frames
+        )
         clips = split_frames(lr_frames, restorer, scene_cut=config.scene_cut)
-        return join_frames(restorer.run_stages(clips, place, None), config.target_size(*lr_size))
+        return join_frames(restorer.restore(clips, None), config.target_size(*lr_size))
 
     return decode
+
+
+class GivenLatentsRestorer(SmallRestorer):
+    """Decodes latents that are given instead of sampled."""
+
+    def __init__(
+        self,
+        model: SmallModel,
+        config: UpscaleConfig,
+        run_plan: RunPlan,
+        given: GivenLatents,
+        hr_frames: Tensor,
+    ) -> None:
+        """Get ready.
+
+        Args:
+            model: which decodes.
+            config: whose seed is that of the noise.
+            run_plan: where.
+            given: which latents.
+            hr_frames: the truth of all clips, (T, 3, H, W); as large as what `model` decodes, if
+                true latents are given.
+        """
+        super().__init__(model, config, run_plan, ignore)
+        self._seed, self._given = config.sampler.seed, given
+        self._hr_frames = pad_to_multiple(hr_frames, LATENT_STRIDE) if given.is_true else hr_frames
+
+    def find_latents(self, clip: RegionClip, history: SmallState | None) -> Sampled:
+        """See `SmallRestorer.find_latents`."""
+        del history
+        network = self.networks.model
+        with torch.inference_mode():
+            condition = self.networks.condition(clip.lr_frames)
+            if self._given.is_true:
+                truth = self._hr_frames[clip.frames.start : clip.frames.stop]
+                truth = cut(truth, clip.region.output).to(clip.lr_frames.device)
+                latents = encode_truth(network, truth, clip.lr_frames, condition)
+            else:
+                latents = _zero_latents(network, condition)
+            if self._given.deviation:
+                noise = clip_noise(network, self._seed, clip)
+                latents = latents + self._given.deviation * noise(0)
+        return Sampled(clip, latents, condition, None)
 
 
 def require_small(model: VideoModel, name: str) -> SmallModel:
@@ -64,42 +105,6 @@ def require_small(model: VideoModel, name: str) -> SmallModel:
     )
 
 
-def place_latents(
-    clips: Iterable[Prepared],
-    model: AdaptiveNetworks,
-    config: UpscaleConfig,
-    run_plan: RunPlan,
-    given: GivenLatents,
-    hr_frames: Tensor,
-) -> Iterator[Sampled]:
-    """What `sample_clips` does, with latents that are given instead of sampled.
-
-    Args:
-        clips: as there.
-        model: as there.
-        config: whose seed is that of the noise.
-        run_plan: where the noise is made.
-        given: which latents.
-        hr_frames: the truth of all clips, (T, 3, H, W); as large as what `model` decodes, if
-            true latents are given.
-    """
-    network = model.model
-    for prepared in clips:
-        fresh = prepared.clip.fresh
-        with torch.inference_mode():
-            condition = model.condition(prepared.lr_frames)
-            if given.is_true:
-                truth = hr_frames[fresh.start : fresh.stop]
-                latents = encode_truth(network, truth, prepared.lr_frames, condition)
-            else:
-                latents = _zero_latents(network, condition)
-            if given.deviation:
-                size = (latents.shape[-2], latents.shape[-1])
-                noise = clip_noise(network, config.sampler.seed, fresh, size, run_plan)
-                latents = latents + given.deviation * noise(0)
-        yield Sampled(prepared, latents, condition, None)
-
-
 def encode_truth(
     model: SmallModel, hr_frames: Tensor, lr_frames: Tensor, condition: Condition
 ) -> Tensor:
@@ -107,14 +112,13 @@ def encode_truth(
 
     Args:
         model: with its encoder.
-        hr_frames: on any device; their edges are repeated to where the latents end.
+        hr_frames: as large as the latents reach, on their device.
         lr_frames: the source as the networks see it, padded, (1, T, 3, ., .).
         condition: what is known of it.
     """
-    padded = pad_to_multiple(hr_frames, LATENT_STRIDE)[None].to(lr_frames.device)
     found = [
         model.encode(
-            padded[:, k : k + 1], lr_frames[:, k : k + 1], condition.lr_features[:, k : k + 1]
+            hr_frames[None, k : k + 1], lr_frames[:, k : k + 1], condition.lr_features[:, k : k + 1]
         )
         for k in range(len(hr_frames))
     ]

@@ -1,6 +1,7 @@
 """How a job of the shipped family fits into memory: clips and tiles."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -8,7 +9,14 @@ from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE
 from vsr_cli.pipeline.memory import free_memory
-from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype, native_scale
+from vsr_cli.pipeline.restorers.small.regions import ALIGNMENT
+from vsr_cli.pipeline.run_plan import (
+    SHORTEST_CLIP,
+    RunPlan,
+    choose_device,
+    choose_dtype,
+    native_scale,
+)
 
 # Bytes at the peak for each pixel of the body's grid, a quarter of the target, in half precision,
 # measured on the CPU after several clips, when the heap has stopped growing: once for the frame in
@@ -17,17 +25,25 @@ from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype, nati
 BYTES_PER_PIXEL = 2000
 BYTES_PER_PIXEL_AND_FRAME = 1400
 BYTES_PER_PIXEL_AND_STEP = 260
-# The same in tiles for what lies as whole frames all the same: the enlarged frame with its pieces,
-# and the condition of every frame of two clips. The rest falls with the tile.
-KEPT_PER_PIXEL = 900
-KEPT_PER_PIXEL_AND_FRAME = 350
-SHARE_OF_FREE_MEMORY = 0.6
+MEMORY_BYTES_PER_PIXEL = 128  # of what the decoder remembers
+# Of whole frames, where networks see regions: the merged frame, and for each frame of a clip the
+# source, its flow, and the same of the clip that is read ahead.
+MERGED_PER_PIXEL = 400
+MERGED_PER_PIXEL_AND_FRAME = 200
+SHARE_OF_FREE_MEMORY = 0.8
+SHARE_FOR_STATES = 0.3  # of that; beyond, states of regions lie on disk
 SMALLEST_TILE = 32  # latent pixels
+LARGEST_TILE = 512  # beyond that larger ones save no time
 TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
 def plan_small(
-    config: UpscaleConfig, lr_size: tuple[int, int], steps: int, scales: Sequence[int]
+    config: UpscaleConfig,
+    lr_size: tuple[int, int],
+    steps: int,
+    scales: Sequence[int],
+    *,
+    reserved: int = 0,
 ) -> RunPlan:
     """Choose device, dtype, and the clips and tiles that fit the free memory.
 
@@ -36,6 +52,7 @@ def plan_small(
         lr_size: (height, width) of the source.
         steps: of the sampler.
         scales: what the model was built for.
+        reserved: bytes of the machine's memory that are for others.
 
     Raises:
         ConfigError: no such device name.
@@ -45,20 +62,48 @@ def plan_small(
     dtype, why_dtype = choose_dtype(config.dtype, device)
     free = free_memory(device)
     width = 2 if dtype == torch.float32 else 1  # of numbers, against half precision
-    half_budget = int(SHARE_OF_FREE_MEMORY * free / width)
+    left = free - reserved if device.type == "cpu" else free
+    half_budget = int(SHARE_OF_FREE_MEMORY * left / width)
     scale = native_scale(scales, config.scale)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
-    length, tile, why_fit = fit_memory(config, body_size, steps, half_budget)
-    reasons = tuple(why for why in (why_device, why_dtype, why_fit) if why)
-    peak_bytes = width * _bytes_needed(body_size, length, tile, steps)
-    state_bytes = width * body_size[0] * body_size[1] * (steps * BYTES_PER_PIXEL_AND_STEP + 128)
-    return RunPlan(device, dtype, length, tile, reasons, peak_bytes, free, state_bytes)
+    fit = fit_memory(config, body_size, steps, half_budget)
+    reasons = tuple(why for why in (why_device, why_dtype, fit.why) if why)
+    state_bytes = width * _state_bytes(body_size, steps)
+    return RunPlan(
+        device,
+        dtype,
+        fit.length,
+        fit.side,
+        reasons,
+        peak_bytes=width * fit.num_bytes,
+        free_bytes=free,
+        state_bytes=state_bytes,
+        is_state_on_disk=fit.is_state_on_disk,
+        scratch_bytes=2 * state_bytes if fit.is_state_on_disk else 0,
+        smallest_tile=SMALLEST_TILE if config.tile is None else None,
+    )
 
 
-def fit_memory(
-    config: UpscaleConfig, body_size: tuple[int, int], steps: int, budget: int
-) -> tuple[int, int | None, str]:
-    """Clip length and tile size that fit, and why they are not what was asked for.
+@dataclass(frozen=True)
+class Fit:
+    """What fits into memory.
+
+    length: frames in a clip.
+    side: of a region in latent pixels; None: whole frames.
+    is_state_on_disk: whether what regions hand on to the next clip lies there.
+    num_bytes: of memory at the peak.
+    why: this is not what was asked for; empty where it is.
+    """
+
+    length: int
+    side: int | None
+    is_state_on_disk: bool
+    num_bytes: int
+    why: str
+
+
+def fit_memory(config: UpscaleConfig, body_size: tuple[int, int], steps: int, budget: int) -> Fit:
+    """Choose clip length and tile size.
 
     Shorter clips change nothing in the picture and come first; tiles only where two whole frames
     do not fit and the user has not forbidden them.
@@ -72,35 +117,66 @@ def fit_memory(
     Raises:
         DeviceError: not even the smallest tiles fit.
     """
-    pixels = body_size[0] * body_size[1]
     asked, tile = config.clip.length, config.tile
-    if tile:
-        lengths = range(asked, 1, -1)
-        side = tile // LATENT_STRIDE
-        for length in lengths:
-            if _bytes_needed(body_size, length, side, steps) <= budget:
+    if not tile:
+        for length in range(asked, SHORTEST_CLIP - 1, -1):
+            num_bytes = whole_bytes(body_size, length, steps)
+            if num_bytes <= budget:
                 why = f"clip length {length}: what fits into the free memory"
-                return length, side, "" if length == asked else why
-        raise _too_large(body_size, budget, f"in tiles of {tile} pixels", "smaller ones")
-    once = _bytes_needed(body_size, 0, None, steps)
-    fits = (budget - once) // (pixels * BYTES_PER_PIXEL_AND_FRAME)
-    if fits >= asked:
-        return asked, None, ""
-    if fits >= 2:
-        return fits, None, f"clip length {fits}: what fits into the free memory"
-    if tile is not None:
-        raise _too_large(body_size, budget, "as a whole", "tiles with `--tile auto`")
-    for side in range(max(body_size) // 2, SMALLEST_TILE - 1, -1):
-        if _bytes_needed(body_size, 2, side, steps) <= budget:
-            size = LATENT_STRIDE * side
-            why = f"tiles of {size} pixels: two whole frames do not fit into the free memory"
-            return 2, side, why
-    raise _too_large(body_size, budget, "in the smallest tiles", "a smaller `--scale`")
+                return Fit(length, None, False, num_bytes, "" if length == asked else why)
+        if tile is not None:
+            raise _too_large(body_size, budget, "as a whole", "tiles with `--tile auto`")
+    is_on_disk = 2 * _state_bytes(body_size, steps) > SHARE_FOR_STATES * budget
+    largest = tile // LATENT_STRIDE if tile else min(LARGEST_TILE, max(body_size) // 2)
+    smallest = largest if tile else SMALLEST_TILE
+    longest = asked if tile else SHORTEST_CLIP
+    for side in range(largest, smallest - 1, -ALIGNMENT):
+        for length in range(longest, SHORTEST_CLIP - 1, -1):
+            num_bytes = region_bytes(body_size, length, side, steps, on_disk=is_on_disk)
+            if num_bytes <= budget:
+                return Fit(length, side, is_on_disk, num_bytes, _why_tiles(config, length, side))
+    how, other = "in the smallest tiles", "a smaller `--scale`"
+    if tile:
+        how, other = f"in tiles of {tile} pixels", "smaller ones"
+    raise _too_large(body_size, budget, how, other)
 
 
-def tile_overlap(side: int) -> int:
-    """Latent pixels that neighbouring tiles share: less where tiles themselves are small."""
+def whole_bytes(body_size: tuple[int, int], length: int, steps: int) -> int:
+    """What clips of so many whole frames take, in half precision."""
+    pixels = body_size[0] * body_size[1]
+    return _state_bytes(body_size, steps) + pixels * (
+        BYTES_PER_PIXEL + length * BYTES_PER_PIXEL_AND_FRAME
+    )
+
+
+def region_bytes(
+    body_size: tuple[int, int], length: int, side: int, steps: int, *, on_disk: bool
+) -> int:
+    """What clips of so many frames take, in regions of so many latent pixels, in half precision."""
+    reach = LATENT_STRIDE // BODY_STRIDE * side
+    region = (min(reach, body_size[0]), min(reach, body_size[1]))
+    merged = MERGED_PER_PIXEL + length * MERGED_PER_PIXEL_AND_FRAME
+    states = 0 if on_disk else 2 * _state_bytes(body_size, steps)
+    return states + body_size[0] * body_size[1] * merged + whole_bytes(region, length, steps)
+
+
+def region_overlap(side: int) -> int:
+    """Latent pixels that neighbouring regions share: less where they themselves are small."""
     return min(TILE_OVERLAP, side * 3 // 8)
+
+
+def _why_tiles(config: UpscaleConfig, length: int, side: int) -> str:
+    if config.tile is None:
+        size = LATENT_STRIDE * side
+        return f"tiles of {size} pixels: two whole frames do not fit into the free memory"
+    if length < config.clip.length:
+        return f"clip length {length}: what fits into the free memory"
+    return ""
+
+
+def _state_bytes(body_size: tuple[int, int], steps: int) -> int:
+    pixels = body_size[0] * body_size[1]
+    return pixels * (steps * BYTES_PER_PIXEL_AND_STEP + MEMORY_BYTES_PER_PIXEL)
 
 
 def _too_large(body_size: tuple[int, int], budget: int, how: str, other: str) -> DeviceError:
@@ -110,20 +186,3 @@ def _too_large(body_size: tuple[int, int], budget: int, how: str, other: str) ->
         why=f"two frames {how} need more than the {budget / 1e9:.1f} GB that may be used",
         hint=f"free memory, take {other}, or use another `--device`",
     )
-
-
-def _bytes_needed(body_size: tuple[int, int], length: int, side: int | None, steps: int) -> int:
-    """What clips of so many frames take, whole or in tiles of so many latent pixels.
-
-    In half precision; in tiles it never exceeds what whole frames take.
-    """
-    pixels = body_size[0] * body_size[1]
-    kept = pixels * steps * BYTES_PER_PIXEL_AND_STEP
-    whole = pixels * (BYTES_PER_PIXEL + length * BYTES_PER_PIXEL_AND_FRAME)
-    if side is None:
-        return kept + whole
-    reach = LATENT_STRIDE // BODY_STRIDE * side
-    computed = min(reach, body_size[0]) * min(reach, body_size[1])
-    in_tile = computed * (BYTES_PER_PIXEL + length * BYTES_PER_PIXEL_AND_FRAME)
-    merged = pixels * (KEPT_PER_PIXEL + length * KEPT_PER_PIXEL_AND_FRAME)
-    return kept + min(whole, in_tile + merged)

@@ -1,60 +1,48 @@
 """Clips through the shipped family: motion, latents, frames."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.diffusion.sampler import Trajectory
 from vsr_cli.events import Report
-from vsr_cli.models.small.model import SmallModel
+from vsr_cli.models.small.model import LATENT_STRIDE, SmallModel
+from vsr_cli.ops.color import match_color
+from vsr_cli.ops.resize import crop
+from vsr_cli.ops.windows import TileSum
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
 from vsr_cli.pipeline.prefetch import prefetch
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
+from vsr_cli.pipeline.restorers.small.memory import region_overlap
+from vsr_cli.pipeline.restorers.small.regions import Region, Regions, plan_regions
 from vsr_cli.pipeline.restorers.small.stages import (
     ClipDecoder,
     Prepared,
+    RegionClip,
     Sampled,
     estimate_motion,
-    sample_clips,
+    sample_region,
+)
+from vsr_cli.pipeline.restorers.small.states import (
+    RegionStates,
+    SmallState,
+    StoredState,
+    WholeStates,
 )
 from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 
 RAFT_UPDATES = 12  # for each pair of frames
 
-FindLatents = Callable[[Iterable[Prepared]], Iterator[Sampled]]
-
-
-@dataclass(frozen=True)
-class SmallState:
-    """What a clip hands on.
-
-    trajectory: of the sampler; None where latents were given.
-    memory_features: the decoder's memory, (1, C, H, W).
-    """
-
-    trajectory: Trajectory | None
-    memory_features: Tensor
-
-    def tensors(self) -> dict[str, Tensor]:
-        """See `ClipState`."""
-        found = {"memory_features": self.memory_features}
-        if self.trajectory is not None:
-            for step, state in enumerate(self.trajectory.states):
-                found |= {f"state.{step}.{index}": x for index, x in enumerate(state)}
-            found |= _numbered("prediction", self.trajectory.predictions)
-            found |= _numbered("stepped", self.trajectory.stepped_latents)
-        return found
+States = WholeStates | RegionStates
 
 
 class SmallRestorer(Restorer):
-    """Restores clips in three stages: motion, latents, frames."""
+    """Restores clips in three stages, motion, latents, frames: as wholes, or region by region."""
 
     splits_shots = True
 
@@ -67,81 +55,107 @@ class SmallRestorer(Restorer):
         self._config, self._run_plan = config, run_plan
         self._flow = make_flow(config, run_plan.device, num_updates=RAFT_UPDATES)
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
-        self.networks = AdaptiveNetworks(
-            model,
-            native_scale(model.scales, config.scale),
-            tile_size=run_plan.tile_size,
-            may_tile=config.tile != 0,
-            report=report,
-        )
+        scale = native_scale(model.scales, config.scale)
+        self.networks = AdaptiveNetworks(model, scale, report=report)
 
     def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:
         """See `Restorer.restore`."""
-        assert state is None or isinstance(state, SmallState)
-        history = state.trajectory if state else None
-
-        def sample(ready: Iterable[Prepared]) -> Iterator[Sampled]:
-            return sample_clips(ready, self.networks, self._config, self._run_plan, history)
-
-        yield from self.run_stages(clips, sample, state.memory_features if state else None)
-
-    def run_stages(
-        self, clips: Iterable[Clip], find_latents: FindLatents, memory_features: Tensor | None
-    ) -> Iterator[RestoredClip]:
-        """Run all stages, whichever way the latents are come by.
-
-        Args:
-            clips: of LR frames.
-            find_latents: samples them, or gives others.
-            memory_features: the decoder's memory after the clip before the first one, (1, C, H, W).
-        """
-        device = self._run_plan.device
-        prepared = estimate_motion(clips, self._flow, scale=self.networks.scale, device=device)
+        scale, plan = self.networks.scale, self._run_plan
+        # What is restored region by region lies on the device only as far as it is needed there.
+        device = plan.device if plan.tile_size is None else torch.device("cpu")
+        prepared = estimate_motion(clips, self._flow, scale=scale, device=device)
+        states: States | None = None
+        regions: Regions | None = None
         # Reading and flow are the CPU's work and go on while the networks compute.
         with closing(prefetch(prepared, 1)) as ready:
-            for sampled in find_latents(ready):
-                clip = sampled.prepared.clip
-                if clip.num_shared == 0:
-                    memory_features = None
-                decoder = ClipDecoder(sampled, self.networks, self._config, memory_features)
-                frames = decoder.frames()
-                state = partial(_state_after, decoder)
-                yield RestoredClip(clip.fresh.start, frames, clip.headers, state)
+            for clip in ready:
+                if regions is None or states is None:
+                    regions = self._plan_regions(clip)
+                    states = self._states(regions, state)
+                if clip.clip.num_shared == 0:
+                    states.forget()
+                frames = self._frames(clip, regions, states)
+                headers, first = clip.clip.headers, clip.clip.fresh.start
+                yield RestoredClip(first, frames, headers, partial(_newest, states))
                 for _ in frames:  # that nobody has wanted
                     pass
-                memory_features = decoder.memory_features
 
-    def read_state(self, tensors: Mapping[str, Tensor]) -> SmallState:
+    def find_latents(self, clip: RegionClip, history: SmallState | None) -> Sampled:
+        """Sample the latents of a region's clip; those who are given latents do otherwise.
+
+        Args:
+            clip: to find them for.
+            history: what the clip before has handed on; it is used up.
+        """
+        trajectory = history.trajectory if history else None
+        return sample_region(clip, self.networks, self._config, trajectory)
+
+    def read_state(self, tensors: Mapping[str, Tensor]) -> ClipState:
         """See `Restorer.read_state`."""
-        memory_features = tensors["memory_features"]
-        predictions = _collect("prediction", tensors)
-        if not predictions:
-            return SmallState(None, memory_features)
-        guidance = self._config.sampler.guidance or "bounded"
-        trajectory = Trajectory.reserve(len(predictions), predictions[0][0], guidance)
-        for step, prediction in enumerate(predictions):
-            trajectory.keep_state(step, _collect(f"state.{step}", tensors))
-            trajectory.predictions[step].copy_(prediction)
-        stepped = _collect("stepped", tensors)
-        for kept, x in zip(trajectory.stepped_latents, stepped, strict=True):
-            kept.copy_(x)
-        return SmallState(trajectory, memory_features)
+        return StoredState(tensors)
+
+    def _plan_regions(self, clip: Prepared) -> Regions:
+        height, width = clip.lr_frames.shape[-2:]
+        scale, side = self.networks.scale, self._run_plan.tile_size
+        size = (height * scale // LATENT_STRIDE, width * scale // LATENT_STRIDE)
+        if side is not None and side >= max(size):
+            side = None
+        return plan_regions(size, side, region_overlap(side) if side else 0, scale)
+
+    def _states(self, regions: Regions, state: ClipState | None) -> States:
+        tensors = state.tensors() if state else None
+        guidance, plan = self._config.sampler.guidance or "bounded", self._run_plan
+        if not regions.is_whole:
+            return RegionStates(
+                regions,
+                tensors,
+                guidance=guidance,
+                device=plan.device,
+                folder=plan.scratch if plan.is_state_on_disk else None,
+            )
+        if tensors is None:
+            return WholeStates(None)
+        on_device = {name: x.to(plan.device) for name, x in tensors.items()}
+        return WholeStates(SmallState.read(on_device, guidance))
+
+    def _frames(self, clip: Prepared, regions: Regions, states: States) -> Iterator[Tensor]:
+        """The fresh frames of a clip (3, H, W), with the colours of the source."""
+        scale = self.networks.scale
+        height, width = clip.clip.frames.shape[-2:]
+        if regions.is_whole:
+            decoded = self._region_frames(clip, regions.all[0], states)
+        else:
+            decoded = self._merged_frames(clip, regions, states)
+        for index, frame in enumerate(decoded):
+            body_frame = clip.body_frames[0, index].to(frame.device)
+            with torch.inference_mode():
+                matched = match_color(frame, body_frame, self._config.color)
+            del frame
+            yield crop(matched, (height * scale, width * scale))
+
+    def _merged_frames(self, clip: Prepared, regions: Regions, states: States) -> Iterator[Tensor]:
+        """Region after region, each for all frames of the clip, and then the frames."""
+        wholes = [TileSum(regions.output_grid) for _ in clip.clip.fresh]
+        for region in regions.all:
+            for whole, frame in zip(wholes, self._region_frames(clip, region, states), strict=True):
+                whole.add(frame.cpu())
+        states.advance()
+        while wholes:
+            yield wholes.pop(0).whole()
+
+    def _region_frames(self, clip: Prepared, region: Region, states: States) -> Iterator[Tensor]:
+        """The fresh frames of a clip within a region, one after the other."""
+        here = RegionClip.of(clip, region, self._run_plan.device)
+        before = states.before(region)
+        memory_features = before.memory_features if before else None
+        decoder = ClipDecoder(
+            self.find_latents(here, before), self.networks, self._config, memory_features
+        )
+        del before
+        yield from decoder.frames()
+        assert decoder.memory_features is not None
+        states.keep(region, SmallState(decoder.sampled.trajectory, decoder.memory_features))
 
 
-def _state_after(decoder: ClipDecoder) -> SmallState:
-    """What a clip hands on whose frames are all decoded."""
-    assert decoder.memory_features is not None
-    return SmallState(decoder.sampled.trajectory, decoder.memory_features)
-
-
-def _numbered(name: str, tensors: list[Tensor]) -> dict[str, Tensor]:
-    """Tensors by the names `name.0`, `name.1` and so on."""
-    return {f"{name}.{index}": x for index, x in enumerate(tensors)}
-
-
-def _collect(name: str, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """Those called `name.0`, `name.1` and so on, in order."""
-    found: list[Tensor] = []
-    while (key := f"{name}.{len(found)}") in tensors:
-        found.append(tensors[key])
-    return found
+def _newest(states: States) -> ClipState | None:
+    return states.newest

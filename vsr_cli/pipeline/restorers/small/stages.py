@@ -1,7 +1,8 @@
-"""Clip in, clip out: motion, latents, frames. Each stage is a generator and holds one clip."""
+"""What becomes of a clip: motion of whole frames, then latents and frames of each region."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,19 +13,11 @@ from vsr_cli.diffusion.sampler import Denoise, Noise, State, Trajectory, sample_
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.models.flow import FlowEstimator
 from vsr_cli.models.small.decoder import MemoryWarp
-from vsr_cli.models.small.model import (
-    BODY_STRIDE,
-    LATENT_STRIDE,
-    Condition,
-    SmallModel,
-    lr_multiple,
-    reduce_to_body,
-)
-from vsr_cli.ops.color import match_color
-from vsr_cli.ops.resize import crop, pad_to_multiple
+from vsr_cli.models.small.model import Condition, SmallModel, lr_multiple, reduce_to_body
+from vsr_cli.ops.resize import pad_to_multiple
 from vsr_cli.pipeline.clips import Clip
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
-from vsr_cli.pipeline.run_plan import RunPlan
+from vsr_cli.pipeline.restorers.small.regions import Region, cut
 
 
 @dataclass(frozen=True)
@@ -33,18 +26,52 @@ class Prepared:
 
     lr_frames: the fresh frames, padded to the model's multiple, (1, T, 3, h, w) in [-1, 1].
     body_frames: the same at a quarter of the target, (1, T, 3, H, W).
-    motion: on that grid, one pair for each fresh frame with a predecessor; None if none has.
+    flow: on that grid, forward and backward (1, P, 2, H, W), one pair for each fresh frame with a
+        predecessor; None if none has.
     """
 
     clip: Clip
     lr_frames: Tensor
     body_frames: Tensor
+    flow: tuple[Tensor, Tensor] | None
+
+
+@dataclass(frozen=True)
+class RegionClip:
+    """The fresh frames of a clip within one region, on the device of the networks.
+
+    frames: indices of the frames in the video.
+    starts_shot: whether no clip comes before.
+    lr_frames: (1, T, 3, h, w) of the region.
+    motion: on the body's grid; flow that leaves the region counts as unknown.
+    region: of which frame.
+    """
+
+    frames: range
+    starts_shot: bool
+    lr_frames: Tensor
     motion: Motion | None
+    region: Region
+
+    @classmethod
+    def of(cls, prepared: Prepared, region: Region, device: torch.device) -> "RegionClip":
+        """Cut a region out of a clip, and put it on a device."""
+        motion = None
+        if prepared.flow is not None:
+            forward, backward = (cut(flow, region.body).to(device) for flow in prepared.flow)
+            motion = Motion.from_flow(forward, backward)
+        return cls(
+            frames=prepared.clip.fresh,
+            starts_shot=prepared.clip.num_shared == 0,
+            lr_frames=cut(prepared.lr_frames, region.source).to(device),
+            motion=motion,
+            region=region,
+        )
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A prepared clip with its latents.
+    """A region's clip with its latents.
 
     latents: of the fresh frames, (1, T, C, h, w), float32.
     condition: what the networks know of their source.
@@ -52,7 +79,7 @@ class Sampled:
         None where the latents were given.
     """
 
-    prepared: Prepared
+    clip: RegionClip
     latents: Tensor
     condition: Condition
     trajectory: Trajectory | None
@@ -61,63 +88,59 @@ class Sampled:
 def estimate_motion(
     clips: Iterable[Clip], flow: FlowEstimator, *, scale: int, device: torch.device
 ) -> Iterator[Prepared]:
-    """Flow and visibility between neighbouring frames, shared ones included.
+    """Flow between neighbouring frames, shared ones included.
 
-    They are estimated at a quarter of the target's size, whatever that of the source is.
+    It is estimated at a quarter of the target's size, whatever that of the source is.
+
+    Args:
+        clips: in order.
+        flow: the estimator.
+        scale: by how much the model enlarges.
+        device: where frames and flow lie afterwards.
     """
     for clip in clips:
         padded = pad_to_multiple(clip.frames, lr_multiple(scale))[None]
         body_frames = reduce_to_body(padded, scale)
-        motion = None
+        found = None
         if padded.shape[1] > 1:
             known = max(clip.num_shared - 1, 0)  # pairs of frames that are both old
-            forward, backward = (f.to(device) for f in flow(body_frames[:, known:]))
-            motion = Motion.from_flow(forward, backward)
+            forward, backward = flow(body_frames[:, known:])
+            found = forward.to(device), backward.to(device)
         fresh = slice(clip.num_shared, None)
-        yield Prepared(clip, padded[:, fresh].to(device), body_frames[:, fresh].to(device), motion)
+        yield Prepared(clip, padded[:, fresh].to(device), body_frames[:, fresh].to(device), found)
 
 
-def sample_clips(
-    clips: Iterable[Prepared],
-    model: AdaptiveNetworks,
-    config: UpscaleConfig,
-    run_plan: RunPlan,
-    history: Trajectory | None,
-) -> Iterator[Sampled]:
-    """Draw the latents of each clip; within a shot each goes on where the one before ended.
+def sample_region(
+    clip: RegionClip, model: AdaptiveNetworks, config: UpscaleConfig, history: Trajectory | None
+) -> Sampled:
+    """Draw the latents of a region's clip, which goes on where the one before ended.
 
     Args:
-        clips: with their motion.
-        model: wrapped, on the device of `run_plan`.
+        clip: with its motion.
+        model: wrapped, on the device of the clip.
         config: how.
-        run_plan: where the noise is made.
-        history: what the clip before the first one left; it is used up.
+        history: what the clip before left; it is used up. None at the start of a shot.
     """
     network = model.model
-    scheduler = make_scheduler(config.sampler.steps or network.default_steps)
-    trajectory = history
-    for prepared in clips:
-        if prepared.clip.num_shared == 0:
-            trajectory = None
-        _, num_frames, _, height, width = prepared.body_frames.shape
-        size = (height * BODY_STRIDE // LATENT_STRIDE, width * BODY_STRIDE // LATENT_STRIDE)
-        with torch.inference_mode():
-            condition = model.condition(prepared.lr_frames)
-            latents, trajectory = sample_latents(
-                _denoiser(model, condition),
-                shape=(1, num_frames, network.latent_channels, *size),
-                scheduler=scheduler,
-                noise=clip_noise(network, config.sampler.seed, prepared.clip.fresh, size, run_plan),
-                motion=prepared.motion.resized(size) if prepared.motion else None,
-                motion_scale=config.sampler.motion_scale,
-                history=trajectory,
-                guidance=config.sampler.guidance or "bounded",
-            )
-        yield Sampled(prepared, latents, condition, trajectory)
+    rows, columns = clip.region.latents
+    shape = (1, len(clip.frames), network.latent_channels, rows.size, columns.size)
+    with torch.inference_mode():
+        condition = model.condition(clip.lr_frames)
+        latents, trajectory = sample_latents(
+            _denoiser(model, condition),
+            shape=shape,
+            scheduler=make_scheduler(config.sampler.steps or network.default_steps),
+            noise=clip_noise(network, config.sampler.seed, clip),
+            motion=clip.motion.resized((rows.size, columns.size)) if clip.motion else None,
+            motion_scale=config.sampler.motion_scale,
+            history=history,
+            guidance=config.sampler.guidance or "bounded",
+        )
+    return Sampled(clip, latents, condition, trajectory)
 
 
 class ClipDecoder:
-    """Decodes one clip, frame by frame.
+    """Decodes a region's clip, frame by frame.
 
     sampled: the clip with its latents.
     memory_features: the decoder's memory after the frames that were taken, (1, C, H, W).
@@ -143,26 +166,22 @@ class ClipDecoder:
         self._model, self._config = model, config
 
     def frames(self) -> Iterator[Tensor]:
-        """Each fresh frame (3, H, W) with the source's colours, float32 in [-1, 1]."""
-        sampled, prepared, model = self.sampled, self.sampled.prepared, self._model
-        height, width = prepared.clip.frames.shape[-2:]
-        size = (height * model.scale, width * model.scale)
-        warps = _memory_warps(prepared, self._config.memory or "warped")
+        """Each fresh frame of the region (3, H, W), float32 in [-1, 1], colours not matched."""
+        sampled, clip = self.sampled, self.sampled.clip
+        warps = _memory_warps(clip, self._config.memory or "warped")
         for index, warp in enumerate(warps):
             frame = slice(index, index + 1)
             with torch.inference_mode():
-                decoded, self.memory_features = model.decode(
+                decoded, self.memory_features = self._model.decode(
                     sampled.latents[:, frame],
-                    prepared.lr_frames[:, frame],
+                    clip.lr_frames[:, frame],
                     sampled.condition.lr_features[:, frame],
                     fidelity=self._config.fidelity,
                     memory_features=self.memory_features,
                     warps=[warp],
                 )
-                body_frames = prepared.body_frames[0, frame]
-                matched = match_color(decoded[0].clamp_(-1, 1), body_frames, self._config.color)
-                del decoded
-            yield crop(matched, size)[0]
+                decoded = decoded[0, 0].clamp_(-1, 1)
+            yield decoded
 
 
 def _denoiser(model: AdaptiveNetworks, condition: Condition) -> Denoise:
@@ -172,36 +191,32 @@ def _denoiser(model: AdaptiveNetworks, condition: Condition) -> Denoise:
     return denoise
 
 
-def clip_noise(
-    model: SmallModel, seed: int, frames: range, size: tuple[int, int], run_plan: RunPlan
-) -> Noise:
-    """Noise that belongs to frame, place and step, whatever the clip or tile."""
-
-    def noise(step: int) -> Tensor:
-        return keyed_noise(
-            seed,
-            frames=frames,
-            step=step,
-            channels=model.latent_channels,
-            rows=range(size[0]),
-            columns=range(size[1]),
-            device=run_plan.device,
-        )[None]
-
-    return noise
+def clip_noise(model: SmallModel, seed: int, clip: RegionClip) -> Noise:
+    """Noise that belongs to frame, place and step, whatever the clip or region."""
+    rows, columns = (range(side.start, side.stop) for side in clip.region.latents)
+    draw = partial(
+        keyed_noise,
+        seed,
+        frames=clip.frames,
+        channels=model.latent_channels,
+        rows=rows,
+        columns=columns,
+        device=clip.lr_frames.device,
+    )
+    return lambda step: draw(step=step)[None]
 
 
-def _memory_warps(prepared: Prepared, memory: Memory) -> list[MemoryWarp | None]:
+def _memory_warps(clip: RegionClip, memory: Memory) -> list[MemoryWarp | None]:
     """How each fresh frame finds the one before it; None starts a shot.
 
     `still` finds every pixel where it is and takes it for visible, `off` finds nothing.
     """
     if memory == "off":
-        return [None] * prepared.body_frames.shape[1]
-    first: list[MemoryWarp | None] = [] if prepared.clip.num_shared else [None]
-    if prepared.motion is None:
+        return [None] * len(clip.frames)
+    first: list[MemoryWarp | None] = [None] if clip.starts_shot else []
+    if clip.motion is None:
         return first
-    backward, visible = prepared.motion.flow_backward, prepared.motion.visible_backward
+    backward, visible = clip.motion.flow_backward, clip.motion.visible_backward
     if memory == "still":
         backward, visible = torch.zeros_like(backward), torch.ones_like(visible)
     pairs = range(backward.shape[1])

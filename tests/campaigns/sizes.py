@@ -1,0 +1,144 @@
+"""Upscales sources of all sizes in little memory, and checks the plan against what they took.
+
+    python -m tests.campaigns.sizes [--gigabytes 8] [--steps 4] [--only 1920x1080] [--scale 4]
+
+Each runs as a process of its own in a control group that the kernel kills when it takes more, or,
+where none can be made, under `ulimit -d`. The shipped weights compute, since the time and the
+memory of small ones would say nothing. Prints a table for people, in Markdown, with the largest
+resident set beside the plan.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.conftest import write_clip
+
+SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
+SCALES = (1, 2, 4)
+GROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))  # of version 1, and of version 2
+LIMITS = ("memory.limit_in_bytes", "memory.max")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: its plan, the largest resident set, and the time it took."""
+
+    code: int
+    plan: dict[str, object]
+    peak_gb: float
+    seconds: float
+
+
+@contextlib.contextmanager
+def limited(num_bytes: int) -> Iterator[tuple[Callable[[], None], str]]:
+    """What a new process calls to get no more memory than this, and how that is done."""
+    for root, limit in zip(GROUPS, LIMITS, strict=True):
+        group = root / f"vsr-sizes-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(num_bytes))
+                yield partial(_join, group), "control group"
+                return
+            finally:
+                group.rmdir()
+    most = (num_bytes, num_bytes)
+    yield partial(resource.setrlimit, resource.RLIMIT_DATA, most), "ulimit"
+
+
+def _join(group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def command(source: Path, scale: int, steps: int, *extra: str) -> list[str]:
+    """`vsr upscale`, telling its plan as JSON."""
+    words = [sys.executable, "-m", "vsr_cli", "upscale", source.name, "out.mkv", "-y", "--json"]
+    return [*words, "--scale", str(scale), "--steps", str(steps), "--device", "cpu", *extra]
+
+
+def clip_length(folder: Path, words: list[str], prepare: Callable[[], None]) -> int:
+    """How many frames a job computes together; memory is at its most when there are as many."""
+    done = subprocess.run(
+        [*words, "--dry-run"], cwd=folder, capture_output=True, preexec_fn=prepare, check=False
+    )
+    return int(json.loads(done.stdout or "{}").get("clip_length", 0))
+
+
+def run(folder: Path, words: list[str], prepare: Callable[[], None]) -> Outcome:
+    """Run a job to its end."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as events, tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            words, cwd=folder, stdout=events, stderr=said, preexec_fn=prepare
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        events.seek(0)
+        plan = json.loads(events.readline() or b"{}")
+        if status:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace")[-400:] + "\n")
+    seconds = time.monotonic() - started
+    return Outcome(process.returncode, plan, usage.ru_maxrss * 1024 / 1e9, seconds)
+
+
+def main() -> None:
+    """Run the campaign and leave with 1 if a job has failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--gigabytes", type=float, default=8)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--only", action="append", metavar="WxH")
+    parser.add_argument("--scale", action="append", type=int)
+    arguments = parser.parse_args()
+    is_good = True
+    with (
+        tempfile.TemporaryDirectory(prefix="vsr-sizes-") as name,
+        limited(int(arguments.gigabytes * 1e9)) as (prepare, how),
+    ):
+        folder = Path(name)
+        sys.stdout.write(f"{arguments.gigabytes:g} GB by {how}, {arguments.steps} steps\n\n")
+        _print_row("source", "scale", "frames", "tile", "planned GB", "peak GB", "s/frame", "exit")
+        _print_row(*["---"] * 8)
+        for width, height in SIZES:
+            if arguments.only and f"{width}x{height}" not in arguments.only:
+                continue
+            for scale in arguments.scale or SCALES:
+                source = folder / "in.mkv"
+                write_clip(source, num_frames=2, size=(height, width))
+                words = command(source, scale, arguments.steps)
+                num_frames = max(3, clip_length(folder, words, prepare) + 1)
+                write_clip(source, num_frames=num_frames, size=(height, width))
+                found = run(folder, words, prepare)
+                plan = found.plan
+                _print_row(
+                    *(
+                        f"{width}x{height}",
+                        scale,
+                        num_frames,
+                        plan.get("tile"),
+                        plan.get("memory_gb"),
+                    ),
+                    *(f"{found.peak_gb:.2f}", f"{found.seconds / num_frames:.1f}", found.code),
+                )
+                is_good &= found.code == 0
+    sys.exit(0 if is_good else 1)
+
+
+def _print_row(*cells: object) -> None:
+    sys.stdout.write("| " + " | ".join(map(str, cells)) + " |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
