@@ -35,17 +35,21 @@ def match_wavelet(sr_frames: Tensor, lr_frames: Tensor, *, in_place: bool = Fals
     Args:
         sr_frames: (..., 3, H, W) in [-1, 1].
         lr_frames: (..., 3, h, w) in [-1, 1], the same leading dimensions.
-        in_place: write over float32 `sr_frames`, which may be too large to be held twice.
+        in_place: write over `sr_frames`, which may be too large to be held twice.
 
     Returns:
         (..., 3, H, W) in the type of `sr_frames`.
     """
     sr, lr = _fold(sr_frames, lr_frames)
-    gap = _blur(lr - F.interpolate(sr, size=lr.shape[-2:], mode="area"))
+    reduced = torch.empty_like(lr)
+    for here, rows in _bands(lr.shape[-2], sr.shape[-2]):
+        size = (here.stop - here.start, lr.shape[-1])
+        reduced[:, :, here] = F.interpolate(sr[:, :, rows].float(), size=size, mode="area")
+    gap = _blur(lr - reduced)
     result = sr if in_place else torch.empty_like(sr)
-    for rows, enlarged in _enlarged_bands(gap, (sr.shape[-2], sr.shape[-1])):
-        torch.add(sr[:, :, rows], enlarged, out=result[:, :, rows])
-    return result.reshape(sr_frames.shape).to(sr_frames.dtype)
+    for here, rows in _bands(lr.shape[-2], sr.shape[-2]):
+        result[:, :, rows] = sr[:, :, rows].float() + _enlarged(gap, here, rows, sr.shape[-1])
+    return result.reshape(sr_frames.shape)
 
 
 def match_mean_std(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
@@ -64,7 +68,7 @@ def match_mean_std(sr_frames: Tensor, lr_frames: Tensor) -> Tensor:
     Returns:
         (..., 3, H, W) in the type of `sr_frames`.
     """
-    sr, lr = _fold(sr_frames, lr_frames)
+    sr, lr = _fold(sr_frames.float(), lr_frames)
     small = F.interpolate(sr, size=lr.shape[-2:], mode="area")
     have_std, have_mean = torch.std_mean(small, dim=(2, 3), correction=0, keepdim=True)
     want_std, want_mean = torch.std_mean(lr, dim=(2, 3), correction=0, keepdim=True)
@@ -114,36 +118,42 @@ def _lowest_level(frames: Tensor, levels: int = 5) -> Tensor:
 
 
 def _fold(sr_frames: Tensor, lr_frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as float32 (N, C, height, width)."""
+    """Both as (N, C, height, width), the second in float32."""
     if sr_frames.shape[:-2] != lr_frames.shape[:-2]:
         raise ValueError(
             f"expected equal leading dimensions, got {tuple(sr_frames.shape)} and "
             f"{tuple(lr_frames.shape)}"
         )
     return (
-        sr_frames.float().reshape(-1, *sr_frames.shape[-3:]),
+        sr_frames.reshape(-1, *sr_frames.shape[-3:]),
         lr_frames.float().reshape(-1, *lr_frames.shape[-3:]),
     )
 
 
-def _enlarged_bands(x: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-    """(N, C, h, w) enlarged to `size`, linearly, in bands: the rows of each, and what they hold.
+def _bands(height: int, large: int) -> Iterator[tuple[slice, slice]]:
+    """Rows of a picture, and the same of an enlarged one; all at once if it is no whole multiple.
 
-    A whole frame of it would take as much memory as the picture.
+    What is computed between a small and a large picture would take as much memory as the large one.
     """
-    height, factor = x.shape[-2], size[0] // x.shape[-2]
-    if size[0] != factor * height:
-        yield slice(None), F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        return
-    for start in range(0, height, _BAND):
-        stop = min(start + _BAND, height)
-        first, last = max(start - 1, 0), min(stop + 1, height)  # what the outermost rows look at
-        band_size = (factor * (last - first), size[1])
-        enlarged = F.interpolate(
-            x[:, :, first:last], size=band_size, mode="bilinear", align_corners=False
-        )
-        rows = slice(factor * (start - first), factor * (stop - first))
-        yield slice(factor * start, factor * stop), enlarged[:, :, rows]
+    factor, rest = divmod(large, height)
+    step = height if rest else _BAND
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        yield slice(start, stop), slice(factor * start, large if rest else factor * stop)
+
+
+def _enlarged(x: Tensor, here: slice, rows: slice, width: int) -> Tensor:
+    """Rows of (N, C, h, w) enlarged linearly to `width` and as many `rows`, as within the whole."""
+    first, last = max(here.start - 1, 0), min(here.stop + 1, x.shape[-2])  # what the ends look at
+    count = rows.stop - rows.start
+    factor = count // (here.stop - here.start)
+    if (first, last) == (here.start, here.stop):
+        size = (count, width)
+    else:
+        size = (factor * (last - first), width)
+    enlarged = F.interpolate(x[:, :, first:last], size=size, mode="bilinear", align_corners=False)
+    above = factor * (here.start - first)
+    return enlarged[:, :, above : above + count]
 
 
 def _blur(x: Tensor) -> Tensor:
@@ -154,9 +164,13 @@ def _blur(x: Tensor) -> Tensor:
     kernel = (kernel / kernel.sum())[None, None]
     planes = x.reshape(n * c, 1, height, width)
     pad = _BLUR_RADIUS
-    planes = F.conv2d(F.pad(planes, (pad, pad, 0, 0), mode="replicate"), kernel[:, :, None])
-    planes = F.conv2d(F.pad(planes, (0, 0, pad, pad), mode="replicate"), kernel[..., None])
-    return planes.reshape(n, c, height, width)
+    padded = F.pad(planes, (pad, pad, pad, pad), mode="replicate")
+    result = torch.empty_like(planes)
+    for start in range(0, height, _BAND):  # a convolution copies its input once for each tap
+        stop = min(start + _BAND, height)
+        band = F.conv2d(padded[:, :, start : stop + 2 * pad], kernel[:, :, None])
+        result[:, :, start:stop] = F.conv2d(band, kernel[..., None])
+    return result.reshape(n, c, height, width)
 
 
 def match_color(frames: Tensor, body_frames: Tensor, how: ColorFix) -> Tensor:

@@ -152,10 +152,11 @@ class Grid:
 
         Pieces are taken one by one, so a generator holds one at a time.
         """
-        plane = TileSum(self)
+        plane, dtype = TileSum(self), torch.float32
         for piece in pieces:
             plane.add(piece)
-        return plane.whole()
+            dtype = piece.dtype
+        return plane.whole().to(dtype)
 
     def blend(self, pieces: Iterable[Tensor], weight: Tensor) -> Tensor:
         """Tiles (..., h, w) in order -> the plane: their mean by `weight`, (h, w) of every tile.
@@ -179,14 +180,15 @@ class Grid:
 class TileSum:
     """A plane that tiles are added to one by one, cross-faded where they share.
 
-    Sums are float32. It holds the plane alone, whatever the number of tiles.
+    It holds the plane alone, whatever the number of tiles.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, dtype: torch.dtype = torch.float32) -> None:
         """Begin with nothing.
 
         Args:
             grid: of the tiles.
+            dtype: of the sums; half precision is enough for pictures of 10 bits.
         """
         rows, columns = fade_weights(grid.rows), fade_weights(grid.columns)
         self._tiles = grid.tiles
@@ -194,7 +196,7 @@ class TileSum:
         self._size = (max(w.stop for w in grid.rows), max(w.stop for w in grid.columns))
         self._count = 0
         self._total: Tensor | None = None
-        self._dtype = torch.float32
+        self._dtype = dtype
 
     def add(self, piece: Tensor) -> None:
         """Add the next tile (..., h, w), in the order of `Grid.tiles`."""
@@ -203,21 +205,22 @@ class TileSum:
             expected = (rows.size, columns.size)
             raise ValueError(f"expected a tile of {expected}, got {tuple(piece.shape)}")
         self._count += 1
-        self._dtype = piece.dtype
         if len(self._tiles) == 1:
-            self._total = piece
+            self._total = piece.to(self._dtype)
             return
         if self._total is None:
             shape = (*piece.shape[:-2], *self._size)
-            self._total = torch.zeros(shape, device=piece.device)
+            self._total = torch.zeros(shape, device=piece.device, dtype=self._dtype)
         weight = torch.outer(row, column).to(piece.device)
-        columns.cut(rows.cut(self._total, dim=-2), dim=-1).add_(piece.float() * weight)
+        columns.cut(rows.cut(self._total, dim=-2), dim=-1).add_(
+            (piece.float() * weight).to(self._dtype)
+        )
 
     def whole(self) -> Tensor:
-        """The plane, in the type of the tiles, once all of them are there."""
+        """The plane, once all tiles are there."""
         if self._total is None or self._count < len(self._tiles):
             raise ValueError(f"expected {len(self._tiles)} tiles, got {self._count}")
-        return self._total.to(self._dtype)
+        return self._total
 
 
 def _ramp(length: int) -> Tensor:

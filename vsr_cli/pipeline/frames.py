@@ -45,8 +45,10 @@ def split_frames(frames: Tensor, restorer: Restorer, *, scene_cut: bool) -> Iter
 
 
 def join_frames(clips: Iterable[RestoredClip], size: tuple[int, int]) -> Tensor:
-    """All frames (T, 3, H, W), of (height, width), on the CPU."""
-    return torch.stack([resize(frame, size).cpu() for clip in clips for frame in clip.frames])
+    """All frames (T, 3, H, W), of (height, width), float32 on the CPU."""
+    return torch.stack(
+        [resize(frame, size).float().cpu() for clip in clips for frame in clip.frames]
+    )
 
 
 def frame_restorer(

@@ -41,12 +41,13 @@ def reuse_memory() -> None:
     By default it gives every large block back to the system and takes fresh, zeroed pages for the
     next one, which made up 40 % of the time of a frame on the CPU. The price is memory lost in
     holes between blocks that live long: the plan counts it in, and what lives longest, the
-    sampler's trajectory, lies in a few blocks for that reason.
+    sampler's trajectory, lies in a few blocks for that reason. Blocks larger than those that
+    networks work on, such as 8K frames, are given back all the same.
     """
     with suppress(OSError, AttributeError):  # another system or C library: nothing to mend
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(parameter, 2**31 - 1)
+        mallopt(_M_MMAP_THRESHOLD, 2**28)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def free_memory(device: torch.device) -> int:

@@ -135,7 +135,7 @@ class SmallRestorer(Restorer):
 
     def _merged_frames(self, clip: Prepared, regions: Regions, states: States) -> Iterator[Tensor]:
         """Region after region, each for all frames of the clip, and then the frames."""
-        wholes = [TileSum(regions.output_grid) for _ in clip.clip.fresh]
+        wholes = [TileSum(regions.output_grid, torch.float16) for _ in clip.clip.fresh]
         for region in regions.all:
             for whole, frame in zip(wholes, self._region_frames(clip, region, states), strict=True):
                 whole.add(frame.cpu())
