@@ -14,6 +14,7 @@ from vsr_cli.config import ClipConfig, JobConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import MemoryExhaustedError, OutputError
 from vsr_cli.events import Event, Progress
 from vsr_cli.exit_codes import ExitCode
+from vsr_cli.media import memory
 from vsr_cli.media.reading import demuxer
 from vsr_cli.media.writing import encoder
 
@@ -56,6 +57,7 @@ def test_a_lack_of_memory_is_said_to_be_one(
     source = make_clip(tmp_path / "in.mp4", num_frames=12, audio=["aac"])
     if which == "decoder":
         monkeypatch.setattr(demuxer, "make_alpha_decoder", lambda _: StarvedDecoder())
+        monkeypatch.setattr(memory, "is_memory_short", lambda: True)
     elif which == "encoder":
         monkeypatch.setattr(encoder, "fill_planes", fail)
     else:

@@ -19,6 +19,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.media.byte_source import BUFFER, PIPE_BUFFER, ByteSource, FileSource, Pipe
 from vsr_cli.media.containers import IMAGE_SUFFIXES
+from vsr_cli.media.memory import sensible_memory
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
@@ -82,11 +83,12 @@ def demux(
         av.FFmpegError: it cannot be read on.
     """
     data = _data_of(container)
-    for packet in container.demux(*([] if stream is None else [stream])):
-        data.num_unanswered = 0
-        if packet.size == 0 and data.complaint is not None:
-            break  # this one and those that follow tell decoders that all went well
-        yield packet
+    with sensible_memory(container.name):
+        for packet in container.demux(*([] if stream is None else [stream])):
+            data.num_unanswered = 0
+            if packet.size == 0 and data.complaint is not None:
+                break  # this one and those that follow tell decoders that all went well
+            yield packet
     if data.complaint is not None:
         raise av.FFmpegError(errno.EIO, data.complaint, data.name)
 
@@ -97,7 +99,8 @@ def seeking(container: InputContainer) -> Iterator[None]:
     data = _data_of(container)
     data.is_bounded = False
     try:
-        yield
+        with sensible_memory(container.name):
+            yield
     finally:
         data.is_bounded, data.num_unanswered = True, 0
 
@@ -221,14 +224,15 @@ def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputC
 def _open_data(
     file: ByteSource | str, config: InputConfig, options: dict[str, str], buffer_size: int
 ) -> InputContainer:
-    return av.open(
-        file,
-        "r",
-        format=config.format,
-        options=options,
-        metadata_errors="replace",  # text in files need not be UTF-8
-        buffer_size=buffer_size,
-    )
+    with sensible_memory(file if isinstance(file, str) else file.name):
+        return av.open(
+            file,
+            "r",
+            format=config.format,
+            options=options,
+            metadata_errors="replace",  # text in files need not be UTF-8
+            buffer_size=buffer_size,
+        )
 
 
 @lru_cache

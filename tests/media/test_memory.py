@@ -1,0 +1,180 @@
+"""Damaged files ask for absurd memory, which is no lack of it: they end as damaged files do."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import pytest
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from tests.conftest import MakeClip
+from vsr_cli.errors import InputError
+from vsr_cli.events import Event, Note, ignore
+from vsr_cli.media import memory
+from vsr_cli.media import open as opening
+from vsr_cli.media.memory import is_memory_short, sensible_memory
+from vsr_cli.media.reading import demuxer
+from vsr_cli.media.reading.reader import open_video, probe, read_frames
+from vsr_cli.media.roundtrip import decode_rgb
+from vsr_cli.media.side_streams import reopen_side_streams
+
+NO_MEMORY = av.error.MemoryError(12, "Cannot allocate memory")
+NUM_FRAMES = 12
+
+
+class BrokenContainer:
+    """A container whose packets end in an absurd request after the first few."""
+
+    def __init__(self, container: object) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._container, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._container.close()  # type: ignore[attr-defined]
+
+    def demux(self, *streams: object) -> Iterator[object]:
+        for count, packet in enumerate(self._container.demux(*streams)):  # type: ignore[attr-defined]
+            if count == 8:
+                raise NO_MEMORY
+            yield packet
+
+
+class BrokenDecoder:
+    """A decoder to which one packet is an absurd request."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream, self._count = stream, 0
+
+    def decode(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+        self._count += 1
+        if self._count == 6:
+            raise NO_MEMORY
+        return self._stream.decode(packet)
+
+
+@pytest.fixture
+def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
+    return make_clip(tmp_path / "in.mkv", num_frames=NUM_FRAMES, codec="mpeg4", audio=["pcm_s16le"])
+
+
+@pytest.fixture
+def break_demuxing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    def start() -> None:
+        real = opening._open_data
+        monkeypatch.setattr(opening, "_open_data", lambda *a: BrokenContainer(real(*a)))
+
+    return start
+
+
+def lack_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "is_memory_short", lambda: True)
+
+
+def read_all(source: Path) -> tuple[int, set[str]]:
+    codes = set[str]()
+
+    def note(event: Event) -> None:
+        if isinstance(event, Note):
+            codes.add(event.code)
+
+    return sum(1 for _ in read_frames(source, report=note)), codes
+
+
+def double(path: Path, name: bytes) -> None:
+    """Have a box of an MP4 twice, the last of its kind."""
+    data = path.read_bytes()
+    start = data.rindex(name) - 4
+    size = int.from_bytes(data[start : start + 4])
+    path.write_bytes(data[:start] + data[start : start + size] + data[start:])
+
+
+def test_a_table_of_samples_that_comes_twice_is_the_fault_of_the_file(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    path = make_clip(tmp_path / "in.mov", num_frames=NUM_FRAMES, audio=["pcm_s16le"])
+    double(path, b"stts")
+    with pytest.raises(av.error.MemoryError):
+        av.open(str(path))
+    with pytest.raises(InputError, match=r"in\.mov` cannot be read as a video") as caught:
+        probe(path)
+    assert caught.value.why == "it asks for more memory than any video needs"
+
+
+@pytest.mark.parametrize("read", [probe, read_all, lambda path: list(decode_rgb(path))])
+def test_what_asks_for_absurd_memory_when_it_is_opened_cannot_be_read(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NO_MEMORY
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(InputError):
+        read(clip)
+
+
+def test_a_source_ends_where_reading_on_asks_for_absurd_memory(
+    clip: Path, break_demuxing: Callable[[], None]
+) -> None:
+    break_demuxing()
+    num_frames, codes = read_all(clip)
+    assert 0 < num_frames < NUM_FRAMES
+    assert codes == {"W_INPUT_TRUNCATED"}
+
+
+def test_a_picture_that_asks_for_absurd_memory_is_a_damaged_one(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demuxer, "make_alpha_decoder", BrokenDecoder)
+    num_frames, codes = read_all(clip)
+    assert num_frames == NUM_FRAMES
+    assert codes == {"W_INPUT_DAMAGED"}
+
+
+def test_side_streams_end_where_reading_on_asks_for_absurd_memory(
+    clip: Path, break_demuxing: Callable[[], None]
+) -> None:
+    with open_video(clip) as video:
+        break_demuxing()
+        sides = reopen_side_streams(video.container, clip, video.info)
+        sound = list(video.container.streams.audio)
+        assert set(sides.heads(sound).packets) == {sound[0].index}
+        with pytest.raises(av.error.InvalidDataError):
+            list(sides.packets(sound))
+
+
+@pytest.mark.parametrize("where", ["open", "demux", "decode"])
+def test_a_real_lack_of_memory_stays_one(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, break_demuxing: Callable[[], None], where: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NO_MEMORY
+
+    lack_memory(monkeypatch)
+    if where == "open":
+        monkeypatch.setattr(av, "open", fail)
+    elif where == "demux":
+        break_demuxing()
+    else:
+        monkeypatch.setattr(demuxer, "make_alpha_decoder", BrokenDecoder)
+    with pytest.raises(MemoryError):
+        list(read_frames(clip, report=ignore))
+
+
+def test_memory_is_short_where_a_large_frame_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_memory_short()
+    monkeypatch.setattr(memory, "ENOUGH", 1 << 62)
+    assert is_memory_short()
+
+
+def test_other_errors_of_a_file_are_left_as_they_are() -> None:
+    with pytest.raises(av.error.EOFError), sensible_memory("in.mkv"):
+        raise av.error.EOFError(0, "end of file")
