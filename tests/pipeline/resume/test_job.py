@@ -367,8 +367,8 @@ def test_a_folder_that_is_removed_meanwhile_is_told_of(
 
     def remove(event: Event) -> None:
         if isinstance(event, Progress) and event.frame == after:
-            while (folder := job_folder(target, config.job)).exists():  # it is being written to
-                shutil.rmtree(folder, ignore_errors=True)
+            gone = job_folder(target, config.job).rename(tmp_path / "gone")  # at one instant
+            shutil.rmtree(gone)
 
     with pytest.raises(OutputError) as caught:
         upscale_video(source, target, config, report=remove)
