@@ -160,12 +160,10 @@ class Muxer(ResourceOwner):
         )
         try:
             if container.name == "rawvideo":  # has nothing that could be read
-                problem = check_size(path, self._num_bytes)
+                found = check_size(path, self._num_bytes)
             else:
                 format_ = container.name if container.name == "mpegts" else None
-                problem = check_file(
-                    path, expected, format_=format_, decode=config.verify == "full"
-                )
+                found = check_file(path, expected, format_=format_, decode=config.verify == "full")
         except MemoryError:
             raise
         except (InputError, av.FFmpegError) as error:
@@ -173,11 +171,12 @@ class Muxer(ResourceOwner):
             raise VerificationError(
                 "the finished file cannot be read back", why=str(error), hint=hint
             ) from error
-        if problem:
+        if found.problem:
             hint = self._keep_as_failed()
             times = self._times
             raise VerificationError(
-                f"the finished file is not what was written: {problem}",
+                f"the finished file is not what was written: {found.problem}",
                 why=f"expected {times.num_frames} frames in {float(times.end - times.first):.3f} s",
                 hint=hint,
             )
+        self._copier.report_missing(found.missing, self._report)

@@ -75,6 +75,11 @@ class PlannedStream:
         return _codec_name(self.source)
 
     @property
+    def description(self) -> str:
+        """What it is, for people."""
+        return f"{self.source.type} (stream {self.source.index}, {self.codec})"
+
+    @property
     def is_text(self) -> bool:
         """Whether text subtitles are written."""
         return self.bitstream is not None or self.codec == "mov_text"
