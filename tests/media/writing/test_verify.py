@@ -126,6 +126,22 @@ def test_a_length_that_is_off_by_more_than_two_frames_is_found(clip: Path, direc
     assert problem_of(clip, ending_after(2 * STEP + Fraction(2, 1000))) == "0.320 s long"
 
 
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_without_lengths_the_last_frame_is_where_it_should_be(clip: Path, direction: int) -> None:
+    times, side_streams = contents(clip)
+
+    def ending_after(seconds: Fraction, end: Fraction = Fraction(9)) -> ExpectedFile:
+        summary = summary_of(times)
+        summary.last += direction * seconds
+        summary.end += end
+        return ExpectedFile(
+            picture=0, step=STEP, times=summary, side_streams=side_streams, has_lengths=False
+        )
+
+    assert problem_of(clip, ending_after(2 * STEP)) is None
+    assert problem_of(clip, ending_after(2 * STEP + Fraction(2, 1000))) == "0.280 s long"
+
+
 def with_stream(
     expected: ExpectedFile, index: int, change: Callable[[CopiedStream], CopiedStream]
 ) -> ExpectedFile:
