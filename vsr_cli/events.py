@@ -110,7 +110,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_IMAGE_SIZES": "Images of other sizes are fitted to that of the first.",
     "W_SOURCE_CUT": "The source goes on: only its first frames are taken.",
     "W_LAST_FRAME": "The target cannot tell how long its last frame is shown: it is shown shorter.",
-    "W_JOB_DAMAGED": "What an earlier run has left is damaged: the job starts anew.",
+    "W_JOB_DAMAGED": "What an earlier run has left is damaged: it is computed again.",
     "W_RESUMED": "The job goes on where an earlier run has ended.",
     "W_CFR": "A constant frame rate repeats some frames and leaves out others.",
     "W_PIX_FMT": "The target cannot have the source's pixel format.",
