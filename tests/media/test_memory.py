@@ -1,5 +1,6 @@
 """Damaged files ask for absurd memory, which is no lack of it: they end as damaged files do."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tests.conftest import MakeClip
+from tests.media.flat_video import flat_planes
+from tests.media.writers import open_writer, write_planes
+from vsr_cli.config import OutputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media import memory
@@ -178,3 +182,55 @@ def test_memory_is_short_where_a_large_frame_finds_none(monkeypatch: pytest.Monk
 def test_other_errors_of_a_file_are_left_as_they_are() -> None:
     with pytest.raises(av.error.EOFError), sensible_memory("in.mkv"):
         raise av.error.EOFError(0, "end of file")
+
+
+def write_png(path: Path, width: int, height: int) -> Path:
+    """A whole image of one colour, which takes little room in its file."""
+
+    def part(name: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4) + name + data + zlib.crc32(name + data).to_bytes(4)
+
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([1, 0, 0, 0, 0])  # 1 bit, grey
+    rows = zlib.compress(bytes((1 + -(-width // 8)) * height), 9)
+    parts = part(b"IHDR", header) + part(b"IDAT", rows) + part(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    return path
+
+
+@pytest.mark.parametrize("is_sequence", [False, True])
+def test_a_picture_of_absurd_size_is_refused_before_there_is_room_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_sequence: bool
+) -> None:
+    monkeypatch.setitem(memory.PICTURE_OPTIONS, "max_pixels", str(1 << 12))
+    good = write_png(tmp_path / "1.png", 64, 64)
+    source = good.with_name("%d.png") if is_sequence else good
+    assert probe(source).width == 64
+    write_png(tmp_path / "1.png", 64, 65)
+    with pytest.raises(InputError, match="has no picture that can be decoded") as caught:
+        probe(source)
+    assert caught.value.hint is not None
+    assert "of more than 134 million pixels" in caught.value.hint
+
+
+def test_an_absurd_picture_among_others_is_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(memory.PICTURE_OPTIONS, "max_pixels", str(1 << 12))
+    for number in range(1, 4):
+        write_png(tmp_path / f"{number}.png", 64, 999 if number == 2 else 64)
+    assert read_all(tmp_path / "%d.png")[0] == 2
+
+
+def test_what_this_program_has_written_may_be_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_clip: MakeClip
+) -> None:
+    monkeypatch.setitem(memory.PICTURE_OPTIONS, "max_pixels", str(64 * 48))
+    source = make_clip(tmp_path / "in.mkv", num_frames=6, codec="ffv1")
+    info, target = probe(source), tmp_path / "out.mkv"
+    config = OutputConfig(video_codec="ffv1", verify="full")
+    with open_writer(target, info, (480, 640), config, source=source, report=ignore) as writer:
+        for index, frame in enumerate(read_frames(source, report=ignore)):
+            write_planes(writer, frame, flat_planes(writer.plan.coding.layout, (480, 640), index))
+        writer.finish()
+    with pytest.raises(InputError):
+        probe(target)

@@ -1,4 +1,7 @@
-"""Damaged files that ask for absurd memory, told from a machine that has none left."""
+"""Damaged files that ask for absurd memory, told from a machine that has none left.
+
+What they ask for at once fails, or is refused where it is a picture of absurd size.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +9,8 @@ from contextlib import contextmanager
 import av
 import numpy as np
 
+MOST_PIXELS = 1 << 27  # of a picture that is read: a little more than 16K (15360x8640)
+PICTURE_OPTIONS = {"max_pixels": str(MOST_PIXELS)}  # of FFmpeg's decoders
 _INVALID = av.error.tag_to_code(b"INDA")  # FFmpeg's number for data that make no sense
 ENOUGH = 1 << 28  # bytes: more than a frame of 8K with 16 bits and all of its colour
 

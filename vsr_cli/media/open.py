@@ -19,7 +19,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.media.byte_source import BUFFER, PIPE_BUFFER, ByteSource, FileSource, Pipe
 from vsr_cli.media.containers import IMAGE_SUFFIXES
-from vsr_cli.media.memory import sensible_memory
+from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
@@ -45,12 +45,15 @@ def is_pipe(source: Path) -> bool:
 
 
 @contextmanager
-def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[InputContainer]:
+def open_container(
+    source: Path, config: InputConfig = EVERYTHING, *, is_own: bool = False
+) -> Iterator[InputContainer]:
     """Open a local file or a pipe for reading; nothing on a network is ever reached from it.
 
     Args:
         source: a path; `-` is standard input, which nothing else reads.
         config: names the format where `source` does not tell.
+        is_own: whether this program has written it: pictures may be of any size.
 
     Raises:
         ConfigError: there is no such format.
@@ -60,7 +63,11 @@ def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[I
         opening = _open_pipe(source) if is_pipe(source) else _open_file(source)
         data = resources.enter_context(opening)
         try:
-            yield resources.enter_context(_open_with_av(source, data, config))
+            bounds = {} if is_own else PICTURE_OPTIONS
+            container = resources.enter_context(_open_with_av(source, data, config, bounds))
+            for stream in container.streams.video:
+                stream.codec_context.options = bounds
+            yield container
         finally:
             if data.interruption is not None:  # what FFmpeg has made of it means nothing
                 raise data.interruption
@@ -172,10 +179,13 @@ def _check_file(source: Path) -> None:
         ) from error
 
 
-def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputContainer:
+def _open_with_av(
+    source: Path, data: ByteSource, config: InputConfig, bounds: dict[str, str]
+) -> InputContainer:
     pipe = data if isinstance(data, Pipe) else None
     # What comes from elsewhere may not name files of this machine.
     options = {"protocol_whitelist": "crypto,data" if pipe else "file,crypto,data"}
+    options |= bounds  # which FFmpeg passes on to the decoders that it looks with
     options["format_whitelist"] = _allowed_formats()
     options["pattern_type"] = "none"  # the name of an image is a name, whatever it looks like
     if config.raw_size:

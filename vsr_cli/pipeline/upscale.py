@@ -100,6 +100,8 @@ class Upscaler:
     ) -> OutputPlan:
         size = self.config.target_size(video.info.height, video.info.width)
         plan = plan_output(target, source, video.info, size, self.config.output, report=report)
+        # What does not fit is refused before two frames of its size are encoded.
+        self.model.plan(self.model.resolve(self.config), (video.info.height, video.info.width))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
         return plan

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
-from vsr_cli.media.memory import sensible_memory
+from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.open import demux, open_container
 
 # Decoders that know of the second picture in which WebM keeps transparency; FFmpeg's own do not.
@@ -33,6 +33,7 @@ def make_alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     with suppress(ValueError, av.FFmpegError):
         decoder = CodecContext.create(name, "r")
         if isinstance(decoder, VideoCodecContext):
+            decoder.options = PICTURE_OPTIONS
             decoder.extradata = stream.codec_context.extradata
             return decoder
     return None

@@ -19,7 +19,7 @@ from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import IMAGE_SUFFIXES
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.image_names import NumberedName
-from vsr_cli.media.memory import sensible_memory
+from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
     PictureUnifier,
@@ -179,12 +179,13 @@ class ImageReader:
         """Images have no end that could have been promised."""
 
     def _decode(self, path: Path) -> VideoFrame | None:
-        options = {"protocol_whitelist": "file", "pattern_type": "none"}
+        options = {"protocol_whitelist": "file", "pattern_type": "none", **PICTURE_OPTIONS}
         try:
             with (
                 sensible_memory(str(path)),
                 av.open(f"file:{path}", options=options) as container,
             ):
+                container.streams.video[0].codec_context.options = PICTURE_OPTIONS
                 picture = next(container.decode(video=0), None)
                 return picture and turn_upright(picture, path)
         except MemoryError:

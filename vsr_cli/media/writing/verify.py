@@ -95,7 +95,7 @@ def check_file(
     found = TimestampSummary()
     num_packets, num_bytes = Counter[int](), Counter[int]()
     tick = Fraction(0)
-    with open_container(path, config) as container:
+    with open_container(path, config, is_own=True) as container:
         for packet in demux(container):
             if not packet.size or packet.pts is None:
                 continue
@@ -111,7 +111,7 @@ def check_file(
             found.end = track.end if track is not None and track.end is not None else found.end
     problem = _compare_times(found, expected, tick)
     if decode and problem is None:
-        with open_container(path, config) as container:
+        with open_container(path, config, is_own=True) as container:
             problem = _find_damage(container, expected)
     missing = {
         index: max(copied.num_packets - num_packets[index], 0)
