@@ -234,3 +234,10 @@ def test_what_this_program_has_written_may_be_of_any_size(
         writer.finish()
     with pytest.raises(InputError):
         probe(target)
+
+
+def test_a_picture_of_an_unknown_codec_is_refused(tmp_path: Path, make_clip: MakeClip) -> None:
+    path = make_clip(tmp_path / "in.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(InputError, match="cannot be decoded"):
+        probe(path)

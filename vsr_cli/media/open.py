@@ -66,7 +66,8 @@ def open_container(
             bounds = {} if is_own else PICTURE_OPTIONS
             container = resources.enter_context(_open_with_av(source, data, config, bounds))
             for stream in container.streams.video:
-                stream.codec_context.options = bounds
+                if stream.codec_context is not None:  # as where nobody knows the codec
+                    stream.codec_context.options = bounds
             yield container
         finally:
             if data.interruption is not None:  # what FFmpeg has made of it means nothing

@@ -185,7 +185,10 @@ class ImageReader:
                 sensible_memory(str(path)),
                 av.open(f"file:{path}", options=options) as container,
             ):
-                container.streams.video[0].codec_context.options = PICTURE_OPTIONS
+                stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    return None
+                stream.codec_context.options = PICTURE_OPTIONS
                 picture = next(container.decode(video=0), None)
                 return picture and turn_upright(picture, path)
         except MemoryError:
