@@ -1,6 +1,7 @@
 """Where a video comes from: a file, a named pipe or standard input, opened for reading."""
 
 import errno
+import io
 import os
 import stat
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import BinaryIO, TypeVar, overload
 
 import av
 from av.container import InputContainer
@@ -111,6 +112,18 @@ def seeking(container: InputContainer) -> Iterator[None]:
             yield
     finally:
         data.is_bounded, data.num_unanswered = True, 0
+
+
+def open_again(container: InputContainer) -> BinaryIO:
+    """The bytes of a container of `open_container` once more; of a pipe only the first of them.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    data = _data_of(container)
+    if isinstance(data, Pipe):
+        return io.BytesIO(data.start)
+    return Path(container.name.removeprefix("file:")).open("rb")
 
 
 def _data_of(container: InputContainer) -> ByteSource:

@@ -85,7 +85,7 @@ class Demuxer:
         self._untimed_pts = -1
         self._clock = ContinuousClock(container, stream.index)
         self._packets = self._clock.packets(all_packets(container))
-        self._crop = None if self._is_once else find_crop(container, stream)
+        self._crop = find_crop(container, stream)
         self._cropping: PictureFilter | None = None
         self._pictures: deque[Packet[Stream]] = deque()
         self._side_packets: deque[Packet[Stream]] = deque()
