@@ -22,6 +22,7 @@ from vsr_cli.media import memory
 from vsr_cli.media import open as opening
 from vsr_cli.media.memory import is_memory_short, sensible_memory
 from vsr_cli.media.reading import demuxer
+from vsr_cli.media.reading.geometry import open_header, read_orientation
 from vsr_cli.media.reading.reader import open_video, probe, read_frames
 from vsr_cli.media.roundtrip import decode_rgb
 from vsr_cli.media.side_streams import reopen_side_streams
@@ -241,3 +242,14 @@ def test_a_picture_of_an_unknown_codec_is_refused(tmp_path: Path, make_clip: Mak
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
     with pytest.raises(InputError, match="cannot be decoded"):
         probe(path)
+
+
+def test_of_large_images_nothing_is_said_by_others(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """As photos of phones are: Pillow warns of more than 89 million pixels."""
+    path = write_png(tmp_path / "1.png", 12_000, 9_000)
+    with open_header(path) as image:
+        assert image.size == (12_000, 9_000)
+    assert read_orientation(path) is None
+    assert recwarn.list == []

@@ -23,6 +23,7 @@ from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
     PictureUnifier,
+    open_header,
     read_orientation,
     turn_upright,
 )
@@ -199,7 +200,7 @@ class ImageReader:
 
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) of an image as it is shown, by its header; None where Pillow has no idea."""
-    with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+    with suppress(OSError, ValueError, Image.DecompressionBombError), open_header(path) as image:
         is_on_side = (read_orientation(path) or 1) >= FIRST_ON_SIDE
         return image.size[::-1] if is_on_side else image.size
     return None
