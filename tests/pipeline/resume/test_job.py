@@ -406,6 +406,21 @@ def test_a_job_that_a_crash_has_left_beside_its_target_is_removed(
     assert target.read_bytes() == before
 
 
+def test_what_a_crash_has_left_of_the_removal_of_a_job_is_removed(
+    tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr(Job, "remove", lambda job: job.manifest_path.unlink(missing_ok=True))
+    upscale_video(source, target, config)
+    monkeypatch.undo()
+    assert {"lock", "chunk_000000.mkv"} <= {
+        p.name for p in job_folder(target, config.job).iterdir()
+    }
+    with pytest.raises(OutputError, match="exists"):
+        upscale_video(source, target, config)
+    assert not job_folder(target, config.job).exists()
+
+
 def test_the_job_of_another_file_than_the_target_stays(
     tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

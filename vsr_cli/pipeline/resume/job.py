@@ -243,12 +243,14 @@ def remove_finished(target: Path, config: JobConfig) -> None:
     """Remove what is left of the job of a target that is complete.
 
     A run that is killed after it has given the target its name leaves the job behind. Only if the
-    target is the very file that the job has written, the job goes.
+    target is the very file that the job has written, the job goes; or if it has no manifest, as
+    where a run was killed while it removed the job, because then nothing can be gone on with.
     """
     folder = job_folder(target, config)
     with suppress(VsrError, OSError):
         manifest = Job(target, folder).read()
-        if manifest is not None and manifest.written == _identity(target):
+        identity = _identity(target)
+        if manifest is None or manifest.written == identity:
             remove_job(folder)
 
 
