@@ -101,7 +101,8 @@ class Upscaler:
         size = self.config.target_size(video.info.height, video.info.width)
         plan = plan_output(target, source, video.info, size, self.config.output, report=report)
         # What does not fit is refused before two frames of its size are encoded.
-        self.model.plan(self.model.resolve(self.config), (video.info.height, video.info.width))
+        lr_size = (video.info.height, video.info.width)
+        self.model.plan(self.model.resolve(self.config), lr_size, reserved=bytes_beside(plan))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
         return plan
