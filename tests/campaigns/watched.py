@@ -18,6 +18,7 @@ from vsr_cli import api
 from vsr_cli.cli.probe import describe_plan, describe_source, lines_for_people
 from vsr_cli.errors import VsrError
 from vsr_cli.events import Event, Note
+from vsr_cli.exit_codes import ExitCode
 from vsr_cli.media.reading.reader import open_video
 
 PATIENCE = 60.0  # seconds for one file
@@ -109,6 +110,8 @@ def read(path: Path) -> tuple[int, str]:
             count = sum(1 for _ in video.frames(report=note))
     except VsrError as error:
         return error.exit_code, str(error)
+    except MemoryError as error:
+        return ExitCode.DEVICE, f"{type(error).__name__}: {error}"
     except Exception as error:  # what nobody has foreseen is what is looked for
         return 1, f"{type(error).__name__}: {error}"
     return 0, f"{count} frames {' '.join(sorted(codes))}"

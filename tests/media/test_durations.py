@@ -7,7 +7,7 @@ import av
 import pytest
 
 from tests.conftest import MakeClip, read_file
-from tests.media.flat_video import flat_planes
+from tests.media.flat_video import flat_planes, rewrite
 from tests.media.writers import join
 from vsr_cli.config import InputConfig, OutputConfig
 from vsr_cli.events import ignore
@@ -62,6 +62,26 @@ def test_a_pause_moves_neither_frames_nor_the_end(
         length = track.end if track else Fraction(container.duration or 0, av.time_base)
     assert length is not None
     assert abs(length - times[-1] * MS - Fraction(1, 10)) <= 2 * MS
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".nut"])
+def test_a_last_frame_longer_than_a_container_can_tell_is_said_and_does_not_cost_the_file(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    plain, source = make_clip(tmp_path / "plain.mp4", num_frames=6), tmp_path / "in.mp4"
+    with av.open(f"file:{plain}") as old, av.open(f"file:{source}", "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux() if packet.size]
+        packets[-1].duration = 30 * (packets[-1].duration or 0)
+        for packet in packets:
+            packet.stream = stream
+            new.mux(packet)
+    notes = rewrite(source, tmp_path / f"out{suffix}")
+    assert "W_LAST_FRAME" in {note.code for note in notes}
+    times = read_file(tmp_path / f"out{suffix}").times
+    assert [time - times[0] for time in times] == [Fraction(n, 25) for n in range(6)]
+    assert "W_LAST_FRAME" not in {note.code for note in rewrite(source, tmp_path / "out.mkv")}
+    assert rewrite(plain, tmp_path / f"even{suffix}") == []
 
 
 def test_each_frame_lasts_until_the_next(tmp_path: Path, make_clip: MakeClip) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vsr_cli.config import ClipConfig, JobConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import MemoryExhaustedError, OutputError
 from vsr_cli.events import Event, Progress
 from vsr_cli.exit_codes import ExitCode
+from vsr_cli.media import memory
 from vsr_cli.media.reading import demuxer
 from vsr_cli.media.writing import encoder
 
@@ -56,6 +58,7 @@ def test_a_lack_of_memory_is_said_to_be_one(
     source = make_clip(tmp_path / "in.mp4", num_frames=12, audio=["aac"])
     if which == "decoder":
         monkeypatch.setattr(demuxer, "make_alpha_decoder", lambda _: StarvedDecoder())
+        monkeypatch.setattr(memory, "is_memory_short", lambda: True)
     elif which == "encoder":
         monkeypatch.setattr(encoder, "fill_planes", fail)
     else:
@@ -81,8 +84,8 @@ def test_a_folder_of_the_target_that_is_removed_midway_is_said_to_be_gone(
 
     def remove(event: Event) -> None:
         if isinstance(event, Progress) and event.frame >= 2:
-            while folder.exists():  # it is being written to
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # of a second event
+                shutil.rmtree(folder.rename(tmp_path / "gone"))  # at one instant
 
     with pytest.raises(OutputError) as caught:
         upscale_video(source, folder / name, config, report=remove)

@@ -15,6 +15,7 @@ BUFFER = 1 << 18  # bytes asked of a file at once: little is read in vain where 
 PIPE_BUFFER = 1 << 20
 MOST_UNANSWERED = 1 << 29  # bytes: more than a frame of 16K with 10 bits
 HEAD_BYTES = 512  # in which data tell what they are
+START_BYTES = 1 << 18  # of a pipe that are kept: what a container says before its pictures
 PATIENCE = 0.2  # seconds between two looks whether anybody still waits
 _FAILURE = 0  # what is no bytes makes PyAV raise an error of its own, wherever it is
 
@@ -122,12 +123,16 @@ class FileSource(ByteSource):
 
 
 class Pipe(ByteSource):
-    """A pipe. A read that waits ends with `close` as well, from whatever thread."""
+    """A pipe. A read that waits ends with `close` as well, from whatever thread.
+
+    start: what came first, because it cannot be read again.
+    """
 
     def __init__(self, descriptor: int) -> None:
         """Read from `descriptor`, which stays the caller's."""
         super().__init__("<none>")
         self._descriptor = descriptor
+        self.start = b""
         self._closed = threading.Event()
 
     def wait_for(self, size: int) -> bytes:
@@ -135,7 +140,9 @@ class Pipe(ByteSource):
             # Only sockets can be waited for on Windows.
             if os.name == "posix" and not select.select([self._descriptor], [], [], PATIENCE)[0]:
                 continue
-            return os.read(self._descriptor, size)
+            data = os.read(self._descriptor, size)
+            self.start += data[: START_BYTES - len(self.start)]
+            return data
         return b""
 
     def close(self) -> None:

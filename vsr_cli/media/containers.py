@@ -33,6 +33,8 @@ IMAGE_SUFFIXES = frozenset(
 _OTHER_NAMES = {"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe", "raw": "rawvideo"}
 # Formats without a clock: frames follow each other at one rate.
 WITHOUT_CLOCK = frozenset({"avi", "yuv4mpegpipe", "rawvideo"})
+# Formats that tell when a frame is shown and not for how long, which only the last one needs.
+WITHOUT_LENGTHS = frozenset({"mpegts", "nut"})
 PICTURE_ONLY = frozenset({"yuv4mpegpipe", "rawvideo", IMAGES})
 WITH_ROTATION = frozenset({"mp4", "mov", "matroska", "webm"})
 WITH_CHAPTERS = frozenset({"mp4", "mov", "matroska", "webm", "nut"})

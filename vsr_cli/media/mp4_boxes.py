@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import BinaryIO
 
 from av.container import InputContainer
 from av.stream import Stream
+
+from vsr_cli.media.open import open_again
 
 _MOST_BYTES = 1 << 28  # of the box of all tracks; that of a film takes a hundredth
 _VISUAL_ENTRY = 78  # bytes of a sample entry before the boxes in it
@@ -27,16 +28,15 @@ class Mp4Track:
 
 
 def read_track(container: InputContainer, stream: Stream) -> Mp4Track | None:
-    """The boxes of one track of a file; None where there are none, as in fragments and pipes.
+    """The boxes of one track of a file; None where there are none, as at the start of many pipes.
 
     Args:
-        container: opened by its path.
+        container: of `open_container`.
         stream: of it.
     """
-    path = Path(container.name.removeprefix("file:"))
     # Whatever is wrong with a damaged file, FFmpeg has read of it what it could.
     damage = (OSError, struct.error, IndexError, ZeroDivisionError)
-    with suppress(*damage), path.open("rb") as file:
+    with suppress(*damage), open_again(container) as file:
         movie = _read_movie(file)
         header = _find(movie, b"mvhd")
         if header is None:

@@ -1,6 +1,7 @@
 """Where a video comes from: a file, a named pipe or standard input, opened for reading."""
 
 import errno
+import io
 import os
 import stat
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import BinaryIO, TypeVar, overload
 
 import av
 from av.container import InputContainer
@@ -19,6 +20,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.media.byte_source import BUFFER, PIPE_BUFFER, ByteSource, FileSource, Pipe
 from vsr_cli.media.containers import IMAGE_SUFFIXES
+from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
@@ -44,12 +46,15 @@ def is_pipe(source: Path) -> bool:
 
 
 @contextmanager
-def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[InputContainer]:
+def open_container(
+    source: Path, config: InputConfig = EVERYTHING, *, is_own: bool = False
+) -> Iterator[InputContainer]:
     """Open a local file or a pipe for reading; nothing on a network is ever reached from it.
 
     Args:
         source: a path; `-` is standard input, which nothing else reads.
         config: names the format where `source` does not tell.
+        is_own: whether this program has written it: pictures may be of any size.
 
     Raises:
         ConfigError: there is no such format.
@@ -59,7 +64,12 @@ def open_container(source: Path, config: InputConfig = EVERYTHING) -> Iterator[I
         opening = _open_pipe(source) if is_pipe(source) else _open_file(source)
         data = resources.enter_context(opening)
         try:
-            yield resources.enter_context(_open_with_av(source, data, config))
+            bounds = {} if is_own else PICTURE_OPTIONS
+            container = resources.enter_context(_open_with_av(source, data, config, bounds))
+            for stream in container.streams.video:
+                if stream.codec_context is not None:  # as where nobody knows the codec
+                    stream.codec_context.options = bounds
+            yield container
         finally:
             if data.interruption is not None:  # what FFmpeg has made of it means nothing
                 raise data.interruption
@@ -82,11 +92,12 @@ def demux(
         av.FFmpegError: it cannot be read on.
     """
     data = _data_of(container)
-    for packet in container.demux(*([] if stream is None else [stream])):
-        data.num_unanswered = 0
-        if packet.size == 0 and data.complaint is not None:
-            break  # this one and those that follow tell decoders that all went well
-        yield packet
+    with sensible_memory(container.name):
+        for packet in container.demux(*([] if stream is None else [stream])):
+            data.num_unanswered = 0
+            if packet.size == 0 and data.complaint is not None:
+                break  # this one and those that follow tell decoders that all went well
+            yield packet
     if data.complaint is not None:
         raise av.FFmpegError(errno.EIO, data.complaint, data.name)
 
@@ -97,9 +108,22 @@ def seeking(container: InputContainer) -> Iterator[None]:
     data = _data_of(container)
     data.is_bounded = False
     try:
-        yield
+        with sensible_memory(container.name):
+            yield
     finally:
         data.is_bounded, data.num_unanswered = True, 0
+
+
+def open_again(container: InputContainer) -> BinaryIO:
+    """The bytes of a container of `open_container` once more; of a pipe only the first of them.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    data = _data_of(container)
+    if isinstance(data, Pipe):
+        return io.BytesIO(data.start)
+    return Path(container.name.removeprefix("file:")).open("rb")
 
 
 def _data_of(container: InputContainer) -> ByteSource:
@@ -169,10 +193,13 @@ def _check_file(source: Path) -> None:
         ) from error
 
 
-def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputContainer:
+def _open_with_av(
+    source: Path, data: ByteSource, config: InputConfig, bounds: dict[str, str]
+) -> InputContainer:
     pipe = data if isinstance(data, Pipe) else None
     # What comes from elsewhere may not name files of this machine.
     options = {"protocol_whitelist": "crypto,data" if pipe else "file,crypto,data"}
+    options |= bounds  # which FFmpeg passes on to the decoders that it looks with
     options["format_whitelist"] = _allowed_formats()
     options["pattern_type"] = "none"  # the name of an image is a name, whatever it looks like
     if config.raw_size:
@@ -221,14 +248,15 @@ def _open_with_av(source: Path, data: ByteSource, config: InputConfig) -> InputC
 def _open_data(
     file: ByteSource | str, config: InputConfig, options: dict[str, str], buffer_size: int
 ) -> InputContainer:
-    return av.open(
-        file,
-        "r",
-        format=config.format,
-        options=options,
-        metadata_errors="replace",  # text in files need not be UTF-8
-        buffer_size=buffer_size,
-    )
+    with sensible_memory(file if isinstance(file, str) else file.name):
+        return av.open(
+            file,
+            "r",
+            format=config.format,
+            options=options,
+            metadata_errors="replace",  # text in files need not be UTF-8
+            buffer_size=buffer_size,
+        )
 
 
 @lru_cache

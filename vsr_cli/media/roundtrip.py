@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vsr_cli.errors import InputError
+from vsr_cli.media.memory import sensible_memory
 from vsr_cli.media.writing.encoder_options import reproducible_options
 
 Codec = Literal["h264", "mpeg4"]
@@ -115,7 +116,10 @@ def decode_rgb(source: Path) -> Iterator[NDArray[np.uint8]]:
         InputError: if nothing can be decoded.
     """
     try:
-        with av.open(f"file:{source}", options={"protocol_whitelist": "file"}) as container:
+        with (
+            sensible_memory(str(source)),
+            av.open(f"file:{source}", options={"protocol_whitelist": "file"}) as container,
+        ):
             for frame in container.decode(container.streams.video[0]):
                 yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     except (av.FFmpegError, IndexError) as error:

@@ -1,7 +1,7 @@
 """Where everything beside the picture comes from: a file read a second time, or a pipe."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -84,13 +84,18 @@ def reopen_side_streams(
     def heads(streams: Sequence[Stream]) -> Heads:
         found: dict[int, Packet[Stream]] = {}
         wanted, num_bytes = {stream.index for stream in streams}, 0
-        with open_container(source, config) as again, suppress(av.FFmpegError):
-            for packet in all_packets(again):
-                num_bytes += packet.size
-                if packet.size and packet.stream_index in wanted:
-                    found.setdefault(packet.stream_index, packet)
-                if len(found) == len(wanted) or num_bytes > _HEAD_BYTES:
-                    return Heads(found)
+        with open_container(source, config) as again:
+            try:
+                for packet in all_packets(again):
+                    num_bytes += packet.size
+                    if packet.size and packet.stream_index in wanted:
+                        found.setdefault(packet.stream_index, packet)
+                    if len(found) == len(wanted) or num_bytes > _HEAD_BYTES:
+                        return Heads(found)
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                pass  # damaged from here on: nothing more can be had of any of them
         return Heads(found, is_all=True)
 
     return SideStreams(container, packets, cover, heads=heads)

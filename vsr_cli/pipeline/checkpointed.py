@@ -60,7 +60,7 @@ def _compute_rest(
     `video` is None where it has been read before: it is opened again.
     """
     config, checkpoint = run.config, manifest.checkpoint
-    first = checkpoint.num_frames
+    first = checkpoint.first
     if first:
         text = f"going on after {first} frames that are done"
         run.report(Note(code="W_RESUMED", text=text))
@@ -88,11 +88,14 @@ def _compute_rest(
     ):
         done = first
         for clip in clips:
+            if clip.starts_shot:
+                output.start_shot(done)
             for frame in run.coded(clip):
-                queue.put(frame)
+                if done >= checkpoint.num_frames:
+                    queue.put(frame)
                 done += 1
                 progress.report(done)
-            if stop.is_requested or output.is_due:
+            if done >= checkpoint.num_frames and (stop.is_requested or output.is_due):
                 queue.drain()
                 output.checkpoint(clip.state())
             if stop.is_requested:

@@ -64,12 +64,14 @@ class RestoredClip:
     headers: times and alpha of each frame; empty where there is no file.
     state: gives what the next clip of the shot needs, once all frames are taken; None where the
         shot ends. It holds until the next clip is asked for, which may write over it in place.
+    starts_shot: whether nothing of an earlier clip has gone into it.
     """
 
     start: int
     frames: Iterator[Tensor]
     headers: tuple[Frame, ...]
     state: Callable[[], ClipState | None]
+    starts_shot: bool = False
 
 
 def num_shared_at(first: int, overlap: int) -> int:

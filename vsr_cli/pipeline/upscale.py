@@ -100,6 +100,9 @@ class Upscaler:
     ) -> OutputPlan:
         size = self.config.target_size(video.info.height, video.info.width)
         plan = plan_output(target, source, video.info, size, self.config.output, report=report)
+        # What does not fit is refused before two frames of its size are encoded.
+        lr_size = (video.info.height, video.info.width)
+        self.model.plan(self.model.resolve(self.config), lr_size, reserved=bytes_beside(plan))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
         return plan
@@ -195,18 +198,18 @@ def _read_job(job: Job, report: Report) -> Manifest | None:
     try:
         return job.read()
     except JobDamagedError as error:
-        _start_anew(job, error, report)
+        _report_damage(error.why, "starting anew", report)
+        job.clear()
         return None
 
 
-def _start_anew(job: Job, error: JobDamagedError, report: Report) -> None:
-    text = f"what an earlier run has left is damaged ({error.why}): starting anew"
+def _report_damage(why: str | None, then: str, report: Report) -> None:
+    text = f"what an earlier run has left is damaged ({why}): {then}"
     report(Note(code="W_JOB_DAMAGED", text=text))
-    job.clear()
 
 
 def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
-    """What an earlier run has left, if it is the same job and whole; else a new one.
+    """What an earlier run has left, if it is the same job, as far as it is whole; else a new one.
 
     Raises:
         ConfigError: it is another job.
@@ -220,12 +223,16 @@ def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
     if before is None:
         return now
     before.require_same(now)
-    try:
-        job.check(before)
-    except JobDamagedError as error:
-        _start_anew(job, error, run.report)
+    if (damage := job.find_damage(before)) is None:
+        return before
+    if (rest := before.back_to(damage.num_chunks)) is None:
+        _report_damage(damage.why, "starting anew", run.report)
+        job.clear()
         return now
-    return before
+    then = f"going back to frame {rest.checkpoint.first}, with which a shot starts"
+    _report_damage(damage.why, then, run.report)
+    rest.write(job.manifest_path)
+    return rest
 
 
 def _without_repeats(report: Report) -> Report:

@@ -1,6 +1,8 @@
 """What is seen of a picture, and pictures that change midway: all have the size of the first."""
 
+import os
 import struct
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -189,6 +191,44 @@ def test_only_the_clean_aperture_is_seen(tmp_path: Path, make_clip: MakeClip, su
     frames, notes = read(with_aperture(source))
     for frame, before in zip(luma(frames), luma(whole), strict=True):
         np.testing.assert_array_equal(frame, before[4:42, 8:54])
+    assert "W_CROPPED" in notes
+
+
+def with_index_first(source: Path) -> Path:
+    """Have the index of an MP4 of one track come before its pictures."""
+    data = source.read_bytes()
+    place = data.rindex(b"moov") - 4
+    index = bytearray(data[place:])
+    table = index.index(b"stco") + 8
+    for number in range(int.from_bytes(index[table : table + 4], "big")):
+        entry = slice(table + 4 + 4 * number, table + 8 + 4 * number)
+        moved = int.from_bytes(index[entry], "big") + len(index)
+        index[entry] = moved.to_bytes(4, "big")
+    end = int.from_bytes(data[:4], "big")  # of the box that says what it is
+    source.write_bytes(data[:end] + index + data[end:place])
+    return source
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_what_a_container_crops_is_not_seen_through_a_pipe_either(
+    tmp_path: Path, make_clip: MakeClip, suffix: str
+) -> None:
+    source = make_clip(tmp_path / f"in{suffix}", size=SIZE)
+    if suffix == ".mkv":
+        with_matroska_crop(source, is_endless=True)
+    else:
+        with_index_first(with_aperture(source))
+    expected, _ = read(source)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    thread = threading.Thread(target=pipe.write_bytes, args=(source.read_bytes(),))
+    thread.start()
+    frames, notes = read(pipe)
+    thread.join()
+    for frame, other in zip(luma(frames), luma(expected), strict=True):
+        assert frame.shape == (38, 46)
+        np.testing.assert_array_equal(frame, other)
     assert "W_CROPPED" in notes
 
 

@@ -10,7 +10,7 @@ import pytest
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec import Codec
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
@@ -21,7 +21,9 @@ from tests.media.writers import open_writer, write_planes
 from vsr_cli.config import OutputConfig
 from vsr_cli.events import ignore
 from vsr_cli.media.reading.reader import open_video
+from vsr_cli.media.writing.audio import AudioEncoder
 from vsr_cli.media.writing.stream_trial import refusal
+from vsr_cli.media.writing.verify import CopiedStream
 
 RATE = 48_000  # Hz
 HOUR = 3600
@@ -194,6 +196,58 @@ def test_sound_that_pauses_longer_than_mp4_can_tell_does_not_cost_the_picture(
     with av.open(f"file:{tmp_path / 'out.mp4'}") as container:
         assert len(list(container.decode(video=0))) == 20
     assert rewrite(source, tmp_path / "out.mkv") == []
+
+
+def sound_of(container: InputContainer) -> bytes:
+    """All packets of the first track, one after the other."""
+    return b"".join(bytes(packet) for packet in container.demux(audio=0) if packet.size)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("codec", ["flac", "aac", "libopus", "ac3", "libmp3lame", "pcm_s16le"])
+def test_sound_whose_packets_do_not_tell_how_long_they_last_is_whole(
+    tmp_path: Path, make_clip: MakeClip, codec: str, suffix: str
+) -> None:
+    source = make_clip(tmp_path / "in.nut", num_frames=12, audio=[codec])
+    target = tmp_path / f"out{suffix}"
+    notes = rewrite(source, target)
+    assert notes == []
+    with av.open(f"file:{source}") as old, av.open(f"file:{target}") as new:
+        assert new.streams.audio[0].codec_context.name == old.streams.audio[0].codec_context.name
+        assert sound_of(new) == sound_of(old)
+
+
+def test_sound_that_does_not_come_back_does_not_cost_the_picture(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a container drops packets that it has taken."""
+    source = make_clip(tmp_path / "in.mkv", num_frames=20, audio=["aac", "ac3"])
+
+    def forget(self: CopiedStream, num_packets: int, num_bytes: int) -> bool:
+        return self.kind != "audio"
+
+    monkeypatch.setattr(CopiedStream, "is_whole", forget)
+    notes = rewrite(source, tmp_path / "out.mp4")
+    assert [note.code for note in notes] == ["W_STREAM_CUT"] * 2
+    assert "audio (stream 1, aac) is not whole: 0 of " in notes[0].text
+    with av.open(f"file:{tmp_path / 'out.mp4'}") as container:
+        assert len(list(container.decode(video=0))) == 20
+
+
+def test_sound_that_an_encoder_refuses_midway_does_not_cost_the_picture(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=20, audio=["pcm_s16le"])
+
+    def refuse(self: AudioEncoder, frame: AudioFrame, origin: Fraction) -> None:
+        raise av.error.ArgumentError(22, "Invalid argument")
+
+    monkeypatch.setattr(AudioEncoder, "_place", refuse)
+    notes = rewrite(source, tmp_path / "out.ts")
+    assert [note.code for note in notes] == ["W_AUDIO_ENCODED", "W_STREAM_CUT"]
+    assert notes[1].text.endswith("takes no more of it (invalid argument)")
+    with av.open(f"file:{tmp_path / 'out.ts'}") as container:
+        assert len(list(container.decode(video=0))) == 20
 
 
 def write_texts(path: Path, lines: list[tuple[int, int, str]], make_clip: MakeClip) -> Path:

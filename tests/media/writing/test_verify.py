@@ -1,6 +1,6 @@
 """The check of a finished file: what it lets pass, and every single fault that it does not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -55,7 +55,14 @@ def expected_of(path: Path) -> ExpectedFile:
 
 
 def problem_of(path: Path, expected: ExpectedFile, *, decode: bool = False) -> str | None:
-    return check_file(path, expected, format_=None, decode=decode)
+    return check_file(path, expected, format_=None, decode=decode).problem
+
+
+def missing_in(path: Path, expected: ExpectedFile) -> Mapping[int, int]:
+    """How many packets of which stream are not there, in a file whose picture is whole."""
+    found = check_file(path, expected, format_=None, decode=False)
+    assert found.problem is None
+    return found.missing
 
 
 @pytest.fixture
@@ -76,6 +83,7 @@ def test_a_file_that_holds_what_was_written_has_no_problem(
 ) -> None:
     path = make_clip(tmp_path / f"clip{suffix}", num_frames=NUM_FRAMES, audio=["ac3"])
     assert problem_of(path, expected_of(path), decode=decode) is None
+    assert missing_in(path, expected_of(path)) == {}
 
 
 @pytest.mark.parametrize("number", [NUM_FRAMES - 1, NUM_FRAMES + 1])
@@ -118,6 +126,22 @@ def test_a_length_that_is_off_by_more_than_two_frames_is_found(clip: Path, direc
     assert problem_of(clip, ending_after(2 * STEP + Fraction(2, 1000))) == "0.320 s long"
 
 
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_without_lengths_the_last_frame_is_where_it_should_be(clip: Path, direction: int) -> None:
+    times, side_streams = contents(clip)
+
+    def ending_after(seconds: Fraction, end: Fraction = Fraction(9)) -> ExpectedFile:
+        summary = summary_of(times)
+        summary.last += direction * seconds
+        summary.end += end
+        return ExpectedFile(
+            picture=0, step=STEP, times=summary, side_streams=side_streams, has_lengths=False
+        )
+
+    assert problem_of(clip, ending_after(2 * STEP)) is None
+    assert problem_of(clip, ending_after(2 * STEP + Fraction(2, 1000))) == "0.280 s long"
+
+
 def with_stream(
     expected: ExpectedFile, index: int, change: Callable[[CopiedStream], CopiedStream]
 ) -> ExpectedFile:
@@ -129,25 +153,25 @@ def with_stream(
 def test_sound_counts_as_whole_by_its_packets_or_by_its_bytes(clip: Path, index: int) -> None:
     expected = expected_of(clip)
 
-    def more(packets: int, num_bytes: int) -> str | None:
+    def more(packets: int, num_bytes: int) -> Mapping[int, int]:
         def change(stream: CopiedStream) -> CopiedStream:
             return CopiedStream(
                 stream.kind, stream.num_packets + packets, stream.num_bytes + num_bytes
             )
 
-        return problem_of(clip, with_stream(expected, index, change))
+        return missing_in(clip, with_stream(expected, index, change))
 
-    assert more(0, 7) is None  # headers that the container does without
-    assert more(3, 0) is None  # PCM, which it cuts as it likes
+    assert more(0, 7) == {}  # headers that the container does without
+    assert more(3, 0) == {}  # PCM, which it cuts as it likes
     for packets, num_bytes in ((1, 7), (-1, -7), (1, -7)):
-        assert more(packets, num_bytes) == "sound is missing"
+        assert more(packets, num_bytes) == {index: max(packets, 0)}
 
 
 def test_a_stream_that_is_not_there_at_all_is_missed(clip: Path) -> None:
     expected = expected_of(clip)
-    for kind, says in (("audio", "sound is missing"), ("subtitle", "a subtitle is missing")):
-        side_streams = {**expected.side_streams, 9: CopiedStream(kind, 1, 1)}
-        assert problem_of(clip, replace(expected, side_streams=side_streams)) == says
+    for kind in ("audio", "subtitle"):
+        side_streams = {**expected.side_streams, 9: CopiedStream(kind, 3, 1)}
+        assert missing_in(clip, replace(expected, side_streams=side_streams)) == {9: 3}
 
 
 def test_every_subtitle_is_asked_for_and_more_are_let_pass(tmp_path: Path) -> None:
@@ -156,14 +180,14 @@ def test_every_subtitle_is_asked_for_and_more_are_let_pass(tmp_path: Path) -> No
     (index, *_) = [i for i, s in expected.side_streams.items() if s.kind == "subtitle"]
     found = expected.side_streams[index]
 
-    def expecting(number: int) -> str | None:
+    def expecting(number: int) -> Mapping[int, int]:
         stream = CopiedStream("subtitle", number, found.num_bytes)
-        return problem_of(path, with_stream(expected, index, lambda _: stream))
+        return missing_in(path, with_stream(expected, index, lambda _: stream))
 
     assert found.num_packets == 3
-    assert expecting(2) is None  # containers fill the time between them
-    assert expecting(3) is None
-    assert expecting(4) == "a subtitle is missing"
+    assert expecting(2) == {}  # containers fill the time between them
+    assert expecting(3) == {}
+    assert expecting(4) == {index: 1}
 
 
 def replaced(path: Path, index: int, change: Callable[[bytes], bytes]) -> Path:
@@ -237,9 +261,9 @@ def test_a_file_that_cannot_be_read_is_refused_like_any_source(tmp_path: Path, c
 def test_raw_samples_are_checked_by_their_size_alone(tmp_path: Path) -> None:
     path = tmp_path / "raw.yuv"
     path.write_bytes(bytes(100))
-    assert check_size(path, 100) is None
-    assert check_size(path, 99) == "100 bytes instead of 99"
-    assert check_size(path, 101) == "100 bytes instead of 101"
+    assert check_size(path, 100).problem is None
+    assert check_size(path, 99).problem == "100 bytes instead of 99"
+    assert check_size(path, 101).problem == "100 bytes instead of 101"
 
 
 def test_the_mean_delay_counts_from_the_earliest_frame_in_any_order() -> None:

@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
 import av
+import numpy as np
 import pytest
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from torch import Tensor
 
 from tests.conftest import Contents, MakeClip
@@ -287,6 +291,62 @@ def test_what_is_damaged_is_computed_again(
     assert digests(target) == digests(tmp_path / "whole.mp4")
 
 
+def write_shots(path: Path, length: int) -> Path:
+    """A clip of three shots: gratings of other directions and colours, that move."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    with av.open(f"file:{path}", "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        for index in range(3 * length):
+            shot = index // length
+            wave = np.sin(((x, y, x + y)[shot] + index % length) / 3)
+            picture = np.zeros((*SIZE, 3), np.uint8)
+            picture[..., shot] = 128 + 100 * wave
+            frame = VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("what", "first"),  # shots start with the frames 0, 10 and 20, chunks with 0, 7, 14 and 21
+    [
+        ("chunk_000001.mkv", 0),
+        ("chunk_000002.mkv", 10),
+        ("chunk_000003.raw", 20),
+        ("state", 20),
+    ],
+)
+def test_what_is_damaged_is_computed_again_from_the_shot_before_it_on(
+    tmp_path: Path, config: UpscaleConfig, what: str, first: int
+) -> None:
+    source = write_shots(tmp_path / "in.mkv", 10)
+    whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    upscale_video(source, whole, config)
+    broken_off(source, target, config, frame=13)  # shots are known to a run that goes on as well
+    broken_off(source, target, config, frame=28)
+    (damaged,) = job_folder(target, config.job).glob(f"{what}*")
+    flip_a_bit(damaged)
+    events: list[Event] = []
+
+    def report(event: Event) -> None:
+        events.append(event)
+        stop_at(first + 1, OSError("broke"))(event)  # before there is another checkpoint
+
+    for _ in range(2 if first else 1):
+        with pytest.raises(OSError, match="broke"):
+            upscale_video(source, target, config, report=report)
+    firsts = [event.frame for event in events if isinstance(event, Progress)]
+    assert set(firsts) == {first + 1}
+    assert codes(events).count("W_JOB_DAMAGED") == 1
+    upscale_video(source, target, config)
+    assert digests(target) == digests(whole)
+    assert not job_folder(target, config.job).exists()
+
+
 @pytest.mark.parametrize("name", ["chunk_000000.mkv", "manifest.json"])
 def test_a_disk_that_does_not_answer_costs_nothing_of_what_is_done(
     tmp_path: Path,
@@ -346,6 +406,21 @@ def test_a_job_that_a_crash_has_left_beside_its_target_is_removed(
     assert target.read_bytes() == before
 
 
+def test_what_a_crash_has_left_of_the_removal_of_a_job_is_removed(
+    tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mp4"
+    monkeypatch.setattr(Job, "remove", lambda job: job.manifest_path.unlink(missing_ok=True))
+    upscale_video(source, target, config)
+    monkeypatch.undo()
+    assert {"lock", "chunk_000000.mkv"} <= {
+        p.name for p in job_folder(target, config.job).iterdir()
+    }
+    with pytest.raises(OutputError, match="exists"):
+        upscale_video(source, target, config)
+    assert not job_folder(target, config.job).exists()
+
+
 def test_the_job_of_another_file_than_the_target_stays(
     tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,8 +442,8 @@ def test_a_folder_that_is_removed_meanwhile_is_told_of(
 
     def remove(event: Event) -> None:
         if isinstance(event, Progress) and event.frame == after:
-            while (folder := job_folder(target, config.job)).exists():  # it is being written to
-                shutil.rmtree(folder, ignore_errors=True)
+            gone = job_folder(target, config.job).rename(tmp_path / "gone")  # at one instant
+            shutil.rmtree(gone)
 
     with pytest.raises(OutputError) as caught:
         upscale_video(source, target, config, report=remove)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -95,3 +96,20 @@ def test_a_journal_that_is_too_short_is_refused(
         FrameJournal(journal, plan, NUM_FRAMES)
     with pytest.raises(InputError, match="cannot be read back"):
         list(read_journal(journal, plan, [FrameTime.of(frame) for frame in frames]))
+
+
+def test_a_folder_that_goes_as_a_journal_is_opened_is_no_failure_of_its_own(
+    journal: Path, coded: Coded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, frames = coded
+    real = Path.open
+
+    def open_and_remove(path: Path, mode: str) -> IO[Any]:
+        file = real(path, mode)
+        path.unlink()
+        return file
+
+    monkeypatch.setattr(Path, "open", open_and_remove)
+    with FrameJournal(journal, plan, NUM_FRAMES) as more:
+        more.append(frames[0])
+    assert not journal.exists()

@@ -35,7 +35,13 @@ FULL = Manifest(
     planned=PreviousPlan(asked_length=24, asked_tile=None, clip_length=12, tile_size=64),
     chunks=(
         ChunkRecord(
-            name="chunk_000000.mkv", start=0, stop=9, first_pts=0, last_pts=8, sha256="ab" * 32
+            name="chunk_000000.mkv",
+            start=0,
+            stop=9,
+            shot_start=0,
+            first_pts=0,
+            last_pts=8,
+            sha256="ab" * 32,
         ),
     ),
     checkpoint=Checkpoint(num_frames=12, journaled=TIMES, state="state_000000012.safetensors"),
@@ -50,7 +56,7 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
 
 
-@pytest.mark.parametrize(("key", "value"), [("v", 2), ("v", 99), ("vsr", "0.0.0"), ("vsr", None)])
+@pytest.mark.parametrize(("key", "value"), [("v", 3), ("v", 99), ("vsr", "0.0.0"), ("vsr", None)])
 def test_what_another_version_has_written_is_refused(
     tmp_path: Path, key: str, value: object
 ) -> None:

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
+from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.open import demux, open_container
 
 # Decoders that know of the second picture in which WebM keeps transparency; FFmpeg's own do not.
@@ -32,6 +33,7 @@ def make_alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
     with suppress(ValueError, av.FFmpegError):
         decoder = CodecContext.create(name, "r")
         if isinstance(decoder, VideoCodecContext):
+            decoder.options = PICTURE_OPTIONS
             decoder.extradata = stream.codec_context.extradata
             return decoder
     return None
@@ -44,7 +46,11 @@ def is_opaque_gif(container: InputContainer, source: Path, config: InputConfig) 
     """
     if container.format.name != "gif" or config.alpha != "auto":
         return False
-    with suppress(av.FFmpegError), open_container(source, config) as again:
+    with (
+        suppress(av.FFmpegError),
+        open_container(source, config) as again,
+        sensible_memory(again.name),
+    ):
         stream = again.streams.video[0]
         pictures = (p for packet in demux(again, stream) for p in stream.decode(packet))
         return not any(_is_transparent(picture) for picture in pictures)

@@ -1,7 +1,5 @@
 """The part of a picture that its container means to be seen."""
 
-from pathlib import Path
-
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -17,7 +15,7 @@ def find_crop(container: InputContainer, stream: VideoStream) -> Crop | None:
     What the codec itself leaves out, the decoder has left out already.
 
     Args:
-        container: opened by its path.
+        container: of `open_container`.
         stream: the picture.
     """
     height, width = stream.codec_context.height, stream.codec_context.width
@@ -29,8 +27,7 @@ def find_crop(container: InputContainer, stream: VideoStream) -> Crop | None:
             if not track.disposition & Disposition.attached_pic
         ]
         if stream.index in tracks:
-            path = Path(container.name.removeprefix("file:"))
-            crop = read_crop(path, tracks.index(stream.index))
+            crop = read_crop(container, tracks.index(stream.index))
     elif "mov" in container.format.name:
         crop = _clean_aperture(container, stream)
     if crop is None or crop == Crop():

@@ -22,6 +22,7 @@ from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.continuous_clock import TS_DISCONT, ContinuousClock, report_discontinuities
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.memory import sensible_memory
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import reason, seeking
 from vsr_cli.media.packets import all_packets
@@ -84,7 +85,7 @@ class Demuxer:
         self._untimed_pts = -1
         self._clock = ContinuousClock(container, stream.index)
         self._packets = self._clock.packets(all_packets(container))
-        self._crop = None if self._is_once else find_crop(container, stream)
+        self._crop = find_crop(container, stream)
         self._cropping: PictureFilter | None = None
         self._pictures: deque[Packet[Stream]] = deque()
         self._side_packets: deque[Packet[Stream]] = deque()
@@ -205,9 +206,10 @@ class Demuxer:
             yield shown
 
     def _decode(self, packet: "Packet[Stream] | None") -> list[VideoFrame]:
-        if self._alpha_decoder is not None:
-            return self._alpha_decoder.decode(packet)
-        return self._stream.decode(packet)
+        with sensible_memory(self._container.name):
+            if self._alpha_decoder is not None:
+                return self._alpha_decoder.decode(packet)
+            return self._stream.decode(packet)
 
     def _shaped(self, picture: VideoFrame) -> VideoFrame:
         """The part of a picture that is meant to be seen, of the size of the first."""

@@ -1,7 +1,8 @@
 """Pictures cut, turned and scaled before anything else sees them, so that all have one shape."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -84,9 +85,18 @@ class PictureFilter:
         return made
 
 
+@contextmanager
+def open_header(path: Path) -> Iterator[Image.Image]:
+    """Open an image to read what it says of itself: nothing is decompressed, whatever its size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            yield image
+
+
 def read_orientation(image: Path) -> int | None:
     """How an image wants to be turned, 1 to 8 as EXIF counts; None where Pillow cannot tell."""
-    with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(image) as opened:
+    with suppress(OSError, ValueError, Image.DecompressionBombError), open_header(image) as opened:
         orientation = opened.getexif().get(_ORIENTATION)
         return orientation if orientation in _TURNS else None
     return None

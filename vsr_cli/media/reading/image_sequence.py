@@ -19,9 +19,11 @@ from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import IMAGE_SUFFIXES
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.image_names import NumberedName
+from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
     PictureUnifier,
+    open_header,
     read_orientation,
     turn_upright,
 )
@@ -178,9 +180,16 @@ class ImageReader:
         """Images have no end that could have been promised."""
 
     def _decode(self, path: Path) -> VideoFrame | None:
-        options = {"protocol_whitelist": "file", "pattern_type": "none"}
+        options = {"protocol_whitelist": "file", "pattern_type": "none", **PICTURE_OPTIONS}
         try:
-            with av.open(f"file:{path}", options=options) as container:
+            with (
+                sensible_memory(str(path)),
+                av.open(f"file:{path}", options=options) as container,
+            ):
+                stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    return None
+                stream.codec_context.options = PICTURE_OPTIONS
                 picture = next(container.decode(video=0), None)
                 return picture and turn_upright(picture, path)
         except MemoryError:
@@ -191,7 +200,7 @@ class ImageReader:
 
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) of an image as it is shown, by its header; None where Pillow has no idea."""
-    with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+    with suppress(OSError, ValueError, Image.DecompressionBombError), open_header(path) as image:
         is_on_side = (read_orientation(path) or 1) >= FIRST_ON_SIDE
         return image.size[::-1] if is_on_side else image.size
     return None

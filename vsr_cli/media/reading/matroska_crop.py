@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO
 
+from av.container import InputContainer
+
+from vsr_cli.media.open import open_again
 from vsr_cli.media.reading.geometry import Crop
 
 _SEGMENT, _TRACKS, _TRACK, _CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0x1F43B675
@@ -13,14 +15,14 @@ _EDGES = {0x54CC: "left", 0x54DD: "right", 0x54BB: "top", 0x54AA: "bottom"}
 _MOST_BYTES = 1 << 24  # of the element that describes all tracks
 
 
-def read_crop(path: Path, number: int) -> Crop | None:
+def read_crop(container: InputContainer, number: int) -> Crop | None:
     """How much of the picture is not meant to be seen; None: all of it is.
 
     Args:
-        path: a Matroska or WebM file.
+        container: Matroska or WebM.
         number: of the video track, counted from 0 among those.
     """
-    with suppress(OSError, ValueError), path.open("rb") as file:
+    with suppress(OSError, ValueError), open_again(container) as file:
         tracks = [
             children
             for children in map(dict, map(_elements, _track_entries(file)))

@@ -16,6 +16,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
+from vsr_cli.media.memory import MOST_PIXELS
 from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_container
 from vsr_cli.media.reading.alpha import is_animated_webp, is_opaque_gif
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
@@ -127,7 +128,8 @@ class VideoSource:
             raise InputError(
                 f"{self._name} has no picture that can be decoded",
                 why=f"its `{stream.codec_context.name}` stream gave no frame",
-                hint="it may be cut off or encrypted; try another copy",
+                hint="it may be cut off, encrypted, or of more than "
+                f"{MOST_PIXELS // 10**6} million pixels; try another copy",
             )
         self.info, self._timing = self._reader.describe(first, config, self._name)
         if is_opaque:

@@ -13,6 +13,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from vsr_cli.media.memory import sensible_memory
+
 _BITS = {"aac": 128_000, "libopus": 96_000, "libmp3lame": 96_000}  # per second and channel
 _OPUS_RATE = 48_000  # Hz
 _ROUNDING = Fraction(2, 1000)  # seconds, of clocks that count milliseconds
@@ -66,7 +68,8 @@ class AudioEncoder:
             origin: seconds to take off every time.
         """
         try:
-            frames = self._track.decode(packet)
+            with sensible_memory(f"stream {packet.stream_index}"):
+                frames = self._track.decode(packet)
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError):
@@ -77,7 +80,8 @@ class AudioEncoder:
     def flush(self, origin: Fraction) -> "list[Packet[Stream]]":
         """The packets that decoder, resampler and encoder still held."""
         try:
-            frames = self._track.decode(None)
+            with sensible_memory(f"stream {self._track.index}"):
+                frames = self._track.decode(None)
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError):
@@ -153,7 +157,8 @@ def _choose_layout(old: AudioCodecContext, codec: str, rate: int, format_: str) 
             if not isinstance(trial, AudioCodecContext):
                 raise ValueError(f"{codec} encodes no sound")
             _set_up(trial, codec, layout, rate, format_)
-            trial.open()
+            with sensible_memory(codec):
+                trial.open()
         except MemoryError:
             raise
         except (ValueError, av.FFmpegError) as error:

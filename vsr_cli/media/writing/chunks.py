@@ -124,7 +124,7 @@ class JoinedChunks:
         self._delay = 0
         self._filter: str | None = None  # that gives packets the form of the container
         for path in paths:
-            with open_container(path) as container:
+            with open_container(path, is_own=True) as container:
                 self._read_timestamps(
                     path, [p.pts for p in _packets(container) if p.pts is not None]
                 )
@@ -134,7 +134,7 @@ class JoinedChunks:
 
     def add_video_stream(self, output: OutputContainer) -> VideoStream:
         """Add a stream to `output` that takes the packets."""
-        with open_container(self._paths[0]) as container:
+        with open_container(self._paths[0], is_own=True) as container:
             template = container.streams.video[0]
             self._header = template.codec_context.extradata
             stream = output.add_stream_from_template(template, opaque=True)
@@ -154,7 +154,7 @@ class JoinedChunks:
         """Every packet in the order of decoding, with its times."""
         index = 0
         for path in self._paths:
-            with open_container(path) as container:
+            with open_container(path, is_own=True) as container:
                 if container.streams.video[0].codec_context.extradata != self._header:
                     raise OutputError(
                         f"`{path.name}` does not go on from the chunks before it",

@@ -10,8 +10,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr_cli.errors import InputError, OutputError, VerificationError
-from vsr_cli.events import Report
-from vsr_cli.media.containers import muxer_options
+from vsr_cli.events import Note, Report
+from vsr_cli.media.containers import WITHOUT_LENGTHS, muxer_options
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import (
@@ -133,11 +133,22 @@ class Muxer(ResourceOwner):
             self._copier.copy_until(None)
             self._output.close()
         self._copier.report_losses(self._report)
+        self._report_last_length()
         if self._destination.path_to_verify and self._plan.config.verify != "off":
             self._verify(self._destination.path_to_verify)
         if self._destination.path_to_verify and on_complete is not None:
             on_complete(self._destination.path_to_verify)
         self._destination.commit()
+
+    def _report_last_length(self) -> None:
+        """Say if the last frame is shown for longer than the container can tell."""
+        container, length = self._plan.container, self._times.end - self._times.last
+        if container.name in WITHOUT_LENGTHS and length > 2 / self._plan.coding.rate:
+            text = (
+                f"the last frame is shown for {float(length):.3f} s, which "
+                f"{container.display_name} cannot tell: players end with it sooner"
+            )
+            self._report(Note(code="W_LAST_FRAME", text=text))
 
     def _close(self) -> None:
         """Close the container; whatever it still complains about, the file goes anyway."""
@@ -157,15 +168,14 @@ class Muxer(ResourceOwner):
             step=1 / self._plan.coding.rate,
             times=self._times,
             side_streams=self._copier.copied(),
+            has_lengths=container.name not in WITHOUT_LENGTHS,
         )
         try:
             if container.name == "rawvideo":  # has nothing that could be read
-                problem = check_size(path, self._num_bytes)
+                found = check_size(path, self._num_bytes)
             else:
                 format_ = container.name if container.name == "mpegts" else None
-                problem = check_file(
-                    path, expected, format_=format_, decode=config.verify == "full"
-                )
+                found = check_file(path, expected, format_=format_, decode=config.verify == "full")
         except MemoryError:
             raise
         except (InputError, av.FFmpegError) as error:
@@ -173,11 +183,12 @@ class Muxer(ResourceOwner):
             raise VerificationError(
                 "the finished file cannot be read back", why=str(error), hint=hint
             ) from error
-        if problem:
+        if found.problem:
             hint = self._keep_as_failed()
             times = self._times
             raise VerificationError(
-                f"the finished file is not what was written: {problem}",
+                f"the finished file is not what was written: {found.problem}",
                 why=f"expected {times.num_frames} frames in {float(times.end - times.first):.3f} s",
                 hint=hint,
             )
+        self._copier.report_missing(found.missing, self._report)

@@ -77,7 +77,8 @@ def _rehearse(
     else:
         _join_chunk(folder / "chunk.mkv", copy, start, report)
     if plan.config.metadata and plan.container.name not in PICTURE_ONLY:
-        with open_container(target, InputConfig(format=_demuxer(plan))) as written:
+        config = InputConfig(format=_demuxer(plan))
+        with open_container(target, config, is_own=True) as written:
             report_lost_tags(side_streams.container, written, report)
 
 

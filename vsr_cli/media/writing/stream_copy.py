@@ -1,6 +1,6 @@
 """Everything in a file that is not the picture, copied in step with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import av
@@ -13,6 +13,7 @@ from vsr_cli.config import OutputConfig
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.memory import sensible_memory
 from vsr_cli.media.open import reason
 from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import is_refusal
@@ -109,12 +110,12 @@ class StreamCopier:
                     if _is_open(packet, planned):
                         planned.open = packet
                     else:
-                        self._write(planned, planned.convert(packet, origin))
+                        self._convert(planned, packet)
         if time is None:
             for planned in self._planned.values():
                 if planned.lost is None:
                     self._end_open(planned, None)
-                    self._write(planned, planned.flush(origin))
+                    self._convert(planned, None)
 
     def copied(self) -> dict[int, CopiedStream]:
         """What has been written, by the index of the stream in the output."""
@@ -142,7 +143,7 @@ class StreamCopier:
     def report_losses(self, report: Report) -> None:
         """Say, after the last packet, what could not be written or was not as it should be."""
         for planned in self._planned.values():
-            what = f"{planned.source.type} (stream {planned.source.index}, {planned.codec})"
+            what = planned.description
             if planned.lost is not None:
                 end = f"ends at {float(planned.end):.3f} s" if planned.num_packets else "is missing"
                 text = f"{what} {end}: {self._container.display_name} takes no more of it"
@@ -153,6 +154,22 @@ class StreamCopier:
             if planned.has_endless:
                 text = f"what has no end in {what} ends with the picture"
                 report(Note(code="W_SUBS_ENDLESS", text=text))
+
+    def report_missing(self, missing: Mapping[int, int], report: Report) -> None:
+        """Say, after the finished file was read, of which streams packets are not in it.
+
+        Args:
+            missing: how many, by the index of the stream in the output.
+            report: receives `W_STREAM_CUT`.
+        """
+        for planned in self._planned.values():
+            if planned.output.index in missing:
+                number = missing[planned.output.index]
+                text = (
+                    f"{planned.description} is not whole: {number} of {planned.num_packets} packets"
+                    f" do not come back from {self._container.display_name}"
+                )
+                report(Note(code="W_STREAM_CUT", text=text))
 
     def _lose(self, planned: PlannedStream, why: str) -> None:
         planned.lost = why
@@ -196,6 +213,22 @@ class StreamCopier:
             packet.duration = round(stop / tick) - first
         return True
 
+    def _convert(self, planned: PlannedStream, packet: "Packet[Stream] | None") -> None:
+        """Write what a packet becomes; None: what is left in a converter."""
+        origin = self._info.origin
+        try:
+            with sensible_memory(planned.description):
+                if packet is None:
+                    packets = planned.flush(origin)
+                else:
+                    packets = planned.convert(packet, origin)
+        except MemoryError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
+            self._lose(planned, reason(error))
+            return
+        self._write(planned, packets)
+
     def _write(self, planned: PlannedStream, packets: "list[Packet[Stream]]") -> None:
         for packet in packets:
             if not packet.size:
@@ -209,6 +242,9 @@ class StreamCopier:
             may_be_equal = self._output.format.flags & TS_NONSTRICT and not is_late
             step = 0 if may_be_equal or planned.source.type == "subtitle" else 1
             earliest = dts if planned.last_dts is None else planned.last_dts + step
+            if planned.source.type == "audio" and not packet.duration:
+                # MP4 does not give back a last packet that has no length.
+                packet.duration = max(dts - (planned.last_dts or 0), 0)
             if dts < earliest:
                 packet.dts = earliest
                 packet.pts = max(packet.pts or earliest, earliest)
@@ -260,7 +296,7 @@ class StreamCopier:
         else:
             packet.duration = self._until_end(start * packet.time_base, packet.time_base)
             planned.has_endless = True
-        self._write(planned, planned.convert(packet, self._info.origin))
+        self._convert(planned, packet)
 
     def _until_end(self, start: Fraction, tick: Fraction) -> int:
         """How long something lasts that is shown from `start` on and has no end, in ticks."""

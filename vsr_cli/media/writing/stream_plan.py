@@ -16,6 +16,7 @@ from vsr_cli.errors import OutputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import PICTURE_ONLY, TRANSPORT, WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.memory import sensible_memory
 from vsr_cli.media.open import reason
 from vsr_cli.media.side_streams import Heads, SideStreams
 from vsr_cli.media.writing.audio import AudioEncoder, name_channels
@@ -72,6 +73,11 @@ class PlannedStream:
     def codec(self) -> str:
         """That of the source, as FFmpeg names it."""
         return _codec_name(self.source)
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        return f"{self.source.type} (stream {self.source.index}, {self.codec})"
 
     @property
     def is_text(self) -> bool:
@@ -199,7 +205,8 @@ class StreamPlanner:
             return self._copy(stream)
         codec = _FALLBACK[self._format] if wanted == "copy" else wanted
         try:
-            encoder = AudioEncoder(self._output, stream, codec)
+            with sensible_memory(name):
+                encoder = AudioEncoder(self._output, stream, codec)
         except MemoryError:
             raise
         except (ValueError, av.FFmpegError) as error:

@@ -9,6 +9,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from vsr_cli.media.memory import sensible_memory
+
 _SHY = "mpegts"  # does not tell what it is by one packet
 _LONGEST = Fraction(10)  # seconds; what a packet claims beyond that is not what is tried
 
@@ -34,13 +36,14 @@ def refusal(
         with av.logging.Capture() as messages:
             try:
                 file = io.BytesIO()
-                with av.open(file, "w", format=format_) as output:
+                with sensible_memory(format_), av.open(file, "w", format=format_) as output:
                     stream = add_stream(output)
                     output.start_encoding()
                     if packet is not None:
                         output.mux(_at_nought(packet, stream))
                 if packet is not None and stream.type == "audio" and format_ != _SHY:
-                    _decode(file)
+                    with sensible_memory(format_):
+                        _decode(file)
             except MemoryError:
                 raise
             except (av.FFmpegError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,11 +21,13 @@ class TimestampSummary:
 
     num_frames: int = 0
     first: Fraction = Fraction(0)  # seconds, as all below
+    last: Fraction = Fraction(0)  # when the last picture is shown
     end: Fraction = Fraction(0)
     total: Fraction = Fraction(0)
 
     def add(self, time: Fraction, duration: Fraction) -> None:
         self.first = min(self.first, time) if self.num_frames else time
+        self.last = max(self.last, time) if self.num_frames else time
         self.end = max(self.end, time + duration) if self.num_frames else time + duration
         self.total += time
         self.num_frames += 1
@@ -44,6 +46,13 @@ class CopiedStream:
     num_packets: int
     num_bytes: int
 
+    def is_whole(self, num_packets: int, num_bytes: int) -> bool:
+        """Whether so much, found in the finished file, is all of it."""
+        if self.kind == "subtitle":  # containers fill the time between them
+            return num_packets >= self.num_packets
+        # Containers cut PCM into packets of their own, and take off headers that they do without.
+        return num_packets == self.num_packets or num_bytes == self.num_bytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedFile:
@@ -53,12 +62,24 @@ class ExpectedFile:
     step: Fraction  # seconds a frame lasts if nobody says
     times: TimestampSummary
     side_streams: Mapping[int, CopiedStream]  # by the index of the stream
+    has_lengths: bool = True  # whether the container tells how long the last frame is shown
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong with a finished file."""
+
+    problem: str | None = None  # that makes it another than was written; None: the picture is whole
+    missing: Mapping[int, int] = field(default_factory=dict)  # packets of a side stream, by index
 
 
 def check_file(
     path: Path, expected: ExpectedFile, *, format_: str | None, decode: bool
-) -> str | None:
-    """What is wrong with a finished file, None if nothing is.
+) -> Findings:
+    """Read a finished file, and find what is wrong with it.
+
+    Sound and subtitles of a damaged source may go to where a container does not give them back:
+    the picture is worth keeping without them.
 
     Args:
         path: the file.
@@ -74,7 +95,7 @@ def check_file(
     found = TimestampSummary()
     num_packets, num_bytes = Counter[int](), Counter[int]()
     tick = Fraction(0)
-    with open_container(path, config) as container:
+    with open_container(path, config, is_own=True) as container:
         for packet in demux(container):
             if not packet.size or packet.pts is None:
                 continue
@@ -88,31 +109,38 @@ def check_file(
             # Packets of an MP4 last from one decoding to the next; its edit list tells the end.
             track = read_track(container, container.streams[expected.picture])
             found.end = track.end if track is not None and track.end is not None else found.end
+    problem = _compare_times(found, expected, tick)
+    if decode and problem is None:
+        with open_container(path, config, is_own=True) as container:
+            problem = _find_damage(container, expected)
+    missing = {
+        index: max(copied.num_packets - num_packets[index], 0)
+        for index, copied in expected.side_streams.items()
+        if not copied.is_whole(num_packets[index], num_bytes[index])
+    }
+    return Findings(problem, missing)
+
+
+def _compare_times(found: TimestampSummary, expected: ExpectedFile, tick: Fraction) -> str | None:
+    """What is wrong with when pictures are shown; None: nothing."""
     times = expected.times
     if found.num_frames != times.num_frames:
         return f"{found.num_frames} frames instead of {times.num_frames}"
     if abs(found.mean_delay - times.mean_delay) > tick:
         return "frames have moved in time"
-    if abs(found.end - found.first - times.end + times.first) > 2 * expected.step + tick:
-        return f"{float(found.end - found.first):.3f} s long"
-    for index, copied in expected.side_streams.items():
-        # Containers fill the time between subtitles, cut PCM into packets of their own, and take
-        # headers off packets that they do without.
-        is_all = num_packets[index] == copied.num_packets or num_bytes[index] == copied.num_bytes
-        if copied.kind == "subtitle":
-            is_all = num_packets[index] >= copied.num_packets
-        if not is_all:
-            return "sound is missing" if copied.kind == "audio" else f"a {copied.kind} is missing"
-    if decode:
-        with open_container(path, config) as container:
-            return _find_damage(container, expected)
+    length, wanted = (
+        (summary.end if expected.has_lengths else summary.last) - summary.first
+        for summary in (found, times)
+    )
+    if abs(length - wanted) > 2 * expected.step + tick:
+        return f"{float(length):.3f} s long"
     return None
 
 
-def check_size(path: Path, num_bytes: int) -> str | None:
-    """What is wrong with a file that holds nothing but samples."""
+def check_size(path: Path, num_bytes: int) -> Findings:
+    """Find what is wrong with a file that holds nothing but samples."""
     found = path.stat().st_size
-    return None if found == num_bytes else f"{found} bytes instead of {num_bytes}"
+    return Findings(None if found == num_bytes else f"{found} bytes instead of {num_bytes}")
 
 
 def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | None:

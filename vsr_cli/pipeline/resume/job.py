@@ -30,6 +30,19 @@ from vsr_cli.pipeline.resume.manifest import Manifest
 RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm", "mpegts", "avi", "nut"})
 
 
+@dataclass(frozen=True)
+class Damage:
+    """A file of a job that is not what was written."""
+
+    name: str
+    num_chunks: int  # before it, which are whole
+
+    @property
+    def why(self) -> str:
+        """What is wrong, as a part of a message."""
+        return f"`{self.name}` is not what was written"
+
+
 class Job:
     """A folder that holds all that is not yet the target.
 
@@ -87,6 +100,19 @@ class Job:
             JobDamagedError: one is missing or different.
             OutputError: one cannot be read now, which says nothing about what is in it.
         """
+        if (damage := self.find_damage(manifest)) is not None:
+            raise JobDamagedError(
+                f"the unfinished job in `{self.folder}` is damaged",
+                why=damage.why,
+                hint="run the same command again, which computes it anew; and check the disk",
+            )
+
+    def find_damage(self, manifest: Manifest) -> "Damage | None":
+        """Find the first file that a manifest refers to and that is not what was written.
+
+        Raises:
+            OutputError: one cannot be read now, which says nothing about what is in it.
+        """
         checkpoint = manifest.checkpoint
         expected: list[tuple[str, int | None, str]] = [
             (record.name, None, record.sha256) for record in manifest.chunks
@@ -96,7 +122,7 @@ class Job:
         if checkpoint.journal_sha256:
             journal = self.journal_path(len(manifest.chunks)).name
             expected.append((journal, checkpoint.journal_bytes, checkpoint.journal_sha256))
-        for name, num_bytes, digest in expected:
+        for index, (name, num_bytes, digest) in enumerate(expected):
             path = self.folder / name
             try:
                 found = sha256(path) if num_bytes is None else sha256_of_start(path, num_bytes)
@@ -109,11 +135,8 @@ class Job:
                     hint="check the disk; the unfinished job is kept",
                 ) from error
             if found != digest:
-                raise JobDamagedError(
-                    f"the unfinished job in `{self.folder}` is damaged",
-                    why=f"`{name}` is not what was written",
-                    hint="run the same command again, which starts anew; and check the disk",
-                )
+                return Damage(name, min(index, len(manifest.chunks)))
+        return None
 
     def note_written(self, path: Path) -> None:
         """Write down which file becomes the target, so that a job that is done is known as such.
@@ -220,12 +243,14 @@ def remove_finished(target: Path, config: JobConfig) -> None:
     """Remove what is left of the job of a target that is complete.
 
     A run that is killed after it has given the target its name leaves the job behind. Only if the
-    target is the very file that the job has written, the job goes.
+    target is the very file that the job has written, the job goes; or if it has no manifest, as
+    where a run was killed while it removed the job, because then nothing can be gone on with.
     """
     folder = job_folder(target, config)
     with suppress(VsrError, OSError):
         manifest = Job(target, folder).read()
-        if manifest is not None and manifest.written == _identity(target):
+        identity = _identity(target)
+        if manifest is None or manifest.written == identity:
             remove_job(folder)
 
 

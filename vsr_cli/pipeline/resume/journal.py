@@ -57,7 +57,7 @@ class FrameJournal(ResourceOwner):
             self._file = path.open("r+b" if num_kept else "w+b")
         self._resources.callback(self.close)
         size = num_kept * plan.frame_bytes
-        if path.stat().st_size < size:
+        if os.fstat(self._file.fileno()).st_size < size:
             self._file.close()
             raise InputError(f"`{path}` is damaged", why="it is too short", hint="use `--fresh`")
         with self._errors():

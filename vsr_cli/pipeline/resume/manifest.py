@@ -16,7 +16,7 @@ from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.resume.journal import FrameTime
 
-VERSION = 3  # of the manifest and of what is kept beside it
+VERSION = 4  # of the manifest and of what is kept beside it
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
 # what is added to the picture when it is complete.
@@ -54,6 +54,7 @@ class ChunkRecord:
     name: str
     start: int  # frames, half-open
     stop: int
+    shot_start: int  # frame up to `start` from which on one can compute without a state
     first_pts: int  # in units of the source's time base
     last_pts: int
     sha256: str
@@ -70,6 +71,9 @@ class Checkpoint:
     state: the file with what the next clip needs; None where there is no next or no earlier one.
     state_sha256: of that file.
     is_complete: whether these are all frames.
+    shot_start: as that of a chunk, for the one that is open or comes next.
+    restart: the frame to compute from, without a state, where that is not `num_frames`: those
+        between are computed again, and not written.
     """
 
     num_frames: int = 0
@@ -79,6 +83,13 @@ class Checkpoint:
     state: str | None = None
     state_sha256: str | None = None
     is_complete: bool = False
+    shot_start: int = 0
+    restart: int | None = None
+
+    @property
+    def first(self) -> int:
+        """The frame to compute next."""
+        return self.num_frames if self.restart is None else self.restart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +161,21 @@ class Manifest:
     def advanced_to(self, checkpoint: Checkpoint, records: Sequence[ChunkRecord]) -> "Manifest":
         """Return the manifest of the same job at a later checkpoint."""
         return replace(self, checkpoint=checkpoint, chunks=tuple(records))
+
+    def back_to(self, num_chunks: int) -> "Manifest | None":
+        """Return the manifest of the same job with its first chunks alone.
+
+        It goes on where the last shot up to the end of these chunks starts.
+
+        Returns:
+            None if that is the first frame: nothing would be saved.
+        """
+        kept, dropped = self.chunks[:num_chunks], self.chunks[num_chunks:]
+        restart = dropped[0].shot_start if dropped else self.checkpoint.shot_start
+        if not kept or not restart:
+            return None
+        checkpoint = Checkpoint(num_frames=kept[-1].stop, shot_start=restart, restart=restart)
+        return replace(self, chunks=kept, checkpoint=checkpoint, written=None)
 
     def require_same(self, now: "Manifest") -> None:
         """Refuse to go on with another source, or with options that give another picture.

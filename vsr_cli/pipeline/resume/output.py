@@ -51,6 +51,7 @@ class CheckpointedOutput(ResourceOwner):
         self._chunk_length = chunk_length(plan.coding, config)
         self._records = list(manifest.chunks)
         self._times: list[FrameTime] = []
+        self._shots = [manifest.checkpoint.shot_start]  # frames, ascending
         super().__init__()
         self._open_chunk: tuple[ChunkWriter, FrameJournal] | None = None
         checkpoint = manifest.checkpoint
@@ -72,6 +73,10 @@ class CheckpointedOutput(ResourceOwner):
         journal.append(frame)
         self._encode(chunk, frame)
 
+    def start_shot(self, frame: int) -> None:
+        """Note that nothing before `frame`, the next to come, goes into what follows."""
+        self._shots.append(frame)
+
     @property
     def is_due(self) -> bool:
         """Whether the last checkpoint is long ago."""
@@ -87,7 +92,11 @@ class CheckpointedOutput(ResourceOwner):
             OutputError: the disk is full; the last checkpoint still holds.
         """
         started = self._clock()
-        checkpoint = Checkpoint(num_frames=self.num_frames, journaled=tuple(self._times))
+        checkpoint = Checkpoint(
+            num_frames=self.num_frames,
+            journaled=tuple(self._times),
+            shot_start=self._shot_before(self.num_frames - len(self._times)),
+        )
         if state is not None:
             path = self._job.state_path(self.num_frames)
             save_tensors(path, state.tensors())
@@ -153,6 +162,7 @@ class CheckpointedOutput(ResourceOwner):
             record = ChunkRecord(
                 name=path.name,
                 start=self.num_frames - len(self._times),
+                shot_start=self._shot_before(self.num_frames - len(self._times)),
                 stop=self.num_frames,
                 first_pts=self._times[0].pts,
                 last_pts=self._times[-1].pts,
@@ -163,6 +173,10 @@ class CheckpointedOutput(ResourceOwner):
         self._times, self._open_chunk = [], None
         if journal.name not in self._needed(self._manifest.checkpoint):
             journal.unlink(missing_ok=True)
+
+    def _shot_before(self, frame: int) -> int:
+        """Where the last shot up to a frame starts."""
+        return max(start for start in self._shots if start <= frame)
 
     def _note(self, checkpoint: Checkpoint) -> None:
         self._manifest = self._manifest.advanced_to(checkpoint, self._records)

@@ -80,7 +80,8 @@ class MgldRestorer(Restorer):
                 frames, kept = self._restore(clip, ahead, state.states if state else None)
             state = after = MgldState(kept) if ahead is not None else None
             start = clip.fresh.start
-            yield RestoredClip(start, iter(frames), clip.headers, partial(_identity, after))
+            handed_on, starts_shot = partial(_identity, after), clip.num_shared == 0
+            yield RestoredClip(start, iter(frames), clip.headers, handed_on, starts_shot)
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> MgldState:
         """See `Restorer.read_state`."""

@@ -72,11 +72,13 @@ class SmallRestorer(Restorer):
                 if regions is None or states is None:
                     regions = self._plan_regions(clip)
                     states = self._states(regions, state)
-                if clip.clip.num_shared == 0:
+                starts_shot = clip.clip.num_shared == 0
+                if starts_shot:
                     states.forget()
                 frames = self._frames(clip, regions, states)
                 headers, first = clip.clip.headers, clip.clip.fresh.start
-                yield RestoredClip(first, frames, headers, partial(_newest, states))
+                newest = partial(_newest, states)
+                yield RestoredClip(first, frames, headers, newest, starts_shot)
                 for _ in frames:  # that nobody has wanted
                     pass
 
