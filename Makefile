@@ -14,7 +14,7 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 8
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test test-all lint types check bench faults fuzz mutants soak docs clean
+.PHONY: help setup install demo test test-all lint types check bench faults fuzz mutants soak sizes docs clean
 
 help:
 	@echo "make demo      make a small clip, upscale it, and show the result beside the original"
@@ -27,6 +27,7 @@ help:
 	@echo "make fuzz      read and upscale broken files of every kind, and see that each ends well"
 	@echo "make mutants   break one line at a time, and see that a test notices"
 	@echo "make soak      upscale 10,000 frames, and see that memory does not grow"
+	@echo "make sizes     upscale sources of all sizes in 8 GB, and compare memory with the plan"
 	@echo "make docs      write docs/events.md anew, from the program"
 	@echo "make train-X   train X; options through ARGS='...'"
 	@echo "make clean     remove caches and build products; keeps .venv and runs/"
@@ -62,7 +63,7 @@ check: lint types test-all
 bench: $(READY)
 	$(call timed,measuring speed,$(VENV)/bin/vsr bench $(ARGS))
 
-faults fuzz mutants soak: $(READY)
+faults fuzz mutants soak sizes: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
 
 docs: $(READY)

@@ -40,8 +40,8 @@ MUTATIONS = [
             ),
             "yuv-superwhite-read": ("return (rgb * 2 - 1).clamp(-1, 1)", "return rgb * 2 - 1"),
             "yuv-superwhite-written": (
-                "(rgb.float().clamp(-1, 1) + 1) / 2",
-                "(rgb.float() + 1) / 2",
+                "(rgb[:, rows].float().clamp(-1, 1) + 1) / 2",
+                "(rgb[:, rows].float() + 1) / 2",
             ),
             "yuv-dither-bias": (
                 "pattern = (pattern + 0.5) / 64 - 0.5",
@@ -377,7 +377,38 @@ MUTATIONS = [
         {
             "journal-dropped": ("self._file.truncate(size)", "self._file.truncate(0)"),
             "journal-short": (").st_size < size", ").st_size < 0"),
-            "journal-eight-bits": ("(1 if plan.layout.depth == 8 else 2)", "1"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/media/writing/encoder_plan.py",
+        "tests/pipeline/resume/test_journal.py",
+        {"frame-eight-bits": ("samples * (1 if layout.depth == 8 else 2)", "samples")},
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/restorers/small/regions.py",
+        "tests/pipeline/restorers/small/test_regions.py",
+        {"cores-overlap": ("(before.stop + after.start) // 2", "before.stop")},
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/restorers/small/states.py",
+        "tests/pipeline/restorers/small/test_regions.py",
+        {
+            "regions-forget": ("        self._has_old = True\n", "        self._has_old = False\n"),
+            "regions-in-one-place": (
+                "self._old, self._new = self._new, self._old",
+                "self._old = self._new",
+            ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/memory.py",
+        "tests/pipeline/test_memory.py",
+        {
+            "memory-inner-group": ("for group in (own, *own.parents):", "for group in (own,):"),
+            "memory-caches-taken": (
+                "int((group / used).read_text()) + cached",
+                "int((group / used).read_text())",
+            ),
         },
     ),
     *_mutations_of(
@@ -386,8 +417,8 @@ MUTATIONS = [
         {
             "state-order-of-memory": ("if name in last else x", "if name in () else x"),
             "state-lost-order": (
-                "last = [name for name, x in tensors.items() if _is_channels_last(x)]",
-                "last = [name for name, x in tensors.items() if x.is_contiguous()]",
+                "[n for n, x in tensors.items() if _is_last(x)]",
+                "[n for n, x in tensors.items() if x.is_contiguous()]",
             ),
         },
     ),

@@ -26,11 +26,11 @@ BYTES_PER_PIXEL = 2000
 BYTES_PER_PIXEL_AND_FRAME = 1400
 BYTES_PER_PIXEL_AND_STEP = 260
 MEMORY_BYTES_PER_PIXEL = 128  # of what the decoder remembers
-# Of whole frames, where networks see regions: the merged frame, and for each frame of a clip the
-# source, its flow, and the same of the clip that is read ahead.
-MERGED_PER_PIXEL = 400
-MERGED_PER_PIXEL_AND_FRAME = 200
-SHARE_OF_FREE_MEMORY = 0.8
+# Of whole frames, where networks see regions, in any precision: once, and for each frame of a clip
+# the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
+MERGED_PER_PIXEL = 160
+MERGED_PER_PIXEL_AND_FRAME = 150
+SHARE_OF_FREE_MEMORY = 0.85
 SHARE_FOR_STATES = 0.3  # of that; beyond, states of regions lie on disk
 SMALLEST_TILE = 32  # latent pixels
 LARGEST_TILE = 512  # beyond that larger ones save no time
@@ -63,10 +63,9 @@ def plan_small(
     free = free_memory(device)
     width = 2 if dtype == torch.float32 else 1  # of numbers, against half precision
     left = free - reserved if device.type == "cpu" else free
-    half_budget = int(SHARE_OF_FREE_MEMORY * left / width)
     scale = native_scale(scales, config.scale)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
-    fit = fit_memory(config, body_size, steps, half_budget)
+    fit = fit_memory(config, body_size, steps, int(SHARE_OF_FREE_MEMORY * left), width=width)
     reasons = tuple(why for why in (why_device, why_dtype, fit.why) if why)
     state_bytes = width * _state_bytes(body_size, steps)
     return RunPlan(
@@ -75,7 +74,7 @@ def plan_small(
         fit.length,
         fit.side,
         reasons,
-        peak_bytes=width * fit.num_bytes,
+        peak_bytes=fit.num_bytes,
         free_bytes=free,
         state_bytes=state_bytes,
         is_state_on_disk=fit.is_state_on_disk,
@@ -102,7 +101,9 @@ class Fit:
     why: str
 
 
-def fit_memory(config: UpscaleConfig, body_size: tuple[int, int], steps: int, budget: int) -> Fit:
+def fit_memory(
+    config: UpscaleConfig, body_size: tuple[int, int], steps: int, budget: int, *, width: int = 1
+) -> Fit:
     """Choose clip length and tile size.
 
     Shorter clips change nothing in the picture and come first; tiles only where two whole frames
@@ -112,7 +113,8 @@ def fit_memory(config: UpscaleConfig, body_size: tuple[int, int], steps: int, bu
         config: `clip.length` is the most; `tile` is None (as needed), 0 (never) or output pixels.
         body_size: (height, width) of a quarter of the target.
         steps: of the sampler.
-        budget: bytes, of half precision.
+        budget: bytes.
+        width: of numbers, against half precision.
 
     Raises:
         DeviceError: not even the smallest tiles fit.
@@ -120,19 +122,21 @@ def fit_memory(config: UpscaleConfig, body_size: tuple[int, int], steps: int, bu
     asked, tile = config.clip.length, config.tile
     if not tile:
         for length in range(asked, SHORTEST_CLIP - 1, -1):
-            num_bytes = whole_bytes(body_size, length, steps)
+            num_bytes = width * whole_bytes(body_size, length, steps)
             if num_bytes <= budget:
                 why = f"clip length {length}: what fits into the free memory"
                 return Fit(length, None, False, num_bytes, "" if length == asked else why)
         if tile is not None:
             raise _too_large(body_size, budget, "as a whole", "tiles with `--tile auto`")
-    is_on_disk = 2 * _state_bytes(body_size, steps) > SHARE_FOR_STATES * budget
+    is_on_disk = 2 * width * _state_bytes(body_size, steps) > SHARE_FOR_STATES * budget
     largest = tile // LATENT_STRIDE if tile else min(LARGEST_TILE, max(body_size) // 2)
     smallest = largest if tile else SMALLEST_TILE
     longest = asked if tile else SHORTEST_CLIP
     for side in range(largest, smallest - 1, -ALIGNMENT):
         for length in range(longest, SHORTEST_CLIP - 1, -1):
-            num_bytes = region_bytes(body_size, length, side, steps, on_disk=is_on_disk)
+            num_bytes = region_bytes(
+                body_size, length, side, steps, on_disk=is_on_disk, width=width
+            )
             if num_bytes <= budget:
                 return Fit(length, side, is_on_disk, num_bytes, _why_tiles(config, length, side))
     how, other = "in the smallest tiles", "a smaller `--scale`"
@@ -150,14 +154,21 @@ def whole_bytes(body_size: tuple[int, int], length: int, steps: int) -> int:
 
 
 def region_bytes(
-    body_size: tuple[int, int], length: int, side: int, steps: int, *, on_disk: bool
+    body_size: tuple[int, int],
+    length: int,
+    side: int,
+    steps: int,
+    *,
+    on_disk: bool,
+    width: int = 1,
 ) -> int:
-    """What clips of so many frames take, in regions of so many latent pixels, in half precision."""
+    """What clips of so many frames take, in regions of so many latent pixels."""
     reach = LATENT_STRIDE // BODY_STRIDE * side
     region = (min(reach, body_size[0]), min(reach, body_size[1]))
     merged = MERGED_PER_PIXEL + length * MERGED_PER_PIXEL_AND_FRAME
     states = 0 if on_disk else 2 * _state_bytes(body_size, steps)
-    return states + body_size[0] * body_size[1] * merged + whole_bytes(region, length, steps)
+    in_region = whole_bytes(region, length, steps)
+    return width * (states + in_region) + body_size[0] * body_size[1] * merged
 
 
 def region_overlap(side: int) -> int:
