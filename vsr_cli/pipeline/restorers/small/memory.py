@@ -28,7 +28,7 @@ BYTES_PER_PIXEL_AND_STEP = 260
 MEMORY_BYTES_PER_PIXEL = 128  # of what the decoder remembers
 # Of whole frames, where networks see regions, in any precision: once, and for each frame of a clip
 # the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
-MERGED_PER_PIXEL = 160
+MERGED_PER_PIXEL = 150
 MERGED_PER_PIXEL_AND_FRAME = 150
 SHARE_OF_FREE_MEMORY = 0.85
 SHARE_FOR_STATES = 0.3  # of that; beyond, states of regions lie on disk
