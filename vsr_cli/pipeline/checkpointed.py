@@ -8,7 +8,7 @@ from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Note
 from vsr_cli.media.reading.reader import VideoSource, open_video
-from vsr_cli.pipeline.memory import release_memory
+from vsr_cli.pipeline.memory import CPU, release_memory
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
@@ -41,14 +41,14 @@ def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: St
                 _compute_rest(job, run, manifest, opened, stop)
                 return
         except MemoryExhaustedError:
-            length = run.run_plan.clip_length // 2
-            if length < SHORTEST_CLIP:
+            if run.run_plan is None or run.run_plan.clip_length < 2 * SHORTEST_CLIP:
                 raise
+            run_plan = replace(run.run_plan, clip_length=run.run_plan.clip_length // 2)
         # Out here the failed run's tensors are no longer held by its traceback.
         release_memory()
-        text = f"memory has run out; going back to the last checkpoint, with clips of {length}"
-        run.report(Note(code="W_MEMORY_CLIPS", text=f"{text} frames"))
-        run = replace(run, run_plan=replace(run.run_plan, clip_length=length))
+        text = "memory has run out; going back to the last checkpoint, with clips of"
+        run.report(Note(code="W_MEMORY_CLIPS", text=f"{text} {run_plan.clip_length} frames"))
+        run = replace(run, run_plan=run_plan)
         manifest, opened = job.read() or manifest, None
 
 
@@ -64,18 +64,18 @@ def _compute_rest(
     if first:
         text = f"going on after {first} frames that are done"
         run.report(Note(code="W_RESUMED", text=text))
-    restorer = run.model.restorer(config, run.run_plan, run.report)
-    state = None
+    tensors = None
     if checkpoint.state is not None:
-        tensors = load_tensors(job.folder / checkpoint.state, run.run_plan.device)
-        state = restorer.read_state(tensors)
-    planned = PreviousPlan(
-        asked_length=config.clip.length,
-        asked_tile=config.tile,
-        clip_length=run.run_plan.clip_length,
-        tile_size=run.run_plan.tile_size,
-    )
-    manifest = replace(manifest, planned=planned)
+        device = run.run_plan.device if run.run_plan is not None else CPU
+        tensors = load_tensors(job.folder / checkpoint.state, device)
+    if run.run_plan is not None:
+        planned = PreviousPlan(
+            asked_length=config.clip.length,
+            asked_tile=config.tile,
+            clip_length=run.run_plan.clip_length,
+            tile_size=run.run_plan.tile_size,
+        )
+        manifest = replace(manifest, planned=planned)
     progress = ProgressReporter(run, first)
     opening = open_video(run.source, config.input) if video is None else nullcontext(video)
     with (
@@ -84,11 +84,11 @@ def _compute_rest(
         stop.deferred(),
         write_behind(output.write, FRAMES_BEHIND) as queue,
         _counting_kept(output),
-        closing(run.restored(source, restorer, first=first, state=state)) as clips,
+        closing(run.coded_clips(source, first=first, tensors=tensors)) as clips,
     ):
         done = first
         for clip in clips:
-            for frame in run.coded(clip):
+            for frame in clip.frames:
                 queue.put(frame)
                 done += 1
                 progress.report(done)

@@ -4,7 +4,9 @@ import logging
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
@@ -18,7 +20,7 @@ from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.pipeline.checkpointed import FRAMES_BEHIND, compute
 from vsr_cli.pipeline.prefetch import write_behind
-from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
@@ -27,7 +29,11 @@ from vsr_cli.pipeline.resume.manifest import (
     identify_source,
 )
 from vsr_cli.pipeline.resume.space import plan_disk
-from vsr_cli.pipeline.run import ProgressReporter, Run, dtype_name, memory_errors
+from vsr_cli.pipeline.run import ProgressReporter, Run, memory_errors
+from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
+
+if TYPE_CHECKING:
+    from vsr_cli.pipeline.restorers.registry import ModelFile
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +50,7 @@ class Upscaler:
         """
         self.config = config
         self._stop = stop or StopRequest()
-        self.model = ModelFile(config.model or shipped_weights())
+        self.model = _find_model(config)
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video, everything beside the picture copied.
@@ -91,6 +97,7 @@ class Upscaler:
     def _plan_output(
         self, video: VideoSource, source: Path, target: Path, report: Report
     ) -> OutputPlan:
+        check_repairs(self.config, source, video.info, report)
         size = self.config.target_size(video.info.height, video.info.width)
         plan = plan_output(target, source, video.info, size, self.config.output, report=report)
         from_chunks = is_resumable(source, plan.container)
@@ -101,19 +108,20 @@ class Upscaler:
         self, source: Path, output: OutputPlan, planned: PreviousPlan | None, report: Report
     ) -> Run:
         """As in the run before, if the user asks for the same; else what fits now."""
-        config = self.model.resolve(self.config)
-        run_plan = self.model.plan(config, (output.info.height, output.info.width))
-        asked = (config.clip.length, config.tile)
-        if planned is not None and asked == (planned.asked_length, planned.asked_tile):
-            length, tile_size = planned.clip_length, planned.tile_size
-            run_plan = replace(run_plan, clip_length=length, tile_size=tile_size)
+        config, run_plan = self.config, None
+        if self.model is not None:
+            config = self.model.resolve(config)
+            run_plan = self.model.plan(config, (output.info.height, output.info.width))
+            run_plan = _as_before(run_plan, config, planned)
+        make_chain = partial(plan_chain, config, source, output.info, report)
+        state_bytes = make_chain().state_bytes + (run_plan.state_bytes if run_plan else 0)
         disk = None
         if is_resumable(source, output.container):
             disk = plan_disk(
                 output.target,
                 output.coding,
                 config.job,
-                state_bytes=run_plan.state_bytes,
+                state_bytes=state_bytes,
                 num_frames=output.info.num_frames,
             )
         return Run(
@@ -122,6 +130,7 @@ class Upscaler:
             model=self.model,
             config=config,
             run_plan=run_plan,
+            make_chain=make_chain,
             report=report,
             disk=disk,
         )
@@ -160,21 +169,36 @@ class Upscaler:
         with VideoWriter(output, video.side_streams, report=report) as writer:
             run = self._plan_run(source, output, None, report)
             report(run.describe())
-            restorer = self.model.restorer(run.config, run.run_plan, report)
             progress, num_frames = ProgressReporter(run, 0), 0
             with (
                 memory_errors(),
                 write_behind(writer.write, FRAMES_BEHIND) as queue,
                 # Left first: what is written may wait for what is read.
-                closing(run.restored(video, restorer)) as clips,
+                closing(run.coded_clips(video)) as clips,
             ):
                 for clip in clips:
-                    for frame in run.coded(clip):
+                    for frame in clip.frames:
                         queue.put(frame)
                         num_frames += 1
                         progress.report(num_frames)
             writer.finish()
         return num_frames
+
+
+def _find_model(config: UpscaleConfig) -> "ModelFile | None":
+    if not config.has_model:
+        return None
+    from vsr_cli.pipeline.restorers.registry import ModelFile  # loads the networks
+
+    return ModelFile(config.model or shipped_weights())
+
+
+def _as_before(run_plan: RunPlan, config: UpscaleConfig, planned: PreviousPlan | None) -> RunPlan:
+    """As much at once as in the run before, where the user asks for the same."""
+    asked = (config.clip.length, config.tile)
+    if planned is None or asked != (planned.asked_length, planned.asked_tile):
+        return run_plan
+    return replace(run_plan, clip_length=planned.clip_length, tile_size=planned.tile_size)
 
 
 def _read_job(job: Job, report: Report) -> Manifest | None:
@@ -198,7 +222,9 @@ def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
     Raises:
         ConfigError: it is another job.
     """
-    device, dtype = run.run_plan.device.type, dtype_name(run.run_plan.dtype)
+    device, dtype = "cpu", "none"
+    if run.run_plan is not None:
+        device, dtype = run.run_plan.device.type, dtype_name(run.run_plan.dtype)
     now = Manifest(
         path=str(run.source.absolute()),
         source=identify_source(run.source),
