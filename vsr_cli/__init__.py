@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         plan,
         probe,
         remove_job,
+        show_mask,
         upscale,
         verify_weights,
     )
@@ -60,6 +61,7 @@ __all__ = [
     "plan",
     "probe",
     "remove_job",
+    "show_mask",
     "upscale",
     "verify_weights",
 ]
@@ -81,6 +83,7 @@ _API = (
     "plan",
     "probe",
     "remove_job",
+    "show_mask",
     "upscale",
     "verify_weights",
 )

@@ -6,7 +6,7 @@ whose `exit_code` is the one that the command line would end with.
 """
 
 from vsr_cli.api.measuring import bench, degrade, evaluate
-from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps
+from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps, show_mask
 from vsr_cli.api.upkeep import (
     describe_weights,
     find_jobs,
@@ -34,6 +34,7 @@ __all__ = [
     "plan",
     "probe",
     "remove_job",
+    "show_mask",
     "upscale",
     "verify_weights",
 ]

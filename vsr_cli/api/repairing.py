@@ -84,6 +84,33 @@ def erase(
     return Repairer("erase", stop=stop, **options).repair(source, target, report=report)
 
 
+def show_mask(
+    source: PathLike, picture: PathLike, *, report: Report = ignore, **options: Unpack[Options]
+) -> None:
+    """Write a picture of a few frames on which what `erase` would take out is outlined.
+
+    Args:
+        source: as for `upscale`, but no pipe.
+        picture: a PNG to write.
+        report: receives what there is to know of the mask.
+        options: as for `erase`.
+
+    Raises:
+        VsrError: source or mask cannot be read, the mask does not fit, or the picture exists.
+    """
+    config = make_config(options, "erase")
+    from vsr_cli.media.pictures import write_png
+    from vsr_cli.media.reading.reader import open_video
+    from vsr_cli.pipeline.repair.plan import check_repairs
+    from vsr_cli.pipeline.repair.preview import outline_masks
+
+    with open_video(Path(source), config.input) as video:
+        info = video.info
+    check_repairs(config, Path(source), info, report)
+    outlined = outline_masks(config, Path(source), info)
+    write_png(Path(picture), outlined, overwrite=config.output.overwrite)
+
+
 class Repairer(Worker):
     """Repairs videos one after the other without a model: see `fill` and `erase`."""
 

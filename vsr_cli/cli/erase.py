@@ -7,14 +7,17 @@ import typer
 
 from vsr_cli import api
 from vsr_cli.cancellation import StopRequest
+from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
+from vsr_cli.cli.json_events import report_as_json
 from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.options_all import with_options
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import erase_options
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.options import Options
 
 ERASE_EXAMPLES = """\b
@@ -22,6 +25,7 @@ Examples:
   vsr erase in.mp4 out.mp4 --box 1610,40,250,90
   vsr erase in.mp4 out.mp4 --box 0,-120,1920,110@0:10-0:14
   vsr erase in.mp4 out.mp4 --mask mask.png
+  vsr erase in.mp4 out.mp4 --mask mask.png --show-mask look.png
 Marks may be there for a reason: erase what is yours to erase.
 """
 
@@ -36,6 +40,12 @@ def erase(
         Path, typer.Argument(metavar="TARGET", readable=False, help="Video to write.")
     ],
     *,
+    show_mask: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, metavar="PNG", help="Only draw what is masked on three frames."
+        ),
+    ] = None,
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -54,5 +64,12 @@ def erase(
         verbose=verbose,
     )
     with report_failures(verbose=verbose, as_json=flags.has_events, stop=stop):
+        if show_mask is not None:
+            with progress_bar(quiet=quiet) as render:
+                report = tee(render, report_as_json) if as_json else render
+                api.show_mask(source, show_mask, report=report, **options)
+            if not quiet:
+                print_line(f"wrote `{show_mask}`; nothing is erased")
+            return
         worker = api.Repairer("erase", stop=stop, **options)
         run_job(source, target, worker, worker.repair, flags)

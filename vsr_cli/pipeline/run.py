@@ -70,6 +70,7 @@ class Run:
     make_chain: gives what repairs the frames before that, anew for each reading of the source.
     report: receives all events.
     disk: what unfinished work takes there; None where none is kept.
+    foreseen: what a look at the source has told, one line each.
     """
 
     source: Path
@@ -80,6 +81,7 @@ class Run:
     make_chain: Callable[[], Chain]
     report: Report
     disk: DiskPlan | None = None
+    foreseen: tuple[str, ...] = ()
 
     def describe(self) -> Plan:
         """Return everything that was chosen, in one record."""
@@ -93,7 +95,7 @@ class Run:
             codec=output.coding.codec,
             pix_fmt=output.coding.pix_fmt,
             repairs=chain.names,
-            reasons=chain.reasons + output.coding.reasons,
+            reasons=self.foreseen + chain.reasons + output.coding.reasons,
             memory_gb=_gigabytes(chain.num_bytes),
             disk_gb=_gigabytes(self.disk.needed if self.disk else None),
             free_disk_gb=_gigabytes(self.disk.free if self.disk else None),

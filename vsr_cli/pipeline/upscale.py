@@ -12,6 +12,7 @@ from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import JobDamagedError
 from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
+from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
 from vsr_cli.media.writing.destination import check_target
 from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
@@ -21,6 +22,7 @@ from vsr_cli.models.files import shipped_weights
 from vsr_cli.pipeline.checkpointed import FRAMES_BEHIND, compute
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
+from vsr_cli.pipeline.repair.preview import foresee
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
@@ -92,7 +94,8 @@ class Upscaler:
         report = _without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
-            return self._plan_run(source, output, None, report).describe()
+            run = self._plan_run(source, output, None, report)
+            return self._with_foresight(run).describe()
 
     def _plan_output(
         self, video: VideoSource, source: Path, target: Path, report: Report
@@ -135,6 +138,12 @@ class Upscaler:
             disk=disk,
         )
 
+    def _with_foresight(self, run: Run) -> Run:
+        """The same after a look at the source, if it can be read twice."""
+        if is_pipe(run.source):
+            return run
+        return replace(run, foreseen=foresee(run.config, run.source, run.output.info))
+
     def _upscale_in_job(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
     ) -> int:
@@ -144,6 +153,8 @@ class Upscaler:
             run = self._plan_run(source, output, before.planned if before else None, report)
             manifest = _resume_or_start(job, before, run)
             if not manifest.checkpoint.is_complete:
+                if before is None:
+                    run = self._with_foresight(run)
                 report(run.describe())
                 if run.disk is not None and before is None:
                     run.disk.require(job.folder)

@@ -1,19 +1,23 @@
 """Jobs without a model: files in, files out, with nothing changed that was not to be."""
 
+import json
 import signal
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import vsr_cli as vsr
 from tests.conftest import MakeClip, read_file
+from tests.networks import write_tiny_weights
 from tests.pipeline.repair.scenes import is_same, pan, showing
-from vsr_cli.events import Event, Note, ignore
+from vsr_cli.events import Event, Note, Plan, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import read_frames
 from vsr_cli.options import Options
@@ -29,14 +33,16 @@ finally:
 """
 
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 import vsr_cli as vsr
 
+task, source, target, frame, options = sys.argv[1:]
+
 def report(event):
-    if isinstance(event, vsr.Progress) and event.frame == int(sys.argv[3]):
+    if isinstance(event, vsr.Progress) and event.frame == int(frame):
         os.kill(os.getpid(), signal.SIGKILL)
 
-vsr.fill(*sys.argv[1:3], lossless=True, checkpoint=0, chunk_length=7, report=report)
+vsr.Repairer(task, **json.loads(options)).repair(source, target, report=report)
 """
 
 
@@ -97,24 +103,92 @@ def test_without_a_model_no_network_is_loaded_and_the_plan_says_so(
     assert "model none" in run.stderr
 
 
+def test_outside_of_the_mask_every_sample_stays_and_what_is_seen_is_said_before(
+    tmp_path: Path, source: Path
+) -> None:
+    plans: list[Plan] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, Plan):
+            plans.append(event)
+
+    target = tmp_path / "out.mkv"
+    vsr.erase(source, target, box=["-40,20,14,16"], lossless=True, report=report)
+    for before, after in zip(frames_of(source), frames_of(target), strict=True):
+        changed = before.planes[0] != after.planes[0]
+        assert changed.any()
+        changed[17:39, 53:73] = False  # the box, grown by 3
+        assert not changed.any()
+    (plan,) = plans
+    assert (plan.model, plan.repairs) == ("none", ("erase",))
+    said = [reason for reason in plan.reasons if reason.startswith("erase: ")]
+    assert len(said) == 1
+    assert "of the mask is seen in other frames" in said[0]
+
+
+def test_a_mask_is_drawn_on_frames_and_nothing_else_is_written(
+    tmp_path: Path, source: Path
+) -> None:
+    vsr.show_mask(source, tmp_path / "look.png", box=["10,20,14,16"], grow=0)
+    with Image.open(tmp_path / "look.png") as image:
+        picture = np.asarray(image).astype(int)
+    assert picture.shape == (64, 3 * 96, 3)
+    is_red = (picture == (255, 0, 0)).all(-1)
+    expected = np.zeros((64, 96), bool)
+    expected[19:37, 9:25] = True
+    expected[20:36, 10:24] = False
+    assert np.array_equal(is_red, np.tile(expected, 3))
+    assert sorted(tmp_path.iterdir()) == [source, tmp_path / "look.png"]
+    with pytest.raises(vsr.VsrError, match="exists"):
+        vsr.show_mask(source, tmp_path / "look.png", box=["10,20,14,16"])
+
+
 def test_options_of_a_model_are_refused(tmp_path: Path, source: Path) -> None:
     with pytest.raises(vsr.VsrError, match="`--steps` means nothing to `vsr fill`") as caught:
         vsr.fill(source, tmp_path / "out.mkv", steps=4)
     assert caught.value.exit_code == 2
 
 
-def test_a_job_that_is_killed_goes_on_to_the_same_frames(tmp_path: Path, source: Path) -> None:
-    options: Options = {"lossless": True, "checkpoint": 0, "chunk_length": 7}
-    vsr.fill(source, tmp_path / "whole.mkv", **options)
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [("fill", {"find": "frozen"}), ("erase", {"box": ["30,20,20,20"], "reach": 8})],
+)
+def test_a_job_that_is_killed_goes_on_to_the_same_frames(
+    tmp_path: Path, source: Path, task: Literal["fill", "erase"], options: Options
+) -> None:
+    options |= {"lossless": True, "checkpoint": 0, "chunk_length": 7}
+    vsr.Repairer(task, **options).repair(source, tmp_path / "whole.mkv")
     whole = frames_of(tmp_path / "whole.mkv")
     for frame in (8, 13):
         target = tmp_path / f"{frame}.mkv"
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLED, str(source), str(target), str(frame)], check=False
-        )
+        command = [sys.executable, "-c", KILLED, task, str(source), str(target), str(frame)]
+        killed = subprocess.run([*command, json.dumps(options)], check=False)
         assert killed.returncode == -signal.SIGKILL
         events: list[Event] = []
-        vsr.fill(source, target, report=events.append, **options)
-        assert [e.code for e in events if isinstance(e, Note)] == ["W_RESUMED", "W_FILLED"]
+        vsr.Repairer(task, **options).repair(source, target, report=events.append)
+        assert "W_RESUMED" in [e.code for e in events if isinstance(e, Note)]
         pairs = zip(whole, frames_of(target), strict=True)
         assert all(is_same(a, b) for a, b in pairs)
+
+
+def test_what_is_repaired_before_a_model_goes_on_to_the_same_frames(
+    tmp_path: Path, source: Path
+) -> None:
+    model = write_tiny_weights(tmp_path / "tiny.safetensors")
+    options: Options = {"model": model, "scale": 1, "steps": 1, "device": "cpu", "dtype": "float32"}
+    options |= {"lossless": True, "checkpoint": 0, "chunk_length": 7, "clip_length": 4}
+    options |= {"box": ["30,20,20,20"], "reach": 4, "find": "frozen"}
+    vsr.upscale(source, tmp_path / "whole.mkv", **options)
+    target = tmp_path / "out.mkv"
+
+    def fail(event: Event) -> None:
+        if isinstance(event, vsr.Progress) and event.frame == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vsr.upscale(source, target, report=fail, **options)
+    events: list[Event] = []
+    vsr.upscale(source, target, report=events.append, **options)
+    assert "W_RESUMED" in [e.code for e in events if isinstance(e, Note)]
+    pairs = zip(frames_of(tmp_path / "whole.mkv"), frames_of(target), strict=True)
+    assert all(is_same(a, b) for a, b in pairs)
