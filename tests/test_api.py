@@ -18,6 +18,7 @@ from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
+from vsr_cli.cli.options_repair import erase_options, fill_options
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.digest import sha256
 from vsr_cli.events import Event, ignore
@@ -69,7 +70,14 @@ def test_every_name_is_there_and_no_other() -> None:
 def test_the_options_are_those_of_the_command_line_with_the_same_defaults() -> None:
     declared = {
         name: parameter.default
-        for declare in (model_options, input_options, output_options, job_options)
+        for declare in (
+            model_options,
+            input_options,
+            output_options,
+            job_options,
+            fill_options,
+            erase_options,
+        )
         for name, parameter in inspect.signature(declare).parameters.items()
     }
     assert set(Options.__annotations__) == set(declared) | ONLY_PYTHON

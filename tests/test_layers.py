@@ -28,7 +28,8 @@ BASE = {
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"api", "cli"},  # __init__, __main__
-    "options": {"config", "errors", "pixels", "models.files"},
+    "options": {"config", "errors", "pixels", "models.files", "repair_options"},
+    "repair_options": {"config", "errors"},
     "api": BASE | {"options", "media", "models", "pipeline", "quality", "evaluation"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
@@ -66,6 +67,7 @@ MAY_USE = {
 # Single modules that may use more, and what for.
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
+    "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick
     "models/files.py": {"platformdirs"},  # where the user's weights lie
     "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip

@@ -79,3 +79,9 @@ class VerificationError(VsrError):
     """The finished file is not what was planned; it is kept beside the target as `.failed`."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.VERIFICATION
+
+
+class UnseenError(VsrError):
+    """What was to be erased is seen in no frame, and was not to be guessed."""
+
+    exit_code = ExitCode.SOURCE_DAMAGED

@@ -11,23 +11,24 @@ class Plan:
 
     source: str  # a path, or `-`
     target: str  # likewise
-    model: str  # the file of weights
-    device: str  # cpu, or cuda:N
-    dtype: str  # number format of the networks
-    steps: int  # of denoising
-    seed: int
-    motion_scale: float
-    fidelity: float
-    color: str
-    flow: str
-    clip_length: int  # frames
-    tile: str  # `off`, or the size in output pixels and the reason
     source_size: tuple[int, int]  # (height, width)
     target_size: tuple[int, int]  # (height, width)
     num_frames: int | None  # null where the container does not say
     codec: str  # the encoder, as FFmpeg names it
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
+    repairs: tuple[str, ...] = ()  # what is done before the model: fill, erase
+    model: str = "none"  # the file of weights; without a model the next ones mean nothing
+    device: str = "cpu"  # or cuda:N
+    dtype: str = "none"  # number format of the networks
+    steps: int | None = None  # of denoising
+    seed: int | None = None
+    motion_scale: float | None = None
+    fidelity: float | None = None
+    color: str | None = None
+    flow: str | None = None
+    clip_length: int | None = None  # frames
+    tile: str | None = None  # `off`, or the size in output pixels and the reason
     memory_gb: float | None = None  # of the device at the peak, as planned
     free_memory_gb: float | None = None  # of the device, before the job
     disk_gb: float | None = None  # of unfinished work at the most, the coded video not counted
@@ -38,7 +39,7 @@ class Plan:
 class Progress:
     """How far the job is."""
 
-    stage: str  # what is being done: "upscale", or a restorer's name in an evaluation
+    stage: str  # what is being done: "upscale", "fill", "erase", or a restorer's name
     frame: int  # frames written so far
     num_frames: int | None
     seconds: float  # since this run of the job began
@@ -139,6 +140,12 @@ NOTE_CODES: Mapping[str, str] = {
     "W_MEMORY_BATCH": "Memory has run out; the denoiser sees fewer tiles at a time from here on.",
     "W_MEMORY_TILES": "Memory has run out; networks see tiles, which differ near their edges.",
     "W_MEMORY_CLIPS": "Memory has run out; the job goes back to its checkpoint, in shorter clips.",
+    "W_FILLED": "Frames were damaged, black, frozen or listed, and were made of their neighbours.",
+    "W_FILL_FAR": "Frames could not be made of their neighbours, which are too far or too unlike.",
+    "W_REPEATS_KEPT": "Frames repeat in a pattern, as pull-down does, and are left alone.",
+    "W_MASK_RESIZED": "The mask has another size than the picture, and is resized.",
+    "W_MASK_SHORT": "The mask ends before the source; nothing is erased after its end.",
+    "W_UNSEEN": "Some of what was erased is seen in no other frame, and is a guess from its rim.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }

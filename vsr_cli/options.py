@@ -4,15 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from vsr_cli.config import (
     Alpha,
     Audio,
+    Box,
     ClipConfig,
     ColorFix,
     Deinterlace,
     DtypeChoice,
+    EraseConfig,
+    FillConfig,
+    Find,
     FlowChoice,
     Guidance,
     InputConfig,
@@ -23,15 +27,22 @@ from vsr_cli.config import (
     OutputConfig,
     SamplerConfig,
     Subs,
+    Unseen,
     UpscaleConfig,
     Verify,
 )
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
+from vsr_cli.repair_options import Time, fill_config, parse_box, parse_time
 
 Number = int | float | str | Fraction  # text as `25`, `29.97` or `30000/1001`
-Time = int | float | str | Fraction  # seconds; text also as `HH:MM:SS.mmm`
 T = TypeVar("T")
+
+Task = Literal["upscale", "fill", "erase"]
+_OF_MODELS = (
+    *("scale", "steps", "seed", "fidelity", "motion_scale", "color", "model", "flow"),
+    *("flow_weights", "mgld_mode", "guidance", "memory", "device", "dtype", "clip_length", "tile"),
+)
 
 
 PathLike = str | Path
@@ -79,6 +90,19 @@ class Options(TypedDict, total=False):
     input_fps: Number | None
     on_decode_error: OnDecodeError | None
 
+    find: Sequence[Find] | str | None
+    frames_list: str | Sequence[tuple[int, int]] | None
+    most: int | None
+
+    box: Sequence[str | Box] | None
+    mask: str | Path | None
+    mask_threshold: int | None
+    invert_mask: bool | None
+    grow: int | None
+    feather: int | None
+    reach: int | None
+    unseen: Unseen | None
+
     vcodec: str | None
     crf: float | None
     preset: str | None
@@ -103,8 +127,12 @@ class Options(TypedDict, total=False):
     chunk_length: int | None
 
 
-def make_config(options: Options) -> UpscaleConfig:
+def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
     """Check and read options; text is read as on the command line.
+
+    Args:
+        options: by their names.
+        task: what they are for; without a model frames keep their size.
 
     Raises:
         ConfigError: a value is out of range, or two contradict each other.
@@ -113,9 +141,20 @@ def make_config(options: Options) -> UpscaleConfig:
     """
     if unknown := set(options) - set(Options.__annotations__):
         raise TypeError(f"there is no option `{min(unknown)}`")
+    if task != "upscale":
+        _refuse_options_of_models(options, task)
     length = _or(options.get("clip_length"), ClipConfig.length)
     return UpscaleConfig(
-        scale=parse_scale(options.get("scale")),
+        has_model=task == "upscale",
+        fill=fill_config(
+            find=options.get("find"),
+            frames_list=options.get("frames_list"),
+            most=options.get("most"),
+            is_asked=task == "fill" or options.get("on_decode_error") == "fill",
+            default=FillConfig.find if task == "fill" else ("damaged",),
+        ),
+        erase=_erase_config(options, task),
+        scale=parse_scale(options.get("scale")) if task == "upscale" else Fraction(1),
         model=_find_model(options.get("model")),
         fidelity=_or(options.get("fidelity"), UpscaleConfig.fidelity),
         color=_or(options.get("color"), UpscaleConfig.color),
@@ -143,6 +182,33 @@ def make_config(options: Options) -> UpscaleConfig:
             checkpoint=_or(options.get("checkpoint"), JobConfig.checkpoint),
             chunk_length=_or(options.get("chunk_length"), JobConfig.chunk_length),
         ),
+    )
+
+
+def _refuse_options_of_models(options: Options, task: Task) -> None:
+    for name, value in options.items():
+        if name in _OF_MODELS and value is not None:
+            raise ConfigError(
+                f"`--{name.replace('_', '-')}` means nothing to `vsr {task}`",
+                why="it is a choice of a model, and there is none",
+                hint="leave it out, or use `vsr upscale`",
+            )
+
+
+def _erase_config(options: Options, task: Task) -> EraseConfig | None:
+    boxes = tuple(parse_box(box) for box in options.get("box") or ())
+    mask = _as_path(options.get("mask"))
+    if not boxes and mask is None and task != "erase":
+        return None
+    return EraseConfig(
+        boxes=boxes,
+        mask=mask,
+        mask_threshold=_or(options.get("mask_threshold"), EraseConfig.mask_threshold),
+        invert_mask=_or(options.get("invert_mask"), EraseConfig.invert_mask),
+        grow=_or(options.get("grow"), EraseConfig.grow),
+        feather=_or(options.get("feather"), EraseConfig.feather),
+        reach=_or(options.get("reach"), EraseConfig.reach),
+        unseen=_or(options.get("unseen"), EraseConfig.unseen),
     )
 
 
@@ -220,25 +286,6 @@ def parse_tile(value: int | str | None) -> int | None:
             f"`--tile {text}` is not a size", hint="use auto, off, or output pixels such as 512"
         )
     return int(text)
-
-
-def parse_time(option: str, value: Time | None) -> Fraction | None:
-    """Read a time, `90`, `1:30` or `0:01:30.5`, in seconds, without rounding.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    if value is None:
-        return None
-    if isinstance(value, Fraction) and value >= 0:
-        return value
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", str(value))
-    if match is None:
-        raise ConfigError(
-            f"`{option} {value}` is not a time", hint="use seconds, or HH:MM:SS.mmm, such as 1:02.5"
-        )
-    hours, minutes, seconds = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 
 
 def parse_frames(

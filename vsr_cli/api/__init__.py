@@ -6,6 +6,7 @@ whose `exit_code` is the one that the command line would end with.
 """
 
 from vsr_cli.api.measuring import bench, degrade, evaluate
+from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps, show_mask
 from vsr_cli.api.upkeep import (
     describe_weights,
     find_jobs,
@@ -18,17 +19,22 @@ from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, upscale
 
 __all__ = [
     "Probe",
+    "Repairer",
     "Upscaler",
     "bench",
     "degrade",
     "describe_weights",
+    "erase",
     "evaluate",
+    "fill",
+    "find_gaps",
     "find_jobs",
     "import_weights",
     "list_weights",
     "plan",
     "probe",
     "remove_job",
+    "show_mask",
     "upscale",
     "verify_weights",
 ]

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
+from vsr_cli.api.worker import Worker
 from vsr_cli.cancellation import StopRequest
-from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Done, Plan, Report, ignore
 from vsr_cli.options import Options, PathLike, make_config
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.reading.probe import StreamInfo
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
-    from vsr_cli.pipeline.upscale import Upscaler as Pipeline
 
     Array = TypeVar("Array", NDArray[np.uint8], Tensor)
 else:
@@ -108,7 +106,7 @@ def probe(source: PathLike, target: PathLike = "out.mkv", **options: Unpack[Opti
     return Probe(info=info, streams=streams, num_chapters=num_chapters, output=output)
 
 
-class Upscaler:
+class Upscaler(Worker):
     """Upscales videos, or frames in memory, one after the other, with one model.
 
     The model loads when it is first needed, and stays.
@@ -125,25 +123,11 @@ class Upscaler:
             ConfigError: a value is out of range, or two contradict each other.
             WeightsError: there is no such model.
         """
-        self.config: UpscaleConfig = make_config(options)
-        self._stop = stop
+        super().__init__("upscale", stop, options)
 
     def upscale(self, source: PathLike, target: PathLike, *, report: Report = ignore) -> Done:
         """Upscale one video file; see `upscale`."""
         return self._pipeline.upscale(Path(source), Path(target), report=report)
-
-    def plan(self, source: PathLike, target: PathLike, *, report: Report = ignore) -> Plan:
-        """Say what `upscale` would do; see `plan`."""
-        return self._pipeline.plan(Path(source), Path(target), report=report)
-
-    def forget_finished(self, target: PathLike) -> None:
-        """Remove what a crash has left of the job of a target that is complete.
-
-        `upscale` does so as well; this is for those who skip targets that exist.
-        """
-        from vsr_cli.pipeline.resume.job import remove_finished
-
-        remove_finished(Path(target), self.config.job)
 
     def frames(self, frames: "Iterable[Array]", *, report: Report = ignore) -> "Iterator[Array]":
         """Upscale frames in memory.
@@ -168,13 +152,6 @@ class Upscaler:
 
         remaining = iter(frames)
         first = next(remaining, None)
-        if first is not None:
-            yield from restore_arrays(
-                self._pipeline.model, self.config, chain([first], remaining), report
-            )
-
-    @cached_property
-    def _pipeline(self) -> "Pipeline":
-        from vsr_cli.pipeline.upscale import Upscaler as Pipeline
-
-        return Pipeline(self.config, stop=self._stop)
+        model = self._pipeline.model
+        if first is not None and model is not None:
+            yield from restore_arrays(model, self.config, chain([first], remaining), report)

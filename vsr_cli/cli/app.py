@@ -14,7 +14,9 @@ from vsr_cli.cli.bench import bench
 from vsr_cli.cli.console import open_missing_streams
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
+from vsr_cli.cli.erase import ERASE_EXAMPLES, erase
 from vsr_cli.cli.evaluate import evaluate
+from vsr_cli.cli.fill import FILL_EXAMPLES, fill
 from vsr_cli.cli.jobs import jobs_app
 from vsr_cli.cli.probe import probe
 from vsr_cli.cli.upscale import EXAMPLES, upscale
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(upscale)
 app.command(epilog=BATCH_EXAMPLES)(batch)
+app.command(epilog=FILL_EXAMPLES)(fill)
+app.command(epilog=ERASE_EXAMPLES)(erase)
 app.command()(probe)
 app.command()(demo)
 app.command()(evaluate)

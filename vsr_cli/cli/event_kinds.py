@@ -22,28 +22,30 @@ def _names(record: type) -> tuple[str, ...]:
 
 EVENT_KINDS: Mapping[str, EventKind] = {
     "plan": EventKind(
-        "upscale, batch",
+        "upscale, batch, fill, erase",
         "Everything that was chosen, said once before the first frame; with `--dry-run` it is the "
         "last event, and says `dry_run`.",
         (*_names(Plan), "dry_run"),
     ),
     "progress": EventKind(
-        "upscale, batch, degrade, weights import",
+        "upscale, batch, fill, erase, degrade, weights import",
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
         "are left; null is not known yet.",
         ("stage", "frame", "frames", "fps", "eta_s"),
     ),
     "warning": EventKind(
-        "upscale, batch, degrade",
+        "upscale, batch, fill, erase, degrade",
         "Something to know; `code` is one of those below, and `text` is for people.",
         ("code", "text"),
     ),
     "done": EventKind(
-        "upscale, batch, degrade",
+        "upscale, batch, fill, erase, degrade",
         "The target `out` is complete and verified.",
         ("out", *(name for name in _names(Done) if name != "target")),
     ),
-    "skipped": EventKind("upscale", "With `-n`: the target `out` exists and is kept.", ("out",)),
+    "skipped": EventKind(
+        "upscale, fill, erase", "With `-n`: the target `out` exists and is kept.", ("out",)
+    ),
     "file": EventKind(
         "batch",
         "What became of one video: `status` is done, damaged, skipped, busy or failed, and `exit` "
@@ -68,6 +70,12 @@ EVENT_KINDS: Mapping[str, EventKind] = {
             *("source", "container", "duration", "origin", "start", "stop", "timecode", "video"),
             *("streams", "num_chapters", "output"),
         ),
+    ),
+    "gap": EventKind(
+        "fill",
+        "With `--list`: frames from `first` to `last` would be made anew, for `reasons`; the first "
+        "is shown at `start` seconds.",
+        ("first", "last", "start", "reasons"),
     ),
     "job": EventKind(
         "jobs list, jobs clean",

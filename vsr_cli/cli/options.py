@@ -39,6 +39,10 @@ Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cu
 Dtype = Annotated[
     DtypeChoice, typer.Option("--dtype", "--precision", help="Number format of networks.")
 ]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", "-n", help="Succeed if TARGET exists.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and say, write nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Events on stdout, as NDJSON.")]
 ProgressFile = Annotated[
     str | None,

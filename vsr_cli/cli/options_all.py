@@ -11,6 +11,7 @@ from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
+from vsr_cli.cli.options_repair import erase_options
 from vsr_cli.options import Options
 
 P = ParamSpec("P")
@@ -32,35 +33,46 @@ HelpAll = Annotated[
 ]
 
 
-def with_job_options(
-    command: Callable[Concatenate[Options, P], None],
-) -> Callable[..., None]:
-    """Add the options of a job to a command.
+def with_options(
+    *declarations: Callable[..., None],
+) -> Callable[[Callable[Concatenate[Options, P], None]], Callable[..., None]]:
+    """Add options to a command, whose first parameter takes them, as they were typed.
 
-    Its first parameter takes them, as they were typed.
+    Args:
+        declarations: functions whose parameters are the options.
     """
-    own = list(inspect.signature(command).parameters.values())[1:]
     shared = {
         name: parameter
-        for declare in (model_options, input_options, output_options, job_options)
+        for declare in declarations
         for name, parameter in inspect.signature(declare).parameters.items()
     }
-    help_all = inspect.Parameter(
-        "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
-    )
-    parameters = [
-        *(parameter for parameter in own if parameter.kind != parameter.KEYWORD_ONLY),
-        *shared.values(),
-        *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
-        help_all,
-    ]
 
-    @functools.wraps(command)
-    def with_options(*args: P.args, **kwargs: P.kwargs) -> None:
-        kwargs.pop("help_all", None)
-        options = {name: kwargs.pop(name) for name in shared if name in kwargs}
-        command(cast(Options, options), *args, **kwargs)
+    def decorate(command: Callable[Concatenate[Options, P], None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+        help_all = inspect.Parameter(
+            "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
+        )
+        parameters = [
+            *(parameter for parameter in own if parameter.kind != parameter.KEYWORD_ONLY),
+            *shared.values(),
+            *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
+            help_all,
+        ]
 
-    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
-    return with_options
+        @functools.wraps(command)
+        def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
+            kwargs.pop("help_all", None)
+            options = {name: kwargs.pop(name) for name in shared if name in kwargs}
+            command(cast(Options, options), *args, **kwargs)
+
+        signature = inspect.Signature(parameters)
+        decorated.__signature__ = signature  # type: ignore[attr-defined]
+        decorated.__annotations__ = {p.name: p.annotation for p in parameters}
+        return decorated
+
+    return decorate
+
+
+with_job_options = with_options(
+    model_options, input_options, output_options, job_options, erase_options
+)

@@ -77,7 +77,9 @@ def input_options(
     ] = None,
     on_decode_error: Annotated[
         OnDecodeError,
-        typer.Option(help="Where a frame is lost: the one before, none, or an error.", **RARE),
+        typer.Option(
+            help="For a lost frame: the one before, one made anew, none, or an error.", **RARE
+        ),
     ] = InputConfig.on_decode_error,
 ) -> None:
     """Options about what is read, and how it is understood."""

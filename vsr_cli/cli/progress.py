@@ -180,13 +180,22 @@ def plan_lines(plan: Plan) -> list[str]:
     return [
         f"`{plan.source}` {source_width}x{source_height}, {frames}"
         f" -> `{plan.target}` {width}x{height}, {plan.codec} {plan.pix_fmt}",
+        *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
+        *_model_lines(plan),
+        *_memory_line(plan),
+        *_disk_line(plan),
+        *(f"  {reason}" for reason in plan.reasons),
+    ]
+
+
+def _model_lines(plan: Plan) -> list[str]:
+    if plan.motion_scale is None or plan.fidelity is None:
+        return [f"model {plan.model}"]
+    return [
         f"model {plan.model}, steps {plan.steps}, seed {plan.seed}, on {plan.device}"
         f" in {plan.dtype}",
         f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
         f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
-        *_memory_line(plan),
-        *_disk_line(plan),
-        *(f"  {reason}" for reason in plan.reasons),
     ]
 
 

@@ -41,6 +41,7 @@ class Frame:
     duration: int  # in units of `time_base`; 0 if the stream does not say
     time_base: Fraction  # seconds
     interlaced: bool = False
+    is_damaged: bool = False  # lost, and the one before stands in for it; or decoded with holes
 
     @property
     def size(self) -> tuple[int, int]:

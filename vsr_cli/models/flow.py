@@ -1,9 +1,11 @@
 """Optical flow between neighbouring frames, in both directions."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -78,14 +80,33 @@ def _one_opencv_thread() -> Iterator[None]:
     """Within, OpenCV does not split its work.
 
     DIS cuts the image into one stripe per OpenCV thread, and stripes change the flow: only one
-    thread gives the same flow on every machine. Pairs run in parallel instead.
+    thread gives the same flow on every machine. Pairs run in parallel instead. The number is the
+    whole process's: the last to leave restores what the first has found.
     """
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    with _opencv.lock:
+        if _opencv.num_inside == 0:
+            _opencv.num_threads = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        _opencv.num_inside += 1
     try:
         yield
     finally:
-        cv2.setNumThreads(num_threads)
+        with _opencv.lock:
+            _opencv.num_inside -= 1
+            if _opencv.num_inside == 0:
+                cv2.setNumThreads(_opencv.num_threads)
+
+
+@dataclass
+class _OpencvThreads:
+    """How many calls hold OpenCV to one thread, and how many it had before."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    num_inside: int = 0
+    num_threads: int = 1
+
+
+_opencv = _OpencvThreads()
 
 
 class RaftFlow:

@@ -7,12 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Outside = Literal["border", "zeros"]  # what a flow that leaves the frame finds there
+LookUp = Literal["bilinear", "bicubic"]
 
 _FIXED_POINT = 2.0**40  # 2^40 times up to 2^22 pixels still fits an int64
 
 
-def backward_warp(x: Tensor, flow: Tensor, *, outside: Outside = "border") -> Tensor:
-    """Look `x` up where the flow points: out(p) = x(p + flow(p)), bilinear.
+def backward_warp(
+    x: Tensor, flow: Tensor, *, outside: Outside = "border", look_up: LookUp = "bilinear"
+) -> Tensor:
+    """Look `x` up where the flow points: out(p) = x(p + flow(p)).
 
     The arithmetic is float32 (float64 for float64), whatever the type of `x`, because a grid in
     half precision is off by whole pixels.
@@ -21,6 +24,7 @@ def backward_warp(x: Tensor, flow: Tensor, *, outside: Outside = "border") -> Te
         x: (N, C, h, w), any float type.
         flow: (N, 2, h, w) in pixels, channel 0 right, 1 down.
         outside: what is seen outside the frame, the nearest border pixel or zero.
+        look_up: between pixels; bicubic (a = -0.75) keeps detail, and may overshoot.
 
     Returns:
         (N, C, h, w) in the type of `x`.
@@ -32,7 +36,7 @@ def backward_warp(x: Tensor, flow: Tensor, *, outside: Outside = "border") -> Te
     grid = torch.stack(
         (columns * (2 / max(width - 1, 1)) - 1, rows * (2 / max(height - 1, 1)) - 1), dim=-1
     )
-    warped = F.grid_sample(wide, grid, padding_mode=outside, align_corners=True)
+    warped = F.grid_sample(wide, grid, mode=look_up, padding_mode=outside, align_corners=True)
     return warped.to(x.dtype)
 
 

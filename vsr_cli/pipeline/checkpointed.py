@@ -38,17 +38,17 @@ def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: St
                 _compute_rest(job, run, manifest, opened, stop)
                 return
         except MemoryExhaustedError:
-            plan = run.run_plan.smaller(run.output.coding.size)
-            if plan is None:
+            smaller = run.run_plan and run.run_plan.smaller(run.output.coding.size)
+            if run.run_plan is None or smaller is None:
                 raise
         # Out here the failed run's tensors are no longer held by its traceback.
         release_memory()
-        what, code = f"with clips of {plan.clip_length} frames", "W_MEMORY_CLIPS"
-        if plan.tile_size != run.run_plan.tile_size:
-            what, code = f"in tiles of {8 * (plan.tile_size or 0)} pixels", "W_MEMORY_TILES"
+        what, code = f"with clips of {smaller.clip_length} frames", "W_MEMORY_CLIPS"
+        if smaller.tile_size != run.run_plan.tile_size:
+            what, code = f"in tiles of {8 * (smaller.tile_size or 0)} pixels", "W_MEMORY_TILES"
         text = f"memory has run out; going back to the last checkpoint, {what}"
         run.report(Note(code=code, text=text))
-        run = replace(run, run_plan=plan)
+        run = replace(run, run_plan=smaller)
         manifest, opened = job.read() or manifest, None
 
 
@@ -64,18 +64,19 @@ def _compute_rest(
     if first:
         text = f"going on after {first} frames that are done"
         run.report(Note(code="W_RESUMED", text=text))
-    run_plan = replace(run.run_plan, scratch=job.folder)
-    restorer = run.model.restorer(config, run_plan, run.report)
-    state = None
+    tensors = None
     if checkpoint.state is not None:
-        state = restorer.read_state(load_tensors(job.folder / checkpoint.state))
-    planned = PreviousPlan(
-        asked_length=config.clip.length,
-        asked_tile=config.tile,
-        clip_length=run.run_plan.clip_length,
-        tile_size=run.run_plan.tile_size,
-    )
-    manifest = replace(manifest, planned=planned)
+        tensors = load_tensors(job.folder / checkpoint.state)
+    if run.run_plan is not None:
+        run_plan = replace(run.run_plan, scratch=job.folder)
+        run = replace(run, run_plan=run_plan)
+        planned = PreviousPlan(
+            asked_length=config.clip.length,
+            asked_tile=config.tile,
+            clip_length=run_plan.clip_length,
+            tile_size=run_plan.tile_size,
+        )
+        manifest = replace(manifest, planned=planned)
     progress = ProgressReporter(run, first)
     opening = open_video(run.source, config.input) if video is None else nullcontext(video)
     with (
@@ -84,13 +85,13 @@ def _compute_rest(
         stop.deferred(),
         write_behind(output.write, frames_behind(run.output.coding)) as queue,
         _counting_kept(output),
-        closing(run.restored(source, restorer, first=first, state=state)) as clips,
+        closing(run.coded_clips(source, first=first, tensors=tensors)) as clips,
     ):
         done = first
         for clip in clips:
             if clip.starts_shot:
                 output.start_shot(done)
-            for frame in run.coded(clip):
+            for frame in clip.frames:
                 if done >= checkpoint.num_frames:
                     queue.put(frame)
                 done += 1

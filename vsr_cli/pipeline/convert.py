@@ -11,6 +11,7 @@ from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.yuv import to_alpha, to_planes, to_rgb
 from vsr_cli.pipeline.clips import RgbFrame
+from vsr_cli.pixels import PixelLayout
 
 
 def read_rgb(frames: Iterator[Frame]) -> Iterator[RgbFrame]:
@@ -19,6 +20,31 @@ def read_rgb(frames: Iterator[Frame]) -> Iterator[RgbFrame]:
         planes = [torch.from_numpy(plane) for plane in frame.planes]
         header = replace(frame, planes=frame.planes[frame.layout.num_colors :])
         yield RgbFrame(to_rgb(planes, frame.layout, frame.color), header)
+
+
+def kept_frame(frame: Frame, coding: EncoderPlan) -> Frame:
+    """A frame of the target's size as it is encoded: its own samples, if the encoder takes them.
+
+    What the encoder wants in another layout or with another matrix goes by way of RGB.
+    """
+    num_colors = frame.layout.num_colors
+    if frame.color == coding.color and _is_same_but_for_alpha(frame.layout, coding.layout):
+        planes = frame.planes if coding.layout.has_alpha else frame.planes[:num_colors]
+        return frame.with_planes(planes, coding.layout, coding.color)
+    (rgb,) = read_rgb(iter([frame]))
+    assert rgb.header is not None
+    return coded_frame(rgb.rgb, rgb.header, coding)
+
+
+def _is_same_but_for_alpha(layout: PixelLayout, other: PixelLayout) -> bool:
+    """Whether samples may stay: alpha may be left out but not made up.
+
+    Where chroma lies does not count: moving it would change every sample by what no player honours.
+    """
+    has_alpha = other.has_alpha
+    if has_alpha and not layout.has_alpha:
+        return False
+    return replace(layout, has_alpha=has_alpha, siting=other.siting) == other
 
 
 def coded_frame(sr_frame: Tensor, header: Frame, coding: EncoderPlan) -> Frame:

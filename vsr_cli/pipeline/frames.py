@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,13 +12,15 @@ from vsr_cli.events import Report, ignore
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip, RgbFrame, split_clips
-from vsr_cli.pipeline.restorers.base import Restorer
-from vsr_cli.pipeline.restorers.registry import ModelFile
+
+if TYPE_CHECKING:  # a job without a model loads none of this
+    from vsr_cli.pipeline.restorers.base import Restorer
+    from vsr_cli.pipeline.restorers.registry import ModelFile
 
 
 def restore_frames(
     frames: Iterable[RgbFrame],
-    restorer: Restorer,
+    restorer: "Restorer",
     *,
     scene_cut: bool,
     first: int = 0,
@@ -39,7 +42,7 @@ def restore_frames(
     yield from restorer.restore(clips, state)
 
 
-def split_frames(frames: Tensor, restorer: Restorer, *, scene_cut: bool) -> Iterator[Clip]:
+def split_frames(frames: Tensor, restorer: "Restorer", *, scene_cut: bool) -> Iterator[Clip]:
     """Cut frames (T, 3, H, W) in [-1, 1] into the clips that a restorer takes."""
     return _split(map(RgbFrame, frames), restorer, scene_cut=scene_cut, first=0)
 
@@ -52,7 +55,7 @@ def join_frames(clips: Iterable[RestoredClip], size: tuple[int, int]) -> Tensor:
 
 
 def frame_restorer(
-    model: ModelFile, config: UpscaleConfig, *, report: Report = ignore
+    model: "ModelFile", config: UpscaleConfig, *, report: Report = ignore
 ) -> Callable[[Tensor], Tensor]:
     """Return a function that maps LR frames (T, 3, H, W) in [-1, 1] to SR frames on the CPU.
 
@@ -75,7 +78,7 @@ def frame_restorer(
 
 
 def _split(
-    frames: Iterable[RgbFrame], restorer: Restorer, *, scene_cut: bool, first: int
+    frames: Iterable[RgbFrame], restorer: "Restorer", *, scene_cut: bool, first: int
 ) -> Iterator[Clip]:
     looks = scene_cut and restorer.splits_shots
     length, overlap = restorer.clip_length, restorer.clip_overlap

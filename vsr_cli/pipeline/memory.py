@@ -11,6 +11,7 @@ import torch
 
 from vsr_cli.errors import is_short_of_memory
 
+CPU = torch.device("cpu")
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
 _GROUPS = Path("/sys/fs/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h

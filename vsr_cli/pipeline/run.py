@@ -1,13 +1,15 @@
 """One video through the pipeline: what was decided about it, and its frames ready to be encoded."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import MemoryExhaustedError
@@ -19,17 +21,48 @@ from vsr_cli.media.writing.encoder_memory import encoder_bytes
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState, RestoredClip, num_shared_at
-from vsr_cli.pipeline.convert import coded_frame, read_rgb
+from vsr_cli.pipeline.convert import coded_frame, kept_frame, read_rgb
 from vsr_cli.pipeline.frames import restore_frames
-from vsr_cli.pipeline.memory import is_out_of_memory
-from vsr_cli.pipeline.restorers.base import Restorer
-from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.memory import CPU, free_memory, is_out_of_memory
+from vsr_cli.pipeline.prefetch import prefetch
+from vsr_cli.pipeline.repair.stage import PREFIX, Chain
 from vsr_cli.pipeline.resume.space import DiskPlan
-from vsr_cli.pipeline.run_plan import RunPlan
+from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
 
+if TYPE_CHECKING:  # a job without a model loads none of this
+    from vsr_cli.pipeline.restorers.base import Restorer
+    from vsr_cli.pipeline.restorers.registry import ModelFile
+
+FRAMES_AHEAD = 4  # that are repaired while others are encoded
 PROGRAM_BYTES = 500_000_000  # of Python and the libraries, and of the networks' weights
 FRAMES_BEHIND = 4  # that may wait for the encoder
 MOST_BYTES_BEHIND = 200_000_000  # where frames are large, fewer
+
+
+@dataclass(frozen=True)
+class CodedClip:
+    """Neighbouring frames of the target as they are encoded.
+
+    frames: computed as they are taken.
+    state: gives what is needed to go on after them, once all are taken; None where that is nothing.
+        It holds until the next clip is asked for.
+    starts_shot: whether nothing of what comes before is needed for them.
+    """
+
+    frames: Iterator[Frame]
+    state: Callable[[], ClipState | None]
+    starts_shot: bool = False
+
+
+@dataclass(frozen=True)
+class NamedTensors:
+    """The state of a restorer and that of the repairs before it, side by side."""
+
+    named: dict[str, Tensor]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `ClipState`."""
+        return self.named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,27 +71,49 @@ class Run:
 
     source: where it is read from.
     output: what the target will be.
-    model: which one enlarges it.
+    model: which one enlarges it; None: frames keep their size, and most of them their samples.
     config: the user's choices, and the model's for what they left open.
-    run_plan: where and how much at once.
+    run_plan: where and how much at once; None without a model.
+    make_chain: gives what repairs the frames before that, anew for each reading of the source.
     report: receives all events.
     disk: what unfinished work takes there; None where none is kept.
+    foreseen: what a look at the source has told, one line each.
     """
 
     source: Path
     output: OutputPlan
-    model: ModelFile
+    model: "ModelFile | None"
     config: UpscaleConfig
-    run_plan: RunPlan
+    run_plan: RunPlan | None
+    make_chain: Callable[[], Chain]
     report: Report
     disk: DiskPlan | None = None
+    foreseen: tuple[str, ...] = ()
 
     def describe(self) -> Plan:
         """Return everything that was chosen, in one record."""
-        config, run_plan, output = self.config, self.run_plan, self.output
-        return Plan(
+        config, output, chain = self.config, self.output, self.make_chain()
+        plan = Plan(
             source=str(self.source),
             target=str(output.target),
+            source_size=(output.info.height, output.info.width),
+            target_size=output.coding.size,
+            num_frames=output.info.num_frames,
+            codec=output.coding.codec,
+            pix_fmt=output.coding.pix_fmt,
+            repairs=chain.names,
+            reasons=self.foreseen + chain.reasons + output.coding.reasons,
+            memory_gb=_gigabytes(PROGRAM_BYTES + bytes_beside(output) + chain.num_bytes),
+            disk_gb=_gigabytes(self.disk.needed if self.disk else None),
+            free_disk_gb=_gigabytes(self.disk.free if self.disk else None),
+        )
+        if self.model is None or self.run_plan is None:
+            return replace(plan, free_memory_gb=_gigabytes(free_memory(CPU)))
+        run_plan, peak_bytes = self.run_plan, self.run_plan.peak_bytes
+        if peak_bytes is not None and run_plan.device.type == "cpu":
+            peak_bytes += PROGRAM_BYTES + bytes_beside(output) + chain.num_bytes
+        return replace(
+            plan,
             model=self.model.path.name,
             device=str(run_plan.device),
             dtype=dtype_name(run_plan.dtype),
@@ -70,60 +125,83 @@ class Run:
             flow=config.flow,
             clip_length=run_plan.clip_length,
             tile=f"{8 * run_plan.tile_size} pixels" if run_plan.tile_size else "off",
-            source_size=(output.info.height, output.info.width),
-            target_size=output.coding.size,
-            num_frames=output.info.num_frames,
-            codec=output.coding.codec,
-            pix_fmt=output.coding.pix_fmt,
-            reasons=run_plan.reasons + output.coding.reasons,
-            memory_gb=_gigabytes(self._peak_bytes()),
+            reasons=run_plan.reasons + plan.reasons,
+            memory_gb=_gigabytes(peak_bytes),
             free_memory_gb=_gigabytes(run_plan.free_bytes),
-            disk_gb=_gigabytes(self.disk.needed if self.disk else None),
-            free_disk_gb=_gigabytes(self.disk.free if self.disk else None),
         )
 
-    def _peak_bytes(self) -> int | None:
-        """Of the device's memory, at the peak."""
-        peak = self.run_plan.peak_bytes
-        if peak is None or self.run_plan.device.type != "cpu":
-            return peak
-        return peak + PROGRAM_BYTES + bytes_beside(self.output)
+    @property
+    def task(self) -> str:
+        """What is done, in a word."""
+        return "upscale" if self.model is not None else "+".join(self.make_chain().names)
 
-    def restored(
+    def coded_clips(
         self,
         video: VideoSource,
-        restorer: Restorer,
         *,
         first: int = 0,
-        state: ClipState | None = None,
-    ) -> Generator[RestoredClip, None, None]:
-        """Enlarged clips, in order.
+        tensors: Mapping[str, Tensor] | None = None,
+    ) -> Generator[CodedClip, None, None]:
+        """The frames of the target in order, repaired, enlarged and as they are encoded.
 
         Args:
             video: the source, nothing read from it beyond its first frame.
-            restorer: of this model and plan.
             first: index of the frame to go on with.
-            state: what the clip before it handed on.
+            tensors: the state after the clip before it, by name; None where it had none.
         """
-        skip = first - num_shared_at(first, restorer.clip_overlap)
-        rgb = read_rgb(self._read(video, skip))
-        scene_cut = self.config.scene_cut
-        with (
-            memory_errors(),
-            closing(
-                restore_frames(rgb, restorer, scene_cut=scene_cut, first=first, state=state)
-            ) as clips,
-        ):
-            yield from clips
+        chain = self.make_chain()
+        with memory_errors():
+            if self.model is None or self.run_plan is None:
+                yield from self._repaired(video, chain, first, tensors)
+            else:
+                restorer = self.model.restorer(self.config, self.run_plan, self.report)
+                yield from self._restored(video, chain, restorer, first, tensors)
 
-    def coded(self, clip: RestoredClip) -> Iterator[Frame]:
+    def _repaired(
+        self, video: VideoSource, chain: Chain, first: int, tensors: Mapping[str, Tensor] | None
+    ) -> Iterator[CodedClip]:
+        """Frames without a model, a few at a time."""
+        repaired = chain.run(partial(self._read, video), first=first, tensors=tensors)
+        coded = (kept_frame(frame, self.output.coding) for frame in repaired)
+        with closing(prefetch(coded, FRAMES_AHEAD)) as frames:
+            while clip := list(islice(frames, FRAMES_AHEAD)):
+                first += len(clip)
+                yield CodedClip(iter(clip), partial(_state_of, None, chain, first))
+                chain.forget(first)
+
+    def _restored(
+        self,
+        video: VideoSource,
+        chain: Chain,
+        restorer: "Restorer",
+        first: int,
+        tensors: Mapping[str, Tensor] | None,
+    ) -> Iterator[CodedClip]:
+        """Enlarged frames, clip by clip."""
+        overlap = restorer.clip_overlap
+        needed = first - num_shared_at(first, overlap)
+        own = {key: x for key, x in (tensors or {}).items() if not key.startswith(PREFIX)}
+        state = restorer.read_state(own) if own else None
+        rgb = read_rgb(chain.run(partial(self._read, video), first=needed, tensors=tensors))
+        scene_cut = self.config.scene_cut
+        with closing(
+            restore_frames(rgb, restorer, scene_cut=scene_cut, first=first, state=state)
+        ) as clips:
+            for clip in clips:
+                stop = clip.start + len(clip.headers)
+                needed = stop - num_shared_at(stop, overlap)
+                state_after = partial(_state_of, clip.state, chain, needed)
+                yield CodedClip(self._coded(clip), state_after, clip.starts_shot)
+                chain.forget(needed)
+
+    def _coded(self, clip: RestoredClip) -> Iterator[Frame]:
         """The frames of a clip, as they are encoded."""
         with memory_errors():
             for sr_frame, header in zip(clip.frames, clip.headers, strict=True):
                 yield coded_frame(sr_frame, header, self.output.coding)
 
     def _read(self, video: VideoSource, skip: int) -> Iterator[Frame]:
-        """The frames to enlarge, but for some at the front."""
+        """The frames of the source, but for some at the front."""
         coding, info = self.output.coding, self.output.info
         if not coding.is_regular:
             return video.frames(report=self.report, skip=skip)
@@ -144,6 +222,16 @@ def frames_behind(coding: EncoderPlan) -> int:
     return max(1, min(FRAMES_BEHIND, MOST_BYTES_BEHIND // coding.frame_bytes))
 
 
+def _state_of(
+    restorer_state: Callable[[], ClipState | None] | None, chain: Chain, first: int
+) -> ClipState | None:
+    """The state to go on with: of the restorer, and of the chain that gives it frame `first`."""
+    state = restorer_state() if restorer_state is not None else None
+    if not chain.stages:
+        return state
+    return NamedTensors((state.tensors() if state is not None else {}) | chain.tensors_at(first))
+
+
 class ProgressReporter:
     """Reports each frame as it is written."""
 
@@ -154,14 +242,14 @@ class ProgressReporter:
             run: whose frames.
             first: how many an earlier run has written.
         """
-        self._run, self._first = run, first
+        self._run, self._first, self._task = run, first, run.task
         self._begun = time.monotonic()
 
     def report(self, num_frames: int) -> None:
         """Say that so many frames of the target are written."""
         self._run.report(
             Progress(
-                stage="upscale",
+                stage=self._task,
                 frame=num_frames,
                 num_frames=self._run.output.info.num_frames,
                 seconds=time.monotonic() - self._begun,
@@ -183,11 +271,6 @@ def memory_errors() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise MemoryExhaustedError.of(error) from None  # its traceback would hold on to the memory
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """How users write a dtype."""
-    return str(dtype).removeprefix("torch.")
 
 
 def _gigabytes(num_bytes: int | None) -> float | None:

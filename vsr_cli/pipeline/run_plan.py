@@ -102,3 +102,8 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
     if torch.cpu._is_avx512_bf16_supported():
         return torch.bfloat16, "dtype bfloat16: the CPU computes in it"
     return torch.float32, "dtype float32: the CPU has no bfloat16 instructions"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """How users write a dtype."""
+    return str(dtype).removeprefix("torch.")

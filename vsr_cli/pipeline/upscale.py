@@ -4,12 +4,15 @@ import logging
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import JobDamagedError
 from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
+from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
 from vsr_cli.media.writing.destination import check_target
 from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
@@ -18,7 +21,8 @@ from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.pipeline.checkpointed import compute
 from vsr_cli.pipeline.prefetch import write_behind
-from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
+from vsr_cli.pipeline.repair.preview import foresee
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
@@ -31,10 +35,13 @@ from vsr_cli.pipeline.run import (
     ProgressReporter,
     Run,
     bytes_beside,
-    dtype_name,
     frames_behind,
     memory_errors,
 )
+from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
+
+if TYPE_CHECKING:
+    from vsr_cli.pipeline.restorers.registry import ModelFile
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +58,7 @@ class Upscaler:
         """
         self.config = config
         self._stop = stop or StopRequest()
-        self.model = ModelFile(config.model or shipped_weights())
+        self.model = _find_model(config)
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video, everything beside the picture copied.
@@ -93,16 +100,19 @@ class Upscaler:
         report = _without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
-            return self._plan_run(source, output, None, report).describe()
+            run = self._plan_run(source, output, None, report)
+            return self._with_foresight(run).describe()
 
     def _plan_output(
         self, video: VideoSource, source: Path, target: Path, report: Report
     ) -> OutputPlan:
+        check_repairs(self.config, source, video.info, report)
         size = self.config.target_size(video.info.height, video.info.width)
         plan = plan_output(target, source, video.info, size, self.config.output, report=report)
         # What does not fit is refused before two frames of its size are encoded.
-        lr_size = (video.info.height, video.info.width)
-        self.model.plan(self.model.resolve(self.config), lr_size, reserved=bytes_beside(plan))
+        if self.model is not None:
+            lr_size = (video.info.height, video.info.width)
+            self.model.plan(self.model.resolve(self.config), lr_size, reserved=bytes_beside(plan))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
         return plan
@@ -111,25 +121,24 @@ class Upscaler:
         self, source: Path, output: OutputPlan, planned: PreviousPlan | None, report: Report
     ) -> Run:
         """As in the run before, if the user asks for the same; else what fits now."""
-        config = self.model.resolve(self.config)
-        lr_size = (output.info.height, output.info.width)
-        run_plan = self.model.plan(config, lr_size, reserved=bytes_beside(output))
-        asked = (config.clip.length, config.tile)
-        if planned is not None and asked == (planned.asked_length, planned.asked_tile):
-            length, tile_size = planned.clip_length, planned.tile_size
-            run_plan = replace(
-                run_plan,
-                clip_length=length,
-                tile_size=tile_size,
-                is_state_on_disk=tile_size is not None,
-            )
+        config, run_plan = self.config, None
+        make_chain = partial(plan_chain, config, source, output.info, report)
+        chain = make_chain()
+        scratch_bytes = 2 * chain.state_bytes
+        if self.model is not None:
+            config = self.model.resolve(config)
+            lr_size = (output.info.height, output.info.width)
+            reserved = bytes_beside(output) + chain.num_bytes
+            run_plan = self.model.plan(config, lr_size, reserved=reserved)
+            run_plan = _as_before(run_plan, config, planned)
+            scratch_bytes += 2 * run_plan.state_bytes + run_plan.scratch_bytes
         disk = None
         if is_resumable(source, output.container):
             disk = plan_disk(
                 output.target,
                 output.coding,
                 config.job,
-                scratch_bytes=2 * run_plan.state_bytes + run_plan.scratch_bytes,
+                scratch_bytes=scratch_bytes,
                 num_frames=output.info.num_frames,
             )
         return Run(
@@ -138,9 +147,16 @@ class Upscaler:
             model=self.model,
             config=config,
             run_plan=run_plan,
+            make_chain=make_chain,
             report=report,
             disk=disk,
         )
+
+    def _with_foresight(self, run: Run) -> Run:
+        """The same after a look at the source, if it can be read twice."""
+        if is_pipe(run.source):
+            return run
+        return replace(run, foreseen=foresee(run.config, run.source, run.output.info))
 
     def _upscale_in_job(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
@@ -151,6 +167,8 @@ class Upscaler:
             run = self._plan_run(source, output, before.planned if before else None, report)
             manifest = _resume_or_start(job, before, run)
             if not manifest.checkpoint.is_complete:
+                if before is None:
+                    run = self._with_foresight(run)
                 report(run.describe())
                 if run.disk is not None and before is None:
                     run.disk.require(job.folder)
@@ -176,21 +194,42 @@ class Upscaler:
         with VideoWriter(output, video.side_streams, report=report) as writer:
             run = self._plan_run(source, output, None, report)
             report(run.describe())
-            restorer = self.model.restorer(run.config, run.run_plan, report)
             progress, num_frames = ProgressReporter(run, 0), 0
             with (
                 memory_errors(),
                 write_behind(writer.write, frames_behind(output.coding)) as queue,
                 # Left first: what is written may wait for what is read.
-                closing(run.restored(video, restorer)) as clips,
+                closing(run.coded_clips(video)) as clips,
             ):
                 for clip in clips:
-                    for frame in run.coded(clip):
+                    for frame in clip.frames:
                         queue.put(frame)
                         num_frames += 1
                         progress.report(num_frames)
             writer.finish()
         return num_frames
+
+
+def _find_model(config: UpscaleConfig) -> "ModelFile | None":
+    if not config.has_model:
+        return None
+    from vsr_cli.pipeline.restorers.registry import ModelFile  # loads the networks
+
+    return ModelFile(config.model or shipped_weights())
+
+
+def _as_before(run_plan: RunPlan, config: UpscaleConfig, planned: PreviousPlan | None) -> RunPlan:
+    """As much at once as in the run before, where the user asks for the same."""
+    asked = (config.clip.length, config.tile)
+    if planned is None or asked != (planned.asked_length, planned.asked_tile):
+        return run_plan
+    tile_size = planned.tile_size
+    return replace(
+        run_plan,
+        clip_length=planned.clip_length,
+        tile_size=tile_size,
+        is_state_on_disk=tile_size is not None,
+    )
 
 
 def _read_job(job: Job, report: Report) -> Manifest | None:
@@ -214,7 +253,9 @@ def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
     Raises:
         ConfigError: it is another job.
     """
-    device, dtype = run.run_plan.device.type, dtype_name(run.run_plan.dtype)
+    device, dtype = "cpu", "none"
+    if run.run_plan is not None:
+        device, dtype = run.run_plan.device.type, dtype_name(run.run_plan.dtype)
     now = Manifest(
         path=str(run.source.absolute()),
         source=identify_source(run.source),

@@ -22,7 +22,10 @@ def tensors() -> dict[str, Tensor]:
         "half": plain.bfloat16(),
         "five": plain[None].clone(),
         "view": plain[:, :, 1:3],
-        "number": torch.tensor(7.0),
+        "number": torch.tensor(7),
+        "flags": torch.tensor([True, False, True]),
+        "codes": torch.arange(5, dtype=torch.uint16),
+        "none": torch.empty(0, 3),
     }
 
 

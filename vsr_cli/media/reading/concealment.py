@@ -22,7 +22,8 @@ class ErrorConcealer:
         """Begin with nothing announced.
 
         Args:
-            policy: `repeat` does as above, `skip` leaves lost pictures out, `stop` gives up.
+            policy: `repeat` does as above, and so does `fill`, for others to replace; `skip` leaves
+                lost pictures out, `stop` gives up.
             statistics: counts what is damaged and what is repeated.
         """
         self._policy, self._statistics = policy, statistics
@@ -32,7 +33,7 @@ class ErrorConcealer:
 
     def expect(self, time: int | None) -> None:
         """A packet whose picture will be shown at `time`, in ticks, goes into the decoder."""
-        if time is not None and self._policy == "repeat":
+        if time is not None and self._policy in ("repeat", "fill"):
             heapq.heappush(self._expected, time)
 
     def mark_lost(self, why: str) -> None:
@@ -62,6 +63,7 @@ class ErrorConcealer:
             if self._last.pts is not None and time > self._last.pts:
                 self._last.pts = time
                 self._statistics.num_repeated += 1
+                self._statistics.stand_ins.add(time)
                 yield self._last
         self._last = picture
         if picture is not None and picture.key_frame and not picture.is_corrupt:

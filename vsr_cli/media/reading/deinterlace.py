@@ -20,6 +20,7 @@ class TimedFrame(NamedTuple):
     picture: VideoFrame
     pts: int
     duration: int  # 0 if unknown
+    is_damaged: bool = False  # see `Frame`
 
 
 def deinterlace(
@@ -72,7 +73,7 @@ class _Bwdif:
         self._fields = 2 if mode == "field" else 1  # frames made of each picture
         self._graph: Graph | None = None
         self._format = ""  # of the pictures that it takes
-        self._waiting: deque[tuple[int, int]] = deque()  # times and durations
+        self._waiting: deque[tuple[int, int, bool]] = deque()  # all that `TimedFrame` has beside
 
     def push(self, timed: TimedFrame | None) -> Iterator[TimedFrame]:
         """Put in a picture, or None for the end; take out what is ready."""
@@ -81,7 +82,7 @@ class _Bwdif:
                 yield from self.push(None)
             self._graph, self._format = self._build(timed.picture), timed.picture.format.name
         if timed is not None:
-            self._waiting.append((timed.pts, timed.duration))
+            self._waiting.append((timed.pts, timed.duration, timed.is_damaged))
             # The filter multiplies times, and needs nothing but their order.
             timed.picture.pts, timed.picture.time_base = timed.pts, Fraction(1, 1000)
         if self._graph is None:
@@ -95,11 +96,11 @@ class _Bwdif:
                 made = []
 
     def _place(self, made: list[VideoFrame]) -> Iterator[TimedFrame]:
-        pts, duration = self._waiting.popleft()
+        pts, duration, is_damaged = self._waiting.popleft()
         step = self._waiting[0][0] - pts if self._waiting else duration
         length = duration // self._fields
         for index, picture in enumerate(made):
-            yield TimedFrame(picture, pts + index * step // self._fields, length)
+            yield TimedFrame(picture, pts + index * step // self._fields, length, is_damaged)
 
     def _build(self, picture: VideoFrame) -> Graph:
         graph = Graph()

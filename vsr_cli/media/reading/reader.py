@@ -216,13 +216,14 @@ class VideoSource:
         fixer = TimestampFixer(self._timing)
         held: TimedFrame | None = None
         for picture, is_wanted in self._until_stop():
+            is_damaged = picture.is_corrupt or self._reader.statistics.is_stand_in(picture.pts)
             pts, duration = fixer.next(picture.pts, picture.duration or 0)
             if held is not None:
                 held = held._replace(duration=pts - held.pts)
                 if not is_wanted:
                     held = held._replace(duration=self._cut_at_stop(held))
                 yield held
-            held = TimedFrame(picture, pts, duration) if is_wanted else None
+            held = TimedFrame(picture, pts, duration, is_damaged) if is_wanted else None
             if self._reader.has_times:  # else nobody misses them
                 self._reader.statistics.num_fixed_timestamps = fixer.num_fixed_timestamps
         if held is not None:

@@ -1,7 +1,7 @@
 """What came out of a file, and what its header had promised."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
@@ -30,6 +30,7 @@ class ReadStatistics:
     picture_end: Fraction | None = None  # latest end of a packet of the picture
     end: Fraction | None = None  # latest end of any packet
     is_broken: bool = False  # reading stopped at an error
+    stand_ins: set[int] = field(default_factory=set)  # times of repeats yet to be placed, in ticks
 
     def count(self, packet: "Packet[Stream]", *, is_picture: bool) -> None:
         """Count a packet; the empty one that ends a stream does not count."""
@@ -42,6 +43,13 @@ class ReadStatistics:
         self.end = end if self.end is None else max(self.end, end)
         if is_picture:
             self.picture_end = end if self.picture_end is None else max(self.picture_end, end)
+
+    def is_stand_in(self, time: int | None) -> bool:
+        """Whether the picture of this time repeats the one before, asked once in its order."""
+        if time is None or time not in self.stand_ins:
+            return False
+        self.stand_ins.discard(time)
+        return True
 
     def report_damage(self, report: Report) -> None:
         """Say, after the last frame, what was mended or damaged."""

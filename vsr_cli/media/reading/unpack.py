@@ -54,6 +54,7 @@ class FrameConverter:
             duration=timed.duration,
             time_base=time_base,
             interlaced=interlaced,
+            is_damaged=timed.is_damaged,
         )
 
 

@@ -23,6 +23,7 @@ VERSION = 4  # of the manifest and of what is kept beside it
 _NOT_IDENTIFYING = frozenset(
     {
         *("clip.length", "tile", "job.folder", "job.fresh", "job.keep", "job.checkpoint"),
+        "has_model",  # `model` says so
         *("output.overwrite", "output.audio", "output.subs", "output.chapters"),
         *("output.attachments", "output.metadata", "output.strict_copy", "output.verify"),
     }
@@ -240,10 +241,31 @@ def identify_options(config: UpscaleConfig, device: str, dtype: str) -> Values:
     for path, value in _flatten(config):
         if path not in _NOT_IDENTIFYING:
             found[path] = None if value is None else str(value)
-    found |= {"device": device, "dtype": dtype, "model": verify(config.model or shipped_weights())}
+    model = verify(config.model or shipped_weights()) if config.has_model else "none"
+    found |= {"device": device, "dtype": dtype, "model": model}
+    if config.erase is not None and config.erase.mask is not None:
+        found["erase.mask"] = _digest_of(config.erase.mask)
     if config.flow_weights is not None:
         found["flow_weights"] = verify(config.flow_weights)
     return found
+
+
+def _digest_of(path: Path) -> str:
+    """What tells a file, or a folder of them, from what it was.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        if not path.is_dir():
+            return sha256_of_samples(path) if path.is_file() else str(path)
+        names = sorted(file for file in path.iterdir() if file.is_file())
+        whole = "".join(f"{file.name} {sha256_of_samples(file)}\n" for file in names)
+    except OSError as error:
+        raise InputError(
+            f"`{path}` cannot be read", why=error.strerror, hint="check the path"
+        ) from error
+    return hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()
 
 
 def _flatten(config: object, prefix: str = "") -> list[tuple[str, object]]:

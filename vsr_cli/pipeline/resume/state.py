@@ -14,7 +14,12 @@ from vsr_cli.media.writing.destination import output_errors
 
 # Key in the header: names of the tensors with channels last, since convolutions round differently.
 _CHANNELS_LAST = "channels_last"
-_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}  # as it names them
+# Types of numbers by the names of safetensors.
+_DTYPES = {
+    **{torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"},
+    **{torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8"},
+    **{torch.uint16: "U16", torch.uint8: "U8", torch.bool: "BOOL"},
+}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

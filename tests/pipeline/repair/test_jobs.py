@@ -1,0 +1,194 @@
+"""Jobs without a model: files in, files out, with nothing changed that was not to be."""
+
+import json
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+import vsr_cli as vsr
+from tests.conftest import MakeClip, read_file
+from tests.networks import write_tiny_weights
+from tests.pipeline.repair.scenes import is_same, pan, showing
+from vsr_cli.events import Event, Note, Plan, ignore
+from vsr_cli.media.frame import Frame
+from vsr_cli.media.reading.reader import read_frames
+from vsr_cli.options import Options
+
+PROGRAM = """
+import sys
+from vsr_cli.cli.app import main
+sys.argv = ["vsr", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*sys.modules)
+"""
+
+KILLED = """
+import json, os, signal, sys
+import vsr_cli as vsr
+
+task, source, target, frame, options = sys.argv[1:]
+
+def report(event):
+    if isinstance(event, vsr.Progress) and event.frame == int(frame):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+vsr.Repairer(task, **json.loads(options)).repair(source, target, report=report)
+"""
+
+
+def write_frames(path: Path, frames: list[Frame]) -> Path:
+    """A lossless file of 4:2:0 frames, with a sound."""
+    with av.open(f"file:{path}", "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.height, stream.width = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            picture = av.VideoFrame(frame.size[1], frame.size[0], "yuv420p")
+            for plane, samples in zip(picture.planes, frame.planes, strict=True):
+                lines = np.zeros((plane.height, plane.line_size), np.uint8)
+                lines[:, : plane.width] = samples
+                plane.update(lines.tobytes())
+            picture.pts, picture.time_base = frame.pts, Fraction(1, 25)
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    frames = pan(24)
+    frames[10] = showing(frames[10], frames[9])
+    return write_frames(tmp_path / "in.mkv", frames)
+
+
+def frames_of(path: Path) -> list[Frame]:
+    return list(read_frames(path, report=ignore))
+
+
+def test_frames_that_are_not_filled_keep_every_sample(tmp_path: Path, source: Path) -> None:
+    done = vsr.fill(source, tmp_path / "out.mkv", lossless=True)
+    before, after = frames_of(source), frames_of(tmp_path / "out.mkv")
+    assert (done.frames_in, done.frames_out, len(after)) == (24, 24, 24)
+    assert [k for k in range(24) if not is_same(before[k], after[k])] == [10]
+
+
+def test_count_times_and_sound_stay(tmp_path: Path, make_clip: MakeClip) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=9, audio=["aac"], size=(64, 96))
+    events: list[Event] = []
+    vsr.fill(source, tmp_path / "out.mkv", frames_list="4", report=events.append)
+    before, after = read_file(source), read_file(tmp_path / "out.mkv")
+    assert (after.times, after.sounds, after.end) == (before.times, before.sounds, before.end)
+    assert [e.code for e in events if isinstance(e, Note)] == ["W_FILLED"]
+
+
+def test_without_a_model_no_network_is_loaded_and_the_plan_says_so(
+    tmp_path: Path, source: Path
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, "fill", str(source), str(tmp_path / "out.mkv")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "vsr_cli.pipeline.repair.fill" in loaded
+    assert not {name for name in loaded if name.startswith("vsr_cli.models.small")}
+    assert not loaded & {"diffusers", "vsr_cli.pipeline.restorers.registry"}
+    assert "model none" in run.stderr
+
+
+def test_outside_of_the_mask_every_sample_stays_and_what_is_seen_is_said_before(
+    tmp_path: Path, source: Path
+) -> None:
+    plans: list[Plan] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, Plan):
+            plans.append(event)
+
+    target = tmp_path / "out.mkv"
+    vsr.erase(source, target, box=["-40,20,14,16"], lossless=True, report=report)
+    for before, after in zip(frames_of(source), frames_of(target), strict=True):
+        changed = before.planes[0] != after.planes[0]
+        assert changed.any()
+        changed[17:39, 53:73] = False  # the box, grown by 3
+        assert not changed.any()
+    (plan,) = plans
+    assert (plan.model, plan.repairs) == ("none", ("erase",))
+    said = [reason for reason in plan.reasons if reason.startswith("erase: ")]
+    assert len(said) == 1
+    assert "of the mask is seen in other frames" in said[0]
+
+
+def test_a_mask_is_drawn_on_frames_and_nothing_else_is_written(
+    tmp_path: Path, source: Path
+) -> None:
+    vsr.show_mask(source, tmp_path / "look.png", box=["10,20,14,16"], grow=0)
+    with Image.open(tmp_path / "look.png") as image:
+        picture = np.asarray(image).astype(int)
+    assert picture.shape == (64, 3 * 96, 3)
+    is_red = (picture == (255, 0, 0)).all(-1)
+    expected = np.zeros((64, 96), bool)
+    expected[19:37, 9:25] = True
+    expected[20:36, 10:24] = False
+    assert np.array_equal(is_red, np.tile(expected, 3))
+    assert sorted(tmp_path.iterdir()) == [source, tmp_path / "look.png"]
+    with pytest.raises(vsr.VsrError, match="exists"):
+        vsr.show_mask(source, tmp_path / "look.png", box=["10,20,14,16"])
+
+
+def test_options_of_a_model_are_refused(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(vsr.VsrError, match="`--steps` means nothing to `vsr fill`") as caught:
+        vsr.fill(source, tmp_path / "out.mkv", steps=4)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [("fill", {"find": "frozen"}), ("erase", {"box": ["30,20,20,20"], "reach": 8})],
+)
+def test_a_job_that_is_killed_goes_on_to_the_same_frames(
+    tmp_path: Path, source: Path, task: Literal["fill", "erase"], options: Options
+) -> None:
+    options |= {"lossless": True, "checkpoint": 0, "chunk_length": 7}
+    vsr.Repairer(task, **options).repair(source, tmp_path / "whole.mkv")
+    whole = frames_of(tmp_path / "whole.mkv")
+    for frame in (8, 13):
+        target = tmp_path / f"{frame}.mkv"
+        command = [sys.executable, "-c", KILLED, task, str(source), str(target), str(frame)]
+        killed = subprocess.run([*command, json.dumps(options)], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        events: list[Event] = []
+        vsr.Repairer(task, **options).repair(source, target, report=events.append)
+        assert "W_RESUMED" in [e.code for e in events if isinstance(e, Note)]
+        pairs = zip(whole, frames_of(target), strict=True)
+        assert all(is_same(a, b) for a, b in pairs)
+
+
+def test_what_is_repaired_before_a_model_goes_on_to_the_same_frames(
+    tmp_path: Path, source: Path
+) -> None:
+    model = write_tiny_weights(tmp_path / "tiny.safetensors")
+    options: Options = {"model": model, "scale": 1, "steps": 1, "device": "cpu", "dtype": "float32"}
+    options |= {"lossless": True, "checkpoint": 0, "chunk_length": 7, "clip_length": 4}
+    options |= {"box": ["30,20,20,20"], "reach": 4, "find": "frozen"}
+    vsr.upscale(source, tmp_path / "whole.mkv", **options)
+    target = tmp_path / "out.mkv"
+
+    def fail(event: Event) -> None:
+        if isinstance(event, vsr.Progress) and event.frame == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vsr.upscale(source, target, report=fail, **options)
+    events: list[Event] = []
+    vsr.upscale(source, target, report=events.append, **options)
+    assert "W_RESUMED" in [e.code for e in events if isinstance(e, Note)]
+    pairs = zip(frames_of(tmp_path / "whole.mkv"), frames_of(target), strict=True)
+    assert all(is_same(a, b) for a, b in pairs)

@@ -1,0 +1,40 @@
+"""Which repairs a job needs, in which order."""
+
+from pathlib import Path
+
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.events import Report
+from vsr_cli.media.frame import VideoInfo
+from vsr_cli.media.masks import Masks
+from vsr_cli.pipeline.repair.erase import Erase
+from vsr_cli.pipeline.repair.fill import Fill
+from vsr_cli.pipeline.repair.stage import Chain, Stage
+
+
+def plan_chain(config: UpscaleConfig, source: Path, info: VideoInfo, report: Report) -> Chain:
+    """Make the stages that a config asks for, at their start.
+
+    Args:
+        config: the user's choices.
+        source: as for every job.
+        info: of the source.
+        report: receives what the stages have to say.
+    """
+    stages: list[Stage] = []
+    if config.fill is not None:
+        stages.append(Fill(config.fill, info, report, scene_cut=config.scene_cut))
+    if config.erase is not None:
+        masks = Masks(config.erase, info, source, config.input, report)
+        stages.append(Erase(config.erase, info, masks, report, scene_cut=config.scene_cut))
+    return Chain(stages)
+
+
+def check_repairs(config: UpscaleConfig, source: Path, info: VideoInfo, report: Report) -> None:
+    """Refuse what can be refused before anything is computed.
+
+    Raises:
+        ConfigError: a box or a mask does not fit the picture.
+        InputError: a mask cannot be read.
+    """
+    if config.erase is not None:
+        Masks(config.erase, info, source, config.input, report).check()
