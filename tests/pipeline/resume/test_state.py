@@ -24,7 +24,7 @@ def tensors() -> dict[str, Tensor]:
         "view": plain[:, :, 1:3],
         "number": torch.tensor(7),
         "flags": torch.tensor([True, False, True]),
-        "codes": torch.arange(5, dtype=torch.uint16),
+        "codes": torch.arange(5).to(torch.uint16),
         "none": torch.empty(0, 3),
     }
 
