@@ -45,6 +45,7 @@ class Progress:
     seconds: float  # since this run of the job began
     first: int = 0  # frames that an earlier run had written
     unit: str = "frames"  # or what else is counted
+    ahead: float = 0.0  # what is done of the frames after these, as a number of frames
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,9 @@ EVENT_KINDS: Mapping[str, EventKind] = {
     "progress": EventKind(
         "upscale, batch, fill, erase, degrade, weights import",
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
-        "are left; null is not known yet.",
-        ("stage", "frame", "frames", "fps", "eta_s"),
+        "are left; null is not known yet. `ahead` is what is done of the frames after these, as a "
+        "number of frames.",
+        ("stage", "frame", "ahead", "frames", "fps", "eta_s"),
     ),
     "warning": EventKind(
         "upscale, batch, fill, erase, degrade",

@@ -112,6 +112,7 @@ def report_as_json(event: Event) -> None:
             values = {
                 "stage": event.stage,
                 "frame": event.frame,
+                "ahead": event.ahead,
                 "frames": event.num_frames,
                 "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
                 "eta_s": seconds_left(event),

@@ -80,7 +80,7 @@ class ProgressBar:
         self.progress.update(
             self.task,
             description=event.stage,
-            completed=event.frame,
+            completed=event.frame + event.ahead,
             total=event.num_frames,
             text=text,
         )
@@ -107,8 +107,8 @@ def count(event: Progress) -> str:
 
 
 def frames_per_second(event: Progress) -> float | None:
-    """The pace of this run; None before its first frame."""
-    num_frames = event.frame - event.first
+    """The pace of this run; None before anything is done."""
+    num_frames = event.frame + event.ahead - event.first
     return num_frames / event.seconds if num_frames > 0 and event.seconds > 0 else None
 
 
@@ -126,7 +126,7 @@ def seconds_left(event: Progress) -> float | None:
     fps = frames_per_second(event)
     if not event.num_frames or not fps:
         return None
-    return round(max(event.num_frames - event.frame, 0) / fps, 1)
+    return round(max(event.num_frames - event.frame - event.ahead, 0) / fps, 1)
 
 
 def time_left(event: Progress) -> str:

@@ -14,7 +14,7 @@ from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
 from vsr_cli.pipeline.resume.output import CheckpointedOutput
 from vsr_cli.pipeline.resume.state import load_tensors
-from vsr_cli.pipeline.run import ProgressReporter, Run, frames_behind, memory_errors
+from vsr_cli.pipeline.run import Run, frames_behind, memory_errors
 
 
 def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: StopRequest) -> None:
@@ -77,7 +77,7 @@ def _compute_rest(
             tile_size=run_plan.tile_size,
         )
         manifest = replace(manifest, planned=planned)
-    progress = ProgressReporter(run, first)
+    progress = run.progress(first)
     opening = open_video(run.source, config.input) if video is None else nullcontext(video)
     with (
         CheckpointedOutput(job, manifest, run.output, config.job) as output,
@@ -85,7 +85,9 @@ def _compute_rest(
         stop.deferred(),
         write_behind(output.write, frames_behind(run.output.coding)) as queue,
         _counting_kept(output),
-        closing(run.coded_clips(source, first=first, tensors=tensors)) as clips,
+        closing(
+            run.coded_clips(source, first=first, tensors=tensors, on_work=progress.work)
+        ) as clips,
     ):
         done = first
         for clip in clips:
@@ -95,7 +97,7 @@ def _compute_rest(
                 if done >= checkpoint.num_frames:
                     queue.put(frame)
                 done += 1
-                progress.report(done)
+                progress.count(done)
             if done >= checkpoint.num_frames and (stop.is_requested or output.is_due):
                 queue.drain()
                 output.checkpoint(clip.state())

@@ -1,6 +1,5 @@
 """One video through the pipeline: what was decided about it, and its frames ready to be encoded."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import MemoryExhaustedError
-from vsr_cli.events import Plan, Progress, Report
+from vsr_cli.events import Plan, Report
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import VideoSource
 from vsr_cli.media.writing.cfr import to_constant_rate
@@ -25,6 +24,7 @@ from vsr_cli.pipeline.convert import coded_frame, kept_frame, read_rgb
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import CPU, free_memory, is_out_of_memory
 from vsr_cli.pipeline.prefetch import prefetch
+from vsr_cli.pipeline.progress import ProgressReporter
 from vsr_cli.pipeline.repair.stage import PREFIX, Chain
 from vsr_cli.pipeline.resume.space import DiskPlan
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
@@ -135,12 +135,17 @@ class Run:
         """What is done, in a word."""
         return "upscale" if self.model is not None else "+".join(self.make_chain().names)
 
+    def progress(self, first: int) -> ProgressReporter:
+        """Begin to report, from frame `first` on."""
+        return ProgressReporter(self.task, self.output.info.num_frames, self.report, first=first)
+
     def coded_clips(
         self,
         video: VideoSource,
         *,
         first: int = 0,
         tensors: Mapping[str, Tensor] | None = None,
+        on_work: Callable[[float], None] | None = None,
     ) -> Generator[CodedClip, None, None]:
         """The frames of the target in order, repaired, enlarged and as they are encoded.
 
@@ -148,6 +153,7 @@ class Run:
             video: the source, nothing read from it beyond its first frame.
             first: index of the frame to go on with.
             tensors: the state after the clip before it, by name; None where it had none.
+            on_work: is told how much of the frames that come is computed, as a number of frames.
         """
         chain = self.make_chain()
         with memory_errors():
@@ -155,6 +161,8 @@ class Run:
                 yield from self._repaired(video, chain, first, tensors)
             else:
                 restorer = self.model.restorer(self.config, self.run_plan, self.report)
+                if on_work is not None:
+                    restorer.meter.on_work = on_work
                 yield from self._restored(video, chain, restorer, first, tensors)
 
     def _repaired(
@@ -230,32 +238,6 @@ def _state_of(
     if not chain.stages:
         return state
     return NamedTensors((state.tensors() if state is not None else {}) | chain.tensors_at(first))
-
-
-class ProgressReporter:
-    """Reports each frame as it is written."""
-
-    def __init__(self, run: Run, first: int) -> None:
-        """Begin to count.
-
-        Args:
-            run: whose frames.
-            first: how many an earlier run has written.
-        """
-        self._run, self._first, self._task = run, first, run.task
-        self._begun = time.monotonic()
-
-    def report(self, num_frames: int) -> None:
-        """Say that so many frames of the target are written."""
-        self._run.report(
-            Progress(
-                stage=self._task,
-                frame=num_frames,
-                num_frames=self._run.output.info.num_frames,
-                seconds=time.monotonic() - self._begun,
-                first=self._first,
-            )
-        )
 
 
 @contextmanager

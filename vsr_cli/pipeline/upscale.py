@@ -32,7 +32,6 @@ from vsr_cli.pipeline.resume.manifest import (
 )
 from vsr_cli.pipeline.resume.space import plan_disk
 from vsr_cli.pipeline.run import (
-    ProgressReporter,
     Run,
     bytes_beside,
     frames_behind,
@@ -194,18 +193,18 @@ class Upscaler:
         with VideoWriter(output, video.side_streams, report=report) as writer:
             run = self._plan_run(source, output, None, report)
             report(run.describe())
-            progress, num_frames = ProgressReporter(run, 0), 0
+            progress, num_frames = run.progress(0), 0
             with (
                 memory_errors(),
                 write_behind(writer.write, frames_behind(output.coding)) as queue,
                 # Left first: what is written may wait for what is read.
-                closing(run.coded_clips(video)) as clips,
+                closing(run.coded_clips(video, on_work=progress.work)) as clips,
             ):
                 for clip in clips:
                     for frame in clip.frames:
                         queue.put(frame)
                         num_frames += 1
-                        progress.report(num_frames)
+                        progress.count(num_frames)
             writer.finish()
         return num_frames
 

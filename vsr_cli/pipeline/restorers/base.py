@@ -13,6 +13,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.events import Report
 from vsr_cli.models.base import VideoModel
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
+from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.run_plan import RunPlan
 
 
@@ -38,11 +39,13 @@ class Restorer(ABC):
     clip_length: frames in each clip that `restore` is given.
     clip_overlap: how many of them the clip before holds, too.
     splits_shots: whether clips end where shots do.
+    meter: tells whoever asks how much of the clip at hand is computed.
     """
 
     clip_length: int
     clip_overlap: int
     splits_shots: bool
+    meter: WorkMeter
 
     @abstractmethod
     def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:

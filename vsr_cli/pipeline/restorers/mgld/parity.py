@@ -27,6 +27,7 @@ from vsr_cli.ops.resize import crop
 from vsr_cli.ops.warp import resize_flow
 from vsr_cli.ops.windows import Grid, Window
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
+from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.mgld.memory import MgldRunPlan
@@ -71,6 +72,7 @@ class SegmentRestorer(Restorer):
             )
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
         self._networks = Networks(model, run_plan, report)
+        self.meter = WorkMeter(1)  # of whole segments: tiles are not counted
 
     def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:
         """See `Restorer.restore`; there is no state."""

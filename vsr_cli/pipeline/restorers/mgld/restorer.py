@@ -19,6 +19,7 @@ from vsr_cli.ops.color import match_color
 from vsr_cli.ops.resize import crop, pad_to_multiple, resize
 from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
+from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.mgld.memory import DECODER_OVERLAP, MgldRunPlan, work_size
@@ -69,6 +70,7 @@ class MgldRestorer(Restorer):
         )
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
         self._networks = Networks(model, run_plan, report)
+        self.meter = WorkMeter(config.sampler.steps or model.default_steps)
 
     def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:
         """See `Restorer.restore`."""
@@ -76,12 +78,19 @@ class MgldRestorer(Restorer):
         for clip, ahead in _look_ahead(clips):
             if clip.num_shared == 0:
                 state = None
+            self.meter.begin_clip(len(clip.fresh), 1)
             with torch.inference_mode():
                 frames, kept = self._restore(clip, ahead, state.states if state else None)
             state = after = MgldState(kept) if ahead is not None else None
             start = clip.fresh.start
             handed_on, starts_shot = partial(_identity, after), clip.num_shared == 0
-            yield RestoredClip(start, iter(frames), clip.headers, handed_on, starts_shot)
+            yield RestoredClip(start, self._given(frames), clip.headers, handed_on, starts_shot)
+
+    def _given(self, frames: Tensor) -> Iterator[Tensor]:
+        for frame in frames:
+            self.meter.decode()
+            self.meter.give()
+            yield frame
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> MgldState:
         """See `Restorer.read_state`."""
@@ -112,6 +121,7 @@ class MgldRestorer(Restorer):
             start=clip.start,
             known_states=known_states,
             num_carried=0 if ahead is None else 2,
+            on_step=self.meter.step,
         )
         done = _decode(self._networks, latents, padded, config.fidelity)
         sr_frames = crop(done, size)[clip.num_shared : len(clip.frames)].clamp(-1, 1)
@@ -142,6 +152,7 @@ def _sample(
     start: int,
     known_states: list[Tensor] | None,
     num_carried: int,
+    on_step: Callable[[], None],
 ) -> tuple[Tensor, list[Tensor]]:
     """Latents (1, T, 4, h, w) of enlarged frames (T, 3, H, W), and what the next clip needs."""
     height, width = (side // LATENT_STRIDE for side in padded.shape[-2:])
@@ -168,9 +179,14 @@ def _sample(
             device=padded.device,
         )[None]
 
+    def predict_noise(x: Tensor, t: int) -> Tensor:
+        predicted = networks.predict_noise(x, lr_latents, t)
+        on_step()
+        return predicted
+
     with networks.sampling():
         return sample_from_lr(
-            lambda x, t: networks.predict_noise(x, lr_latents, t),
+            predict_noise,
             lr_latents,
             chain=make_respaced_chain(config.sampler.steps or networks.model.default_steps),
             noise=noise,

@@ -15,6 +15,7 @@ from vsr_cli.ops.resize import crop
 from vsr_cli.ops.windows import TileSum
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
 from vsr_cli.pipeline.prefetch import prefetch
+from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import make_flow
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
@@ -57,6 +58,7 @@ class SmallRestorer(Restorer):
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
         scale = native_scale(model.scales, config.scale)
         self.networks = AdaptiveNetworks(model, scale, report=report)
+        self.meter = WorkMeter(config.sampler.steps or model.default_steps)
 
     def restore(self, clips: Iterator[Clip], state: ClipState | None) -> Iterator[RestoredClip]:
         """See `Restorer.restore`."""
@@ -90,7 +92,7 @@ class SmallRestorer(Restorer):
             history: what the clip before has handed on; it is used up.
         """
         trajectory = history.trajectory if history else None
-        return sample_region(clip, self.networks, self._config, trajectory)
+        return sample_region(clip, self.networks, self._config, trajectory, on_step=self.meter.step)
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> ClipState:
         """See `Restorer.read_state`."""
@@ -124,6 +126,7 @@ class SmallRestorer(Restorer):
         """The fresh frames of a clip (3, H, W), with the colours of the source."""
         scale = self.networks.scale
         height, width = clip.clip.frames.shape[-2:]
+        self.meter.begin_clip(len(clip.clip.fresh), len(regions.all))
         if regions.is_whole:
             decoded = self._region_frames(clip, regions.all[0], states)
         else:
@@ -133,6 +136,7 @@ class SmallRestorer(Restorer):
             with torch.inference_mode():
                 matched = match_color(frame, body_frame, self._config.color)
             del frame
+            self.meter.give()
             yield crop(matched, (height * scale, width * scale))
 
     def _merged_frames(self, clip: Prepared, regions: Regions, states: States) -> Iterator[Tensor]:
@@ -154,7 +158,10 @@ class SmallRestorer(Restorer):
             self.find_latents(here, before), self.networks, self._config, memory_features
         )
         del before
-        yield from decoder.frames()
+        for frame in decoder.frames():
+            self.meter.decode()
+            yield frame
+            del frame
         assert decoder.memory_features is not None
         states.keep(region, SmallState(decoder.sampled.trajectory, decoder.memory_features))
 

@@ -1,6 +1,6 @@
 """What becomes of a clip: motion of whole frames, then latents and frames of each region."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -111,7 +111,12 @@ def estimate_motion(
 
 
 def sample_region(
-    clip: RegionClip, model: AdaptiveNetworks, config: UpscaleConfig, history: Trajectory | None
+    clip: RegionClip,
+    model: AdaptiveNetworks,
+    config: UpscaleConfig,
+    history: Trajectory | None,
+    *,
+    on_step: Callable[[], None],
 ) -> Sampled:
     """Draw the latents of a region's clip, which goes on where the one before ended.
 
@@ -120,6 +125,7 @@ def sample_region(
         model: wrapped, on the device of the clip.
         config: how.
         history: what the clip before left; it is used up. None at the start of a shot.
+        on_step: is called after each step.
     """
     network = model.model
     rows, columns = clip.region.latents
@@ -127,7 +133,7 @@ def sample_region(
     with torch.inference_mode():
         condition = model.condition(clip.lr_frames)
         latents, trajectory = sample_latents(
-            _denoiser(model, condition),
+            _denoiser(model, condition, on_step),
             shape=shape,
             scheduler=make_scheduler(config.sampler.steps or network.default_steps),
             noise=clip_noise(network, config.sampler.seed, clip),
@@ -184,9 +190,13 @@ class ClipDecoder:
             yield decoded
 
 
-def _denoiser(model: AdaptiveNetworks, condition: Condition) -> Denoise:
+def _denoiser(
+    model: AdaptiveNetworks, condition: Condition, on_step: Callable[[], None]
+) -> Denoise:
     def denoise(x: Tensor, log_snr: Tensor, past: State | None) -> tuple[Tensor, State]:
-        return model.denoise(x, log_snr, condition, past)
+        found = model.denoise(x, log_snr, condition, past)
+        on_step()
+        return found
 
     return denoise
 

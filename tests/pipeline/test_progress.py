@@ -1,0 +1,92 @@
+"""Progress that goes up evenly, whatever bursts frames come in."""
+
+from itertools import pairwise
+
+import pytest
+
+from vsr_cli.cli.progress import seconds_left
+from vsr_cli.events import Event, Progress
+from vsr_cli.pipeline.progress import ProgressReporter, WorkMeter
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(
+    num_clips: int, length: int, *, steps: int, regions: int, step: float, decode: float
+) -> list[Progress]:
+    """A steady job: seconds for each step and for each decoded frame of a region."""
+    clock, events = Clock(), list[Event]()
+    reporter = ProgressReporter("upscale", num_clips * length, events.append, clock=clock)
+    meter = WorkMeter(steps, clock=clock)
+    meter.on_work = reporter.work
+    done = 0
+    for _ in range(num_clips):
+        meter.begin_clip(length, regions)
+        for _ in range(regions):
+            for _ in range(steps):
+                clock.now += step
+                meter.step()
+            for _ in range(length):
+                clock.now += decode
+                meter.decode()
+                if regions == 1:
+                    meter.give()
+                    done += 1
+                    reporter.count(done)
+        if regions > 1:
+            for _ in range(length):
+                meter.give()
+                done += 1
+                reporter.count(done)
+    return [event for event in events if isinstance(event, Progress)]
+
+
+CASES = [
+    pytest.param(4, 1, 2.0, 1.0, id="few steps"),
+    pytest.param(50, 1, 1.0, 0.5, id="many steps"),
+    pytest.param(4, 6, 0.5, 0.4, id="regions"),
+    pytest.param(1, 1, 8.0, 0.1, id="a guess that is far off"),
+]
+
+
+@pytest.mark.parametrize(("steps", "regions", "step", "decode"), CASES)
+def test_what_is_done_never_goes_down_and_ends_at_all_frames(
+    steps: int, regions: int, step: float, decode: float
+) -> None:
+    events = run(6, 8, steps=steps, regions=regions, step=step, decode=decode)
+    parts = [event.frame + event.ahead for event in events]
+    assert parts == sorted(parts)
+    assert (parts[0], parts[-1]) == (0, 48)
+    assert (events[-1].frame, events[-1].ahead) == (48, 0)
+
+
+@pytest.mark.parametrize(("steps", "regions", "step", "decode"), CASES)
+def test_the_time_left_of_a_steady_job_hardly_ever_grows(
+    steps: int, regions: int, step: float, decode: float
+) -> None:
+    events = run(6, 8, steps=steps, regions=regions, step=step, decode=decode)
+    second = next(k for k, event in enumerate(events) if event.frame == 8)
+    left = [seconds_left(event) for event in events[second:]]
+    assert all(seconds is not None for seconds in left)
+    for before, after in pairwise(left):
+        assert before is not None
+        assert after is not None
+        assert after <= 1.1 * before + 0.2
+
+
+def test_a_clip_is_told_of_before_it_is_done() -> None:
+    events = run(1, 8, steps=4, regions=1, step=10.0, decode=1.0)
+    assert events[0].frame == events[0].seconds == 0
+    within = [event for event in events if event.frame == 0 and event.ahead > 0]
+    assert len(within) >= 4
+
+
+def test_steps_that_follow_each_other_quickly_are_not_told_one_by_one() -> None:
+    events = run(1, 2, steps=1000, regions=1, step=0.001, decode=0.001)
+    assert len(events) < 10

@@ -1,0 +1,125 @@
+"""How far a job is, also within a clip, and what is still to come."""
+
+import time
+from collections.abc import Callable
+
+from vsr_cli.events import Progress, Report
+
+PAUSE = 0.25  # seconds between two reports within a clip
+STEPS_A_FRAME = 4  # that take as long as decoding, roughly
+
+
+class ProgressReporter:
+    """Reports each frame that is written, and how far the next ones are.
+
+    Frames come in bursts, a clip at a time. What is done of those that are computed counts in parts
+    of frames, so that the time that is left goes down evenly.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        num_frames: int | None,
+        report: Report,
+        *,
+        first: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin to count, and say so.
+
+        Args:
+            task: what is done, in a word.
+            num_frames: of the target, if that is known.
+            report: receives `Progress`.
+            first: how many an earlier run has written.
+            clock: of seconds.
+        """
+        self._task, self._num_frames, self._report = task, num_frames, report
+        self._first, self._clock = first, clock
+        self._done, self._ahead, self._said = first, 0.0, float(first)
+        self._begun = self._last = clock()
+        self._tell()
+
+    def count(self, num_done: int) -> None:
+        """Say that so many frames of the target are written."""
+        self._done = num_done
+        self._tell()
+
+    def work(self, ahead: float) -> None:
+        """Note how much of the frames after these is done, as a number of frames."""
+        self._ahead = ahead
+        is_more = self._done + ahead > self._said
+        if is_more and self._clock() >= self._last + PAUSE:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._last = self._clock()
+        self._said = max(self._said, self._done + self._ahead)
+        self._report(
+            Progress(
+                stage=self._task,
+                frame=self._done,
+                num_frames=self._num_frames,
+                seconds=self._last - self._begun,
+                first=self._first,
+                ahead=round(self._said - self._done, 3),
+            )
+        )
+
+
+class WorkMeter:
+    """What is computed of the clip at hand, as a number of frames that are not yet given out.
+
+    Latents are sampled in steps, and then frames are decoded, of one region after the other. How
+    much of the time sampling takes is guessed at first, and then measured.
+
+    on_work: is called with that number whenever it changes.
+    """
+
+    def __init__(self, num_steps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with a guess.
+
+        Args:
+            num_steps: of the sampler.
+            clock: of seconds.
+        """
+        self.on_work: Callable[[float], None] = lambda _: None
+        self._num_steps, self._clock = num_steps, clock
+        self._share = num_steps / (num_steps + STEPS_A_FRAME)
+        self._num_frames = self._num_regions = 1
+        self._given = self._regions = self._steps = self._frames = 0
+        self._begun = self._sampled = clock()
+
+    def begin_clip(self, num_frames: int, num_regions: int) -> None:
+        """Work on a clip begins."""
+        self._num_frames, self._num_regions = num_frames, num_regions
+        self._given = self._regions = self._steps = self._frames = 0
+        self._begun = self._sampled = self._clock()
+
+    def step(self) -> None:
+        """One step of the sampler is done."""
+        self._steps += 1
+        self._sampled = self._clock()
+        self._tell()
+
+    def decode(self) -> None:
+        """One frame, or what a region holds of it, is decoded."""
+        self._frames += 1
+        if self._frames == self._num_frames:
+            now = self._clock()
+            if now > self._begun and self._steps:
+                self._share = (self._sampled - self._begun) / (now - self._begun)
+            self._regions, self._steps, self._frames, self._begun = self._regions + 1, 0, 0, now
+        self._tell()
+
+    def give(self) -> None:
+        """One frame is given out."""
+        self._given += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        sampled = min(self._steps / self._num_steps, 1)
+        decoded = self._frames / self._num_frames
+        here = self._share * sampled + (1 - self._share) * decoded
+        done = self._num_frames * (self._regions + here) / self._num_regions
+        self.on_work(max(done - self._given, 0))
