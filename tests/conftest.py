@@ -1,5 +1,6 @@
 """Small videos for every test that needs one; nothing here uses the code under test."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,12 @@ SAMPLE_RATE = 48_000  # Hz
 # The first call of torch takes a second, and machines that run tests may be busy.
 settings.register_profile("vsr", deadline=None)
 settings.load_profile("vsr")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests leave nothing in the user's cache, also from processes that they start."""
+    os.environ["VSR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
 
 
 class MakeClip(Protocol):

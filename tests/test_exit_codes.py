@@ -26,5 +26,5 @@ def test_each_kind_of_error_has_a_code_of_its_own() -> None:
     found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     kinds = [kind for kind in found if issubclass(kind, VsrError)]
     codes = [kind.exit_code for kind in kinds if kind is VsrError or VsrError in kind.__bases__]
-    assert len(codes) == len(set(codes)) == 7
+    assert len(codes) == len(set(codes)) == 8
     assert {kind.exit_code for kind in kinds} == set(codes)  # also of special cases

@@ -69,6 +69,7 @@ EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
     "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick
+    "pipeline/speed.py": {"platformdirs"},  # where speeds are kept
     "models/files.py": {"platformdirs"},  # where the user's weights lie
     "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip
 }

@@ -84,4 +84,4 @@ class VerificationError(VsrError):
 class UnseenError(VsrError):
     """What was to be erased is seen in no frame, and was not to be guessed."""
 
-    exit_code = ExitCode.SOURCE_DAMAGED
+    exit_code: ClassVar[ExitCode] = ExitCode.SOURCE_DAMAGED

@@ -33,6 +33,7 @@ class Plan:
     free_memory_gb: float | None = None  # of the device, before the job
     disk_gb: float | None = None  # of unfinished work at the most, the coded video not counted
     free_disk_gb: float | None = None  # where that lies, before the job
+    seconds: float | None = None  # for all frames, as a job like this took here; null: unknown
 
 
 @dataclass(frozen=True, kw_only=True)

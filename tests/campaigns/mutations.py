@@ -235,7 +235,10 @@ MUTATIONS = [
                 "self._statistics.num_repeated += 1",
                 "self._statistics.num_repeated = 1",
             ),
-            "conceal-while-skipping": ('self._policy == "repeat"', 'self._policy != "stop"'),
+            "conceal-while-skipping": (
+                'self._policy in ("repeat", "fill")',
+                'self._policy != "stop"',
+            ),
         },
     ),
     *_mutations_of(

@@ -182,6 +182,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f" -> `{plan.target}` {width}x{height}, {plan.codec} {plan.pix_fmt}",
         *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
         *_model_lines(plan),
+        *_time_line(plan),
         *_memory_line(plan),
         *_disk_line(plan),
         *(f"  {reason}" for reason in plan.reasons),
@@ -197,6 +198,12 @@ def _model_lines(plan: Plan) -> list[str]:
         f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
         f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
     ]
+
+
+def _time_line(plan: Plan) -> list[str]:
+    if plan.seconds is None:
+        return []
+    return [f"about {duration(plan.seconds)}, as long as a job like this took here"]
 
 
 def _memory_line(plan: Plan) -> list[str]:

@@ -105,6 +105,7 @@ def _compute_rest(
                 raise Stopped(num_frames=output.num_frames)
         queue.drain()
         output.finish()
+    run.remember(progress)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ class ClipState(Protocol):
     def tensors(self) -> dict[str, Tensor]:
         """What it consists of, by names that only its own restorer understands."""
 
+    def release(self) -> None:
+        """Leave to the system what lies on disk; whoever reads through much of it calls this."""
+
 
 @dataclass(frozen=True)
 class RgbFrame:

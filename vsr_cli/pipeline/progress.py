@@ -6,6 +6,7 @@ from collections.abc import Callable
 from vsr_cli.events import Progress, Report
 
 PAUSE = 0.25  # seconds between two reports within a clip
+FEWEST_FRAMES, FEWEST_SECONDS = 8, 5.0  # that tell a pace
 STEPS_A_FRAME = 4  # that take as long as decoding, roughly
 
 
@@ -51,6 +52,14 @@ class ProgressReporter:
         is_more = self._done + ahead > self._said
         if is_more and self._clock() >= self._last + PAUSE:
             self._tell()
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds for each frame of this run; None where it was too short to tell."""
+        num_frames, seconds = self._done - self._first, self._clock() - self._begun
+        if num_frames < FEWEST_FRAMES or seconds < FEWEST_SECONDS:
+            return None
+        return seconds / num_frames
 
     def _tell(self) -> None:
         self._last = self._clock()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from vsr_cli.pipeline.progress import ProgressReporter
 from vsr_cli.pipeline.repair.stage import PREFIX, Chain
 from vsr_cli.pipeline.resume.space import DiskPlan
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
+from vsr_cli.pipeline.speed import remember_speed, remembered_speed, speed_key
 
 if TYPE_CHECKING:  # a job without a model loads none of this
     from vsr_cli.pipeline.restorers.base import Restorer
@@ -59,10 +61,16 @@ class NamedTensors:
     """The state of a restorer and that of the repairs before it, side by side."""
 
     named: dict[str, Tensor]
+    restorer_state: ClipState | None
 
     def tensors(self) -> dict[str, Tensor]:
         """See `ClipState`."""
         return self.named
+
+    def release(self) -> None:
+        """See `ClipState`."""
+        if self.restorer_state is not None:
+            self.restorer_state.release()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +136,7 @@ class Run:
             reasons=run_plan.reasons + plan.reasons,
             memory_gb=_gigabytes(peak_bytes),
             free_memory_gb=_gigabytes(run_plan.free_bytes),
+            seconds=self._seconds(),
         )
 
     @property
@@ -138,6 +147,27 @@ class Run:
     def progress(self, first: int) -> ProgressReporter:
         """Begin to report, from frame `first` on."""
         return ProgressReporter(self.task, self.output.info.num_frames, self.report, first=first)
+
+    def remember(self, progress: ProgressReporter) -> None:
+        """Keep how long frames took, for the plans of later jobs."""
+        if self.model is not None and self.run_plan is not None and progress.pace is not None:
+            key = speed_key(self.model.path, self.config, self.run_plan)
+            remember_speed(key, progress.pace / self._num_pixels)
+
+    def _seconds(self) -> float | None:
+        """How long all frames will take, as those of an earlier job here took."""
+        info = self.output.info
+        num_frames: Fraction | int | None = info.num_frames
+        if num_frames is None and info.duration is not None:
+            num_frames = info.duration * info.rate
+        if self.model is None or self.run_plan is None or num_frames is None:
+            return None
+        speed = remembered_speed(speed_key(self.model.path, self.config, self.run_plan))
+        return None if speed is None else round(speed * self._num_pixels * float(num_frames), 1)
+
+    @property
+    def _num_pixels(self) -> int:
+        return self.output.info.height * self.output.info.width
 
     def coded_clips(
         self,
@@ -237,7 +267,8 @@ def _state_of(
     state = restorer_state() if restorer_state is not None else None
     if not chain.stages:
         return state
-    return NamedTensors((state.tensors() if state is not None else {}) | chain.tensors_at(first))
+    own = state.tensors() if state is not None else {}
+    return NamedTensors(own | chain.tensors_at(first), state)
 
 
 @contextmanager

@@ -205,6 +205,7 @@ class Upscaler:
                         queue.put(frame)
                         num_frames += 1
                         progress.count(num_frames)
+            run.remember(progress)
             writer.finish()
         return num_frames
 

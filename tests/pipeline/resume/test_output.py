@@ -32,6 +32,9 @@ class State:
     def tensors(self) -> dict[str, Tensor]:
         return {"latents": torch.arange(6.0)}
 
+    def release(self) -> None:
+        """Nothing of it lies on disk."""
+
 
 LAST_FRAME = State()
 
@@ -120,10 +123,12 @@ def count_checkpoints(
     """Have each checkpoint take `cost` seconds; returns how many there have been."""
     saved = list[Path]()
 
-    def slow_save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    def slow_save(
+        path: Path, tensors: Mapping[str, Tensor], *, release: Callable[[], None]
+    ) -> None:
         setting.clock.now += cost
         saved.append(path)
-        save_tensors(path, tensors)
+        save_tensors(path, tensors, release=release)
 
     monkeypatch.setattr(module, "save_tensors", slow_save)
     return lambda: len(saved)

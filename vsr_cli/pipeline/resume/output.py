@@ -99,7 +99,7 @@ class CheckpointedOutput(ResourceOwner):
         )
         if state is not None:
             path = self._job.state_path(self.num_frames)
-            save_tensors(path, state.tensors())
+            save_tensors(path, state.tensors(), release=state.release)
             with output_errors(f"`{path}` cannot be read back"):
                 checkpoint = replace(checkpoint, state=path.name, state_sha256=sha256(path))
         if self._open_chunk is not None:

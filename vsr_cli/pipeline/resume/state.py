@@ -1,7 +1,7 @@
 """What a clip hands on to the next one, on disk: named tensors in a safetensors file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,10 +22,17 @@ _DTYPES = {
 }
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], *, release: Callable[[], None] = lambda: None
+) -> None:
     """Write tensors, one after the other; the file appears when it is complete.
 
     safetensors' own writer takes a copy of all of them first, which may be more than fits.
+
+    Args:
+        path: of the file.
+        tensors: by name.
+        release: is called after each, since they may lie on disk themselves.
 
     Raises:
         OutputError: the disk is full.
@@ -49,6 +56,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         for x in tensors.values():
             flat = x.detach().cpu().contiguous().flatten()
             file.write(flat.view(torch.uint8).numpy().data)
+            del flat
+            release()
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

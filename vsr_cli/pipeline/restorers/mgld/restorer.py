@@ -42,6 +42,9 @@ class MgldState:
         """See `ClipState`."""
         return {f"state.{index}": x for index, x in enumerate(self.states)}
 
+    def release(self) -> None:
+        """See `ClipState`: nothing of it lies on disk."""
+
 
 class MgldRestorer(Restorer):
     """Restores clips of one shot as one video, at least as large as the target.

@@ -40,6 +40,9 @@ class SmallState:
             found |= _numbered("stepped", self.trajectory.stepped_latents)
         return found
 
+    def release(self) -> None:
+        """See `ClipState`: nothing of it lies on disk."""
+
     @classmethod
     def read(cls, tensors: Mapping[str, Tensor], guidance: Guidance) -> "SmallState":
         """Make one of what `tensors` gave; the sampler's part is copied into few blocks."""
@@ -62,10 +65,16 @@ class StoredState:
     """The state of whole frames as tensors alone, wherever they lie."""
 
     stored: Mapping[str, Tensor]
+    storage: "_Storage | None" = None
 
     def tensors(self) -> dict[str, Tensor]:
         """See `ClipState`."""
         return dict(self.stored)
+
+    def release(self) -> None:
+        """See `ClipState`."""
+        if self.storage is not None:
+            self.storage.release()
 
 
 class WholeStates:
@@ -133,7 +142,7 @@ class RegionStates:
     @property
     def newest(self) -> StoredState | None:
         """What the last complete clip hands on, until `advance` is called again."""
-        return StoredState(self._old.tensors) if self._has_old and self._old else None
+        return StoredState(self._old.tensors, self._old) if self._has_old and self._old else None
 
     def forget(self) -> None:
         """A shot begins."""

@@ -1,0 +1,76 @@
+"""How long frames took is kept for the next job like it, and for no other."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import MakeClip
+from tests.networks import write_tiny_weights
+from vsr_cli.config import SamplerConfig, UpscaleConfig
+from vsr_cli.events import Event, Plan
+from vsr_cli.pipeline import progress
+from vsr_cli.pipeline.run_plan import RunPlan
+from vsr_cli.pipeline.speed import NAME, cache_dir, remember_speed, remembered_speed, speed_key
+from vsr_cli.pipeline.upscale import Upscaler
+
+PLAN = RunPlan(torch.device("cpu"), torch.float32, 4, None, ())
+CONFIG = UpscaleConfig(sampler=SamplerConfig(steps=2))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_weights(tmp_path / "tiny.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSR_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_another_machine_model_or_choice_is_not_mistaken_for_this_one(model: Path) -> None:
+    key = speed_key(model, CONFIG, PLAN)
+    remember_speed(key, 1e-6)
+    assert remembered_speed(key) == 1e-6
+    others = [
+        speed_key(model, replace(CONFIG, sampler=SamplerConfig(steps=4)), PLAN),
+        speed_key(model, CONFIG, replace(PLAN, dtype=torch.bfloat16)),
+        speed_key(model, CONFIG, replace(PLAN, tile_size=64)),
+    ]
+    model.write_bytes(model.read_bytes() + b"more")
+    others.append(speed_key(model, CONFIG, PLAN))
+    assert [remembered_speed(other) for other in others] == [None] * 4
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": "fast"}', "{" * 100_000])
+def test_a_damaged_file_is_as_good_as_none(text: str) -> None:
+    cache_dir().mkdir()
+    (cache_dir() / NAME).write_text(text)
+    assert remembered_speed("a") is None
+    remember_speed("a", 2e-6)
+    assert remembered_speed("a") == 2e-6
+
+
+def test_where_nothing_can_be_kept_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VSR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    remember_speed("a", 1e-6)
+    assert remembered_speed("a") is None
+
+
+def test_a_plan_says_what_the_job_before_it_took(
+    tmp_path: Path, make_clip: MakeClip, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "FEWEST_SECONDS", 0.0)
+    source, events = make_clip(tmp_path / "in.mkv", num_frames=9), list[Event]()
+    config = UpscaleConfig(model=model, device="cpu", sampler=SamplerConfig(steps=1))
+    Upscaler(config).upscale(source, tmp_path / "out.mkv", report=events.append)
+    assert [event.seconds for event in events if isinstance(event, Plan)] == [None]
+    again = Upscaler(config).plan(source, tmp_path / "again.mkv").seconds
+    longer = make_clip(tmp_path / "long.mkv", num_frames=18)
+    twice = Upscaler(config).plan(longer, tmp_path / "again.mkv").seconds
+    assert again is not None
+    assert twice == pytest.approx(2 * again, abs=0.11)
