@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "": BASE | {"api", "cli"},  # __init__, __main__
     "options": {"config", "errors", "pixels", "models.files", "repair_options"},
     "repair_options": {"config", "errors"},
-    "api": BASE | {"options", "media", "models", "pipeline", "quality", "evaluation"},
+    "api": BASE
+    | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
