@@ -299,6 +299,7 @@ class UpscaleConfig:
     scale: Fraction = Fraction(4)  # per side, 1 to 4
     model: Path | None = None  # a weights file; None: the shipped one
     fidelity: float = 1.0  # CFW weight: share of the source's features, 0 to 1
+    strength: float = 1.0  # share of the result in the picture; 0 is the source, resized
     color: ColorFix = "wavelet"
     memory: Memory | None = None  # of the shipped family's decoder; None: `warped`
     flow: FlowChoice = "auto"  # RAFT where the model brings its weights, else DIS
@@ -319,6 +320,8 @@ class UpscaleConfig:
             raise ConfigError(f"`--scale {self.scale}` is out of range", hint="use 1 to 4")
         if not 0 <= self.fidelity <= 1:
             raise ConfigError(f"`--fidelity {self.fidelity}` is out of range", hint="use 0 to 1")
+        if not 0 <= self.strength <= 1:
+            raise ConfigError(f"`--strength {self.strength:g}` is out of range", hint="use 0 to 1")
         if self.tile is not None and self.tile != 0 and self.tile < 256:
             raise ConfigError(
                 f"`--tile {self.tile}` is too small", hint="use 256 output pixels or more, or off"

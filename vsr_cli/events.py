@@ -25,6 +25,7 @@ class Plan:
     seed: int | None = None
     motion_scale: float | None = None
     fidelity: float | None = None
+    strength: float | None = None
     color: str | None = None
     flow: str | None = None
     clip_length: int | None = None  # frames

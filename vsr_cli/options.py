@@ -41,7 +41,7 @@ Number = int | float | str | Fraction  # text as `25`, `29.97` or `30000/1001`
 T = TypeVar("T")
 
 _OF_MODELS = (
-    *("scale", "steps", "seed", "fidelity", "motion_scale", "color", "model", "flow"),
+    *("scale", "steps", "seed", "fidelity", "strength", "motion_scale", "color", "model", "flow"),
     *("flow_weights", "mgld_mode", "guidance", "memory", "device", "dtype", "clip_length", "tile"),
 )
 
@@ -60,6 +60,7 @@ class Options(RepairOptions, total=False):
     steps: int | None
     seed: int | None
     fidelity: float | None
+    strength: float | None
     motion_scale: float | None
     color: ColorFix | None
     model: str | Path | None
@@ -139,6 +140,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         scale=parse_scale(options.get("scale")) if task == "upscale" else Fraction(1),
         model=_find_model(options.get("model")),
         fidelity=_or(options.get("fidelity"), UpscaleConfig.fidelity),
+        strength=_or(options.get("strength"), UpscaleConfig.strength),
         color=_or(options.get("color"), UpscaleConfig.color),
         memory=options.get("memory"),
         flow=_or(options.get("flow"), UpscaleConfig.flow),

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import vsr_cli as vsr
-from tests.conftest import MakeClip, read_file
+from tests.conftest import MakeClip, read_file, write_clip
 from tests.networks import write_tiny_weights
 from tests.pipeline.repair.scenes import is_same, pan, showing
 from vsr_cli.events import Event, Note, Plan, ignore
@@ -192,3 +192,23 @@ def test_what_is_repaired_before_a_model_goes_on_to_the_same_frames(
     assert "W_RESUMED" in [e.code for e in events if isinstance(e, Note)]
     pairs = zip(frames_of(tmp_path / "whole.mkv"), frames_of(target), strict=True)
     assert all(is_same(a, b) for a, b in pairs)
+
+
+def test_without_strength_the_source_is_what_remains(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", num_frames=7, size=(34, 46)
+    )
+    options: Options = {"model": write_tiny_weights(tmp_path / "tiny.safetensors"), "steps": 1}
+    options |= {"device": "cpu", "dtype": "float32", "vcodec": "ffv1", "pix_fmt": "bgr0"}
+    options["clip_length"] = 3
+    vsr.restore(source, tmp_path / "full.mkv", **options)
+    for name, strength in (("none", 0.0), ("half", 0.5)):
+        options["strength"] = strength
+        vsr.restore(source, tmp_path / f"{name}.mkv", **options)
+    pairs = zip(frames_of(source), frames_of(tmp_path / "none.mkv"), strict=True)
+    assert all(is_same(a, b) for a, b in pairs)
+    both = zip(*(frames_of(tmp_path / f"{n}.mkv") for n in ("none", "half", "full")), strict=True)
+    for none, half, full in both:
+        mean = (none.planes[1].astype(float) + full.planes[1]) / 2
+        assert np.abs(half.planes[1] - mean).max() <= 1
+        assert not is_same(half, full)
