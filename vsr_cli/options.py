@@ -19,6 +19,7 @@ from vsr_cli.config import (
     JobConfig,
     Memory,
     MgldMode,
+    OnDecodeError,
     OutputConfig,
     SamplerConfig,
     Subs,
@@ -157,7 +158,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             motion_scale=_or(options.get("motion_scale"), SamplerConfig.motion_scale),
             guidance=options.get("guidance"),
         ),
-        input=_input_config(options),
+        input=_input_config(options, "fill" if task == "fill" else InputConfig.on_decode_error),
         output=_output_config(options),
         job=JobConfig(
             folder=_as_path(options.get("job_dir")),
@@ -179,7 +180,7 @@ def _refuse_options_of_models(options: Options, task: Task) -> None:
             )
 
 
-def _input_config(options: Options) -> InputConfig:
+def _input_config(options: Options, on_decode_error: OnDecodeError) -> InputConfig:
     return InputConfig(
         start=parse_time("--start", options.get("start")),
         stop=parse_time("--to", options.get("to")),
@@ -192,7 +193,7 @@ def _input_config(options: Options) -> InputConfig:
         transfer=parse_name("--in-transfer", options.get("in_transfer"), TRANSFER_NAMES),
         deinterlace=_or(options.get("deinterlace"), InputConfig.deinterlace),
         alpha=_or(options.get("alpha"), InputConfig.alpha),
-        on_decode_error=_or(options.get("on_decode_error"), InputConfig.on_decode_error),
+        on_decode_error=_or(options.get("on_decode_error"), on_decode_error),
         format=options.get("in_format"),
         raw_size=parse_size("--raw-size", options.get("raw_size")),
         raw_pix_fmt=options.get("raw_pix_fmt"),

@@ -68,12 +68,13 @@ class Masks:
                     hint="give X,Y,W,H of the picture as stored; negative X and Y count from "
                     "right and bottom",
                 )
+        always = [box_mask(b, size) for b in self._config.boxes if b.start is None]
         if self._config.mask is not None:
             with_image = self._is_image(self._config.mask)
             mask = self._read_image() if with_image else self._open_video().first()
-            self._fit(mask)
+            fitted = self._fit(mask)
             self._close()
-        always = [box_mask(b, size) for b in self._config.boxes if b.start is None]
+            always += [fitted] if with_image else []
         if always:
             _require_less(np.logical_or.reduce(always))
 
