@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "": BASE | {"api", "cli"},  # __init__, __main__
     "options": {"config", "errors", "pixels", "models.files", "repair_options"},
     "repair_options": {"config", "errors"},
-    "api": BASE | {"options", "media", "models", "pipeline", "quality", "evaluation"},
+    "api": BASE
+    | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     "ops": BASE,
     "models": BASE | {"ops"},
     "diffusion": BASE | {"ops"},
-    "quality": BASE | {"ops", "media", "models.flow"},
+    "quality": BASE | {"ops", "media", "models.flow", "models.rim"},
     "pipeline": BASE | {"ops", "media", "models", "diffusion"},
     "training": BASE | {"ops", "media", "models", "diffusion", "quality"},
     "cli": BASE | {"api", "options", "ops", "media", "models", "quality", "pipeline"},
@@ -54,6 +55,7 @@ MAY_IMPORT = {
 # Which packages from outside a layer may import beside the standard library.
 MAY_USE = {
     "api": {"numpy", "torch"},  # for their types
+    "evaluation": {"torch"},  # likewise
     "media": {"av", "numpy", "PIL"},
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},

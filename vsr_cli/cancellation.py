@@ -20,6 +20,16 @@ def is_abandoned() -> bool:
     return event is not None and event.is_set()
 
 
+def end_if_abandoned() -> None:
+    """End work that nobody waits for any more; what computes for seconds calls it now and then.
+
+    Raises:
+        Stopped: the work of this thread is abandoned.
+    """
+    if is_abandoned():
+        raise Stopped
+
+
 def is_stop_deferred() -> bool:
     """Whether a request to stop waits until this thread comes to a safe point."""
     stop = _deferred.get()

@@ -256,7 +256,9 @@ class EraseConfig:
 
     def __post_init__(self) -> None:
         if not self.boxes and self.mask is None:
-            raise ConfigError("there is nothing to erase", hint="give `--box` or `--mask`")
+            raise ConfigError(
+                "there is nothing to erase", hint="give `--box`, `--mask` or `--dirt`"
+            )
         for name, value, least, most in (
             ("mask-threshold", self.mask_threshold, 1, 255),
             ("grow", self.grow, 0, 64),
@@ -270,16 +272,34 @@ class EraseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DirtConfig:
+    """What is taken for dirt on film."""
+
+    level: float = 0.5  # 0 to 1: higher finds more, and takes more for dirt that is none
+    most: float = 0.02  # of a frame; more is motion or a flash, and is left alone
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= 1:
+            raise ConfigError(f"`--dirt-level {self.level:g}` is out of range", hint="use 0 to 1")
+        if not 0 < self.most <= 0.2:
+            raise ConfigError(
+                f"`--dirt-most {self.most:g}` is out of range", hint="use up to 0.2 of a frame"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpscaleConfig:
     """One job."""
 
     has_model: bool = True  # else frames are only repaired, and keep their size
     fill: FillConfig | None = None  # None: frames are taken as they are
+    dirt: DirtConfig | None = None  # None: dirt stays
     erase: EraseConfig | None = None  # None: nothing is taken out
 
     scale: Fraction = Fraction(4)  # per side, 1 to 4
     model: Path | None = None  # a weights file; None: the shipped one
     fidelity: float = 1.0  # CFW weight: share of the source's features, 0 to 1
+    strength: float = 1.0  # share of the result in the picture; 0 is the source, resized
     color: ColorFix = "wavelet"
     memory: Memory | None = None  # of the shipped family's decoder; None: `warped`
     flow: FlowChoice = "auto"  # RAFT where the model brings its weights, else DIS
@@ -300,6 +320,8 @@ class UpscaleConfig:
             raise ConfigError(f"`--scale {self.scale}` is out of range", hint="use 1 to 4")
         if not 0 <= self.fidelity <= 1:
             raise ConfigError(f"`--fidelity {self.fidelity}` is out of range", hint="use 0 to 1")
+        if not 0 <= self.strength <= 1:
+            raise ConfigError(f"`--strength {self.strength:g}` is out of range", hint="use 0 to 1")
         if self.tile is not None and self.tile != 0 and self.tile < 256:
             raise ConfigError(
                 f"`--tile {self.tile}` is too small", hint="use 256 output pixels or more, or off"

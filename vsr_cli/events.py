@@ -25,6 +25,7 @@ class Plan:
     seed: int | None = None
     motion_scale: float | None = None
     fidelity: float | None = None
+    strength: float | None = None
     color: str | None = None
     flow: str | None = None
     clip_length: int | None = None  # frames
@@ -145,6 +146,8 @@ NOTE_CODES: Mapping[str, str] = {
     "W_FILLED": "Frames were damaged, black, frozen or listed, and were made of their neighbours.",
     "W_FILL_FAR": "Frames could not be made of their neighbours, which are too far or too unlike.",
     "W_REPEATS_KEPT": "Frames repeat in a pattern, as pull-down does, and are left alone.",
+    "W_DIRT": "Dirt was found on frames, and replaced by what their neighbours show.",
+    "W_DIRT_LEFT": "Too much of some frames looked like dirt, and they are left as they were.",
     "W_MASK_RESIZED": "The mask has another size than the picture, and is resized.",
     "W_MASK_SHORT": "The mask ends before the source; nothing is erased after its end.",
     "W_UNSEEN": "Some of what was erased is seen in no other frame, and is a guess from its rim.",

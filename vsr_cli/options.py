@@ -4,19 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar
+from typing import TypeVar
 
 from vsr_cli.config import (
     Alpha,
     Audio,
-    Box,
     ClipConfig,
     ColorFix,
     Deinterlace,
     DtypeChoice,
-    EraseConfig,
-    FillConfig,
-    Find,
     FlowChoice,
     Guidance,
     InputConfig,
@@ -27,20 +23,26 @@ from vsr_cli.config import (
     OutputConfig,
     SamplerConfig,
     Subs,
-    Unseen,
     UpscaleConfig,
     Verify,
 )
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
-from vsr_cli.repair_options import Time, fill_config, parse_box, parse_time
+from vsr_cli.repair_options import (
+    RepairOptions,
+    Task,
+    Time,
+    dirt_config,
+    erase_config,
+    fill_config,
+    parse_time,
+)
 
 Number = int | float | str | Fraction  # text as `25`, `29.97` or `30000/1001`
 T = TypeVar("T")
 
-Task = Literal["upscale", "fill", "erase"]
 _OF_MODELS = (
-    *("scale", "steps", "seed", "fidelity", "motion_scale", "color", "model", "flow"),
+    *("scale", "steps", "seed", "fidelity", "strength", "motion_scale", "color", "model", "flow"),
     *("flow_weights", "mgld_mode", "guidance", "memory", "device", "dtype", "clip_length", "tile"),
 )
 
@@ -48,7 +50,7 @@ _OF_MODELS = (
 PathLike = str | Path
 
 
-class Options(TypedDict, total=False):
+class Options(RepairOptions, total=False):
     """Every option of a job by its long name on the command line, `-` replaced by `_`.
 
     `guidance` and `memory`, of the shipped family, are for experiments, and Python only. What is
@@ -59,6 +61,7 @@ class Options(TypedDict, total=False):
     steps: int | None
     seed: int | None
     fidelity: float | None
+    strength: float | None
     motion_scale: float | None
     color: ColorFix | None
     model: str | Path | None
@@ -88,20 +91,6 @@ class Options(TypedDict, total=False):
     raw_size: str | tuple[int, int] | None
     raw_pix_fmt: str | None
     input_fps: Number | None
-    on_decode_error: OnDecodeError | None
-
-    find: Sequence[Find] | str | None
-    frames_list: str | Sequence[tuple[int, int]] | None
-    most: int | None
-
-    box: Sequence[str | Box] | None
-    mask: str | Path | None
-    mask_threshold: int | None
-    invert_mask: bool | None
-    grow: int | None
-    feather: int | None
-    reach: int | None
-    unseen: Unseen | None
 
     vcodec: str | None
     crf: float | None
@@ -146,17 +135,13 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
     length = _or(options.get("clip_length"), ClipConfig.length)
     return UpscaleConfig(
         has_model=task == "upscale",
-        fill=fill_config(
-            find=options.get("find"),
-            frames_list=options.get("frames_list"),
-            most=options.get("most"),
-            is_asked=task == "fill" or options.get("on_decode_error") == "fill",
-            default=FillConfig.find if task == "fill" else ("damaged",),
-        ),
-        erase=_erase_config(options, task),
+        fill=fill_config(options, task),
+        dirt=dirt_config(options),
+        erase=erase_config(options, task),
         scale=parse_scale(options.get("scale")) if task == "upscale" else Fraction(1),
         model=_find_model(options.get("model")),
         fidelity=_or(options.get("fidelity"), UpscaleConfig.fidelity),
+        strength=_or(options.get("strength"), UpscaleConfig.strength),
         color=_or(options.get("color"), UpscaleConfig.color),
         memory=options.get("memory"),
         flow=_or(options.get("flow"), UpscaleConfig.flow),
@@ -173,7 +158,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             motion_scale=_or(options.get("motion_scale"), SamplerConfig.motion_scale),
             guidance=options.get("guidance"),
         ),
-        input=_input_config(options),
+        input=_input_config(options, "fill" if task == "fill" else InputConfig.on_decode_error),
         output=_output_config(options),
         job=JobConfig(
             folder=_as_path(options.get("job_dir")),
@@ -195,24 +180,7 @@ def _refuse_options_of_models(options: Options, task: Task) -> None:
             )
 
 
-def _erase_config(options: Options, task: Task) -> EraseConfig | None:
-    boxes = tuple(parse_box(box) for box in options.get("box") or ())
-    mask = _as_path(options.get("mask"))
-    if not boxes and mask is None and task != "erase":
-        return None
-    return EraseConfig(
-        boxes=boxes,
-        mask=mask,
-        mask_threshold=_or(options.get("mask_threshold"), EraseConfig.mask_threshold),
-        invert_mask=_or(options.get("invert_mask"), EraseConfig.invert_mask),
-        grow=_or(options.get("grow"), EraseConfig.grow),
-        feather=_or(options.get("feather"), EraseConfig.feather),
-        reach=_or(options.get("reach"), EraseConfig.reach),
-        unseen=_or(options.get("unseen"), EraseConfig.unseen),
-    )
-
-
-def _input_config(options: Options) -> InputConfig:
+def _input_config(options: Options, on_decode_error: OnDecodeError) -> InputConfig:
     return InputConfig(
         start=parse_time("--start", options.get("start")),
         stop=parse_time("--to", options.get("to")),
@@ -225,7 +193,7 @@ def _input_config(options: Options) -> InputConfig:
         transfer=parse_name("--in-transfer", options.get("in_transfer"), TRANSFER_NAMES),
         deinterlace=_or(options.get("deinterlace"), InputConfig.deinterlace),
         alpha=_or(options.get("alpha"), InputConfig.alpha),
-        on_decode_error=_or(options.get("on_decode_error"), InputConfig.on_decode_error),
+        on_decode_error=_or(options.get("on_decode_error"), on_decode_error),
         format=options.get("in_format"),
         raw_size=parse_size("--raw-size", options.get("raw_size")),
         raw_pix_fmt=options.get("raw_pix_fmt"),

@@ -3,39 +3,95 @@
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import Literal, TypedDict, TypeVar
 
-from vsr_cli.config import Box, FillConfig, Find
+from vsr_cli.config import (
+    Box,
+    DirtConfig,
+    EraseConfig,
+    FillConfig,
+    Find,
+    OnDecodeError,
+    Unseen,
+)
 from vsr_cli.errors import ConfigError
 
+T = TypeVar("T")
+Task = Literal["upscale", "fill", "erase"]
 Time = int | float | str | Fraction  # seconds; text also as `HH:MM:SS.mmm`
 
 
-def fill_config(
-    *,
-    find: str | Sequence[Find] | None,
-    frames_list: str | Sequence[tuple[int, int]] | None,
-    most: int | None,
-    is_asked: bool,
-    default: tuple[Find, ...],
-) -> FillConfig | None:
-    """What is to be filled; None where nothing was asked for.
+class RepairOptions(TypedDict, total=False):
+    """Options about what is repaired; part of `vsr_cli.options.Options`."""
 
-    Args:
-        find: see `parse_find`.
-        frames_list: see `parse_ranges`.
-        most: frames in a row.
-        is_asked: whether something is filled though none of these is given.
-        default: what to look for where neither `find` nor `frames_list` is given.
+    find: Sequence[Find] | str | None
+    frames_list: str | Sequence[tuple[int, int]] | None
+    most: int | None
+
+    box: Sequence[str | Box] | None
+    mask: str | Path | None
+    mask_threshold: int | None
+    invert_mask: bool | None
+    grow: int | None
+    feather: int | None
+    reach: int | None
+    unseen: Unseen | None
+
+    dirt: bool | None
+    dirt_level: float | None
+    dirt_most: float | None
+
+    on_decode_error: OnDecodeError | None
+
+
+def fill_config(options: RepairOptions, task: Task) -> FillConfig | None:
+    """What is to be filled; None where nothing was asked for.
 
     Raises:
         ConfigError: a value is no such thing, or out of range.
     """
-    found, listed = parse_find(find), parse_ranges(frames_list)
-    if not is_asked and (found, listed, most) == (None, (), None):
+    find, listed = parse_find(options.get("find")), parse_ranges(options.get("frames_list"))
+    most, is_asked = options.get("most"), options.get("on_decode_error") == "fill"
+    if task != "fill" and not is_asked and (find, listed, most) == (None, (), None):
         return None
-    if found is None:
-        found = ("damaged",) if listed else default
-    return FillConfig(find=found, frames=listed, most=most)
+    if find is None:
+        find = FillConfig.find if task == "fill" and not listed else ("damaged",)
+    return FillConfig(find=find, frames=listed, most=most)
+
+
+def dirt_config(options: RepairOptions) -> DirtConfig | None:
+    """What is taken for dirt; None where it stays.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    level, most = options.get("dirt_level"), options.get("dirt_most")
+    if not options.get("dirt") and level is None and most is None:
+        return None
+    return DirtConfig(level=_or(level, DirtConfig.level), most=_or(most, DirtConfig.most))
+
+
+def erase_config(options: RepairOptions, task: Task) -> EraseConfig | None:
+    """What is taken out; None where nothing was asked for.
+
+    Raises:
+        ConfigError: a value is no such thing, or out of range, or there is nothing to erase.
+    """
+    boxes = tuple(parse_box(box) for box in options.get("box") or ())
+    mask = options.get("mask")
+    if not boxes and mask is None and (task != "erase" or dirt_config(options) is not None):
+        return None
+    return EraseConfig(
+        boxes=boxes,
+        mask=None if mask is None else Path(mask),
+        mask_threshold=_or(options.get("mask_threshold"), EraseConfig.mask_threshold),
+        invert_mask=_or(options.get("invert_mask"), EraseConfig.invert_mask),
+        grow=_or(options.get("grow"), EraseConfig.grow),
+        feather=_or(options.get("feather"), EraseConfig.feather),
+        reach=_or(options.get("reach"), EraseConfig.reach),
+        unseen=_or(options.get("unseen"), EraseConfig.unseen),
+    )
 
 
 def parse_find(value: str | Sequence[Find] | None) -> tuple[Find, ...] | None:
@@ -122,3 +178,7 @@ def parse_time(option: str, value: Time | None) -> Fraction | None:
         )
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value

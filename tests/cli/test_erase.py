@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from vsr_cli.cli.app import app
-from vsr_cli.config import Box, EraseConfig
+from vsr_cli.config import Box, DirtConfig, EraseConfig
 
 
 def vsr(*arguments: str | Path) -> Result:
@@ -50,6 +50,16 @@ def test_before_enlarging_the_same_options_erase(pipeline: FakePipeline) -> None
     assert (config.has_model, config.erase) == (True, EraseConfig(mask=Path("m.png")))
 
 
+def test_dirt_is_taken_off_with_or_without_a_mask(pipeline: FakePipeline) -> None:
+    assert vsr("erase", "in.mp4", "out.mp4", "--dirt").exit_code == 0
+    options = ["--dirt-level", "0.8", "--dirt-most", "0.01", "--mask", "m.png"]
+    assert vsr("erase", "in.mp4", "out.mp4", *options).exit_code == 0
+    alone, both = (config for _, _, config in pipeline.jobs)
+    assert (alone.dirt, alone.erase) == (DirtConfig(), None)
+    assert both.dirt == DirtConfig(level=0.8, most=0.01)
+    assert both.erase == EraseConfig(mask=Path("m.png"))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -58,6 +68,7 @@ def test_before_enlarging_the_same_options_erase(pipeline: FakePipeline) -> None
         ("--box 1,2,0,4", "`--box 1,2,0,4` is empty"),
         ("--box 1,2,3,4@9-5", "ends before it starts"),
         ("--box 1,2,3,4@9", "is no rectangle"),
+        ("--dirt-level 2", "`--dirt-level 2` is out of range"),
         ("--mask m.png --grow 99", "`--grow 99` is out of range"),
     ],
 )

@@ -42,7 +42,8 @@ def test_without_options_the_defaults_of_the_config_hold(pipeline: FakePipeline)
 
 def test_every_option_reaches_the_config(pipeline: FakePipeline) -> None:
     options = (
-        "-s 1.5 --steps 50 --seed 7 --fidelity 0.25 --motion-scale 2.5 --color adain "
+        "-s 1.5 --steps 50 --seed 7 --fidelity 0.25 --strength 0.75 --motion-scale 2.5 "
+        "--color adain "
         "--model other.safetensors --flow raft --flow-weights raft.pth --no-scene-cut "
         "--device cuda:0 --dtype bfloat16 --clip-length 6 --tile 512 -c:v libx265 -crf 18.5 "
         "--preset slow --pix-fmt yuv444p --audio none -y -x g=10 -x x265-params=aq-mode=3 "
@@ -55,6 +56,7 @@ def test_every_option_reaches_the_config(pipeline: FakePipeline) -> None:
         scale=Fraction(3, 2),
         model=Path("other.safetensors"),
         fidelity=0.25,
+        strength=0.75,
         color="adain",
         flow="raft",
         flow_weights=Path("raft.pth"),

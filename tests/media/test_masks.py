@@ -172,6 +172,23 @@ def test_what_is_no_mask_is_named_as_one(tmp_path: Path, make_clip: MakeClip, na
     assert caught.value.exit_code == 3
 
 
+def test_a_mask_of_almost_everything_is_refused_before_the_work(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=1, size=SIZE)
+    Image.fromarray(np.full(SIZE, 255, np.uint8)).save(tmp_path / "white.png")
+    configs = (
+        EraseConfig(mask=tmp_path / "white.png"),
+        EraseConfig(boxes=(Box(x=0, y=0, width=64, height=40),)),
+    )
+    with open_video(source) as video:
+        for config in configs:
+            masks = Masks(config, video.info, source, InputConfig(), lambda event: None)
+            with pytest.raises(ConfigError, match="% of a frame") as caught:
+                masks.check()
+            assert caught.value.exit_code == 2
+
+
 def test_a_box_outside_of_the_picture_is_refused(tmp_path: Path, make_clip: MakeClip) -> None:
     source = make_clip(tmp_path / "in.mkv", num_frames=1, size=SIZE)
     with pytest.raises(ConfigError, match="`--box 64,0,5,5` lies outside"):

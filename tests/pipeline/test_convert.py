@@ -12,7 +12,8 @@ from vsr_cli.media.containers import container_of
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import probe, read_frames
 from vsr_cli.media.writing.encoder_plan import EncoderPlan, plan_encoder
-from vsr_cli.pipeline.convert import coded_frame, read_rgb
+from vsr_cli.pipeline.clips import RgbFrame
+from vsr_cli.pipeline.convert import SourceMix, coded_frame, read_rgb
 
 
 def plan_for(source: Path, target: str, scale: int) -> EncoderPlan:
@@ -64,3 +65,17 @@ def test_headers_hold_no_colours(tmp_path: Path) -> None:
     headers = [frame.header for frame in frames if frame.header]
     assert [len(header.planes) for header in headers] == [1, 1, 1]
     assert all(frame.rgb.dtype == torch.float32 for frame in frames)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_a_strength_mixes_each_frame_with_its_own_source(strength: float) -> None:
+    sources = [torch.full((3, 8, 10), value) for value in (-0.5, 0.0, 0.5)]
+    mix = SourceMix(strength, num_skipped=1)
+    frames = mix.kept(map(RgbFrame, sources))
+    read = [frame.rgb for frame in frames]  # as far ahead as a restorer may
+    assert all(torch.equal(a, b) for a, b in zip(read, sources, strict=True))
+    for source in sources[1:]:
+        restored = torch.full((3, 16, 20), 0.8)
+        found = mix.mixed(restored, (16, 20))
+        expected = strength * 0.8 + (1 - strength) * float(source[0, 0, 0])
+        assert torch.allclose(found, torch.full((3, 16, 20), expected), atol=1e-5)

@@ -15,7 +15,7 @@ from vsr_cli.api.upkeep import (
     remove_job,
     verify_weights,
 )
-from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, upscale
+from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, restore, upscale
 
 __all__ = [
     "Probe",
@@ -34,6 +34,7 @@ __all__ = [
     "plan",
     "probe",
     "remove_job",
+    "restore",
     "show_mask",
     "upscale",
     "verify_weights",

@@ -10,13 +10,14 @@ from vsr_cli.events import BenchResult, Done, Report, ignore
 from vsr_cli.options import Options, PathLike, make_config, parse_size
 
 if TYPE_CHECKING:
+    from vsr_cli.quality.repair_table import RepairTable
     from vsr_cli.quality.table import Table
 
 
 def evaluate(
     folder: PathLike,
     *,
-    task: Literal["upscale", "restore"] = "upscale",
+    task: Literal["upscale", "restore", "erase", "fill"] = "upscale",
     scale: Literal[1, 2, 4] | None = None,
     steps: Sequence[int] = (),
     latents: str | None = None,
@@ -37,12 +38,13 @@ def evaluate(
     seed: int | None = None,
     device: str | None = None,
     dtype: DtypeChoice | None = None,
-) -> "Table":
+) -> "Table | RepairTable":
     """Degrade clips that count as the truth, restore them, and measure.
 
     Args:
         folder: of the clips.
-        task: `restore` gives each input one known defect, at the truth's own size.
+        task: `restore` gives each input one known defect, at the truth's own size; `erase` and
+            `fill`, which know no model, take out parts of frames and whole frames.
         scale: by how much inputs are smaller, per side; None: 4, or 1 to restore.
         steps: one row of the table for each; empty: the model's own number.
         latents: `zero`, `true` or `noisy:S` in the place of sampled ones.
@@ -70,6 +72,25 @@ def evaluate(
         OutputError: a folder cannot be made or written to.
         WeightsError: the model cannot be loaded.
     """
+    if task == "erase" or task == "fill":  # each by itself, for the type checker
+        others = (scale, latents, lr, write_lr, compare, variant, steps, pictures, model)
+        if sharpen or any(other not in (None, (), {}) and other != [] for other in others):
+            raise ConfigError(
+                f"`--task {task}` takes `--level`, `--frames`, `--seed` and `--lpips-weights` only",
+                why="it has no model, and makes its own inputs",
+                hint="leave the other options out",
+            )
+        from vsr_cli.evaluation.repairs import evaluate_repairs
+
+        return evaluate_repairs(
+            Path(folder),
+            task,
+            level=level,
+            num_frames=num_frames,
+            seed=seed or 0,
+            lpips_weights=None if lpips_weights is None else Path(lpips_weights),
+            report=report,
+        )
     from vsr_cli.evaluation.evaluate import run_evaluation
 
     options: Options = {

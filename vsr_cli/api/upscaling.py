@@ -66,6 +66,32 @@ def upscale(
     return Upscaler(stop=stop, **options).upscale(source, target, report=report)
 
 
+def restore(
+    source: PathLike,
+    target: PathLike,
+    *,
+    report: Report = ignore,
+    stop: StopRequest | None = None,
+    **options: Unpack[Options],
+) -> Done:
+    """Clean a video at its own size: `upscale` with `scale=1` and `on_decode_error="fill"`.
+
+    Args:
+        source: as for `upscale`, like the rest.
+        target: what to write.
+        report: receives all events.
+        stop: ends the job early.
+        options: see `Options`; what is given goes before these two.
+
+    Raises:
+        VsrError: as `upscale`.
+        Stopped: as was asked for.
+    """
+    chosen: Options = {"scale": 1, "on_decode_error": "fill"}
+    chosen |= options
+    return Upscaler(stop=stop, **chosen).upscale(source, target, report=report)
+
+
 def plan(
     source: PathLike, target: PathLike, *, report: Report = ignore, **options: Unpack[Options]
 ) -> Plan:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Plan, Report, ignore
-from vsr_cli.options import Options, PathLike, Task, make_config
+from vsr_cli.options import Options, PathLike, make_config
+from vsr_cli.repair_options import Task
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.upscale import Upscaler as Pipeline

@@ -19,6 +19,7 @@ from vsr_cli.cli.evaluate import evaluate
 from vsr_cli.cli.fill import FILL_EXAMPLES, fill
 from vsr_cli.cli.jobs import jobs_app
 from vsr_cli.cli.probe import probe
+from vsr_cli.cli.restore import RESTORE_EXAMPLES, restore
 from vsr_cli.cli.upscale import EXAMPLES, upscale
 from vsr_cli.cli.weights import weights_app
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(upscale)
 app.command(epilog=BATCH_EXAMPLES)(batch)
+app.command(epilog=RESTORE_EXAMPLES)(restore)
 app.command(epilog=FILL_EXAMPLES)(fill)
 app.command(epilog=ERASE_EXAMPLES)(erase)
 app.command()(probe)

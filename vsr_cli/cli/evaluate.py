@@ -25,9 +25,10 @@ from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Progress
 
 if TYPE_CHECKING:
+    from vsr_cli.quality.repair_table import RepairTable
     from vsr_cli.quality.table import Table
 
-Task = Literal["upscale", "restore"]
+Task = Literal["upscale", "restore", "erase", "fill"]
 
 
 def evaluate(
@@ -37,7 +38,10 @@ def evaluate(
     *,
     task: Annotated[
         Task,
-        typer.Option(help="restore: clips with one known defect each, at the truth's own size."),
+        typer.Option(
+            help="restore: clips with one known defect each, at the truth's own size; erase, fill: "
+            "clips with holes, or without some frames."
+        ),
     ] = "upscale",
     scale: Annotated[
         WholeScale | None,
@@ -62,7 +66,8 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help="clean, mild or heavy; to restore noise10, noise15, noise25, crf34, crf38, "
-            "blur9, mix or clean; or a KIND of `--lr`; may be repeated.",
+            "blur9, mix or clean; to erase logo, object, dirt or text; to fill gap1 or gap3; or a "
+            "KIND of `--lr`; may be repeated.",
             show_default="all",
         ),
     ] = None,
@@ -202,7 +207,9 @@ def _check_file(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"`{path.parent}` is not a folder that exists", hint="create it first")
 
 
-def _write_tables(table: "Table", markdown: Path | None, json_file: Path | None) -> None:
+def _write_tables(
+    table: "Table | RepairTable", markdown: Path | None, json_file: Path | None
+) -> None:
     for path, text in ((markdown, table.markdown()), (json_file, table.json() + "\n")):
         if path is None:
             continue

@@ -22,30 +22,30 @@ def _names(record: type) -> tuple[str, ...]:
 
 EVENT_KINDS: Mapping[str, EventKind] = {
     "plan": EventKind(
-        "upscale, batch, fill, erase",
+        "upscale, restore, batch, fill, erase",
         "Everything that was chosen, said once before the first frame; with `--dry-run` it is the "
         "last event, and says `dry_run`.",
         (*_names(Plan), "dry_run"),
     ),
     "progress": EventKind(
-        "upscale, batch, fill, erase, degrade, weights import",
+        "upscale, restore, batch, fill, erase, degrade, weights import",
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
         "are left; null is not known yet. `ahead` is what is done of the frames after these, as a "
         "number of frames.",
         ("stage", "frame", "ahead", "frames", "fps", "eta_s"),
     ),
     "warning": EventKind(
-        "upscale, batch, fill, erase, degrade",
+        "upscale, restore, batch, fill, erase, degrade",
         "Something to know; `code` is one of those below, and `text` is for people.",
         ("code", "text"),
     ),
     "done": EventKind(
-        "upscale, batch, fill, erase, degrade",
+        "upscale, restore, batch, fill, erase, degrade",
         "The target `out` is complete and verified.",
         ("out", *(name for name in _names(Done) if name != "target")),
     ),
     "skipped": EventKind(
-        "upscale, fill, erase", "With `-n`: the target `out` exists and is kept.", ("out",)
+        "upscale, restore, fill, erase", "With `-n`: the target `out` exists and is kept.", ("out",)
     ),
     "file": EventKind(
         "batch",

@@ -9,6 +9,7 @@ import typer
 from vsr_cli import api
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import print_line, print_result
+from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
 from vsr_cli.cli.json_events import report_as_json, write_event
@@ -20,6 +21,7 @@ from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import fill_options
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.errors import ConfigError
+from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
 
 FILL_EXAMPLES = """\b
@@ -31,7 +33,10 @@ Examples:
 """
 
 
-@with_options(fill_options, input_options, output_options, job_options)
+@with_options(
+    *(fill_options, input_options, output_options, job_options),
+    defaults={"on_decode_error": "fill"},
+)
 def fill(
     options: Options,
     source: Annotated[
@@ -74,9 +79,9 @@ def fill(
 
 def _list(source: Path, options: Options, *, quiet: bool, as_json: bool) -> None:
     """Tell which frames would be made anew, one line for each row of them."""
-    num_frames = 0
+    num_frames, damage = 0, DamageWatch()
     with progress_bar(quiet=quiet) as render:
-        report = tee(render, report_as_json) if as_json else render
+        report = tee(tee(render, report_as_json) if as_json else render, damage)
         for gap in api.find_gaps(source, report=report, **options):
             num_frames += gap.last - gap.first + 1
             if as_json:
@@ -86,3 +91,5 @@ def _list(source: Path, options: Options, *, quiet: bool, as_json: bool) -> None
             print_result(f"{frames}\t{float(gap.start):.3f} s\t{', '.join(gap.reasons)}")
     if not quiet:
         print_line(f"{num_frames} frames would be made anew; nothing is written")
+    if damage.has_damage:
+        raise typer.Exit(ExitCode.SOURCE_DAMAGED)

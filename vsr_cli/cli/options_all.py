@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Concatenate, ParamSpec, cast
 
 import typer
@@ -34,18 +34,21 @@ HelpAll = Annotated[
 
 
 def with_options(
-    *declarations: Callable[..., None],
+    *declarations: Callable[..., None], defaults: Mapping[str, object] | None = None
 ) -> Callable[[Callable[Concatenate[Options, P], None]], Callable[..., None]]:
     """Add options to a command, whose first parameter takes them, as they were typed.
 
     Args:
         declarations: functions whose parameters are the options.
+        defaults: of options, by name, in the place of those that are declared.
     """
     shared = {
         name: parameter
         for declare in declarations
         for name, parameter in inspect.signature(declare).parameters.items()
     }
+    for name, default in (defaults or {}).items():
+        shared[name] = shared[name].replace(default=default)
 
     def decorate(command: Callable[Concatenate[Options, P], None]) -> Callable[..., None]:
         own = list(inspect.signature(command).parameters.values())[1:]
@@ -73,6 +76,6 @@ def with_options(
     return decorate
 
 
-with_job_options = with_options(
-    model_options, input_options, output_options, job_options, erase_options
-)
+_OF_JOBS = (model_options, input_options, output_options, job_options, erase_options)
+with_job_options = with_options(*_OF_JOBS)
+with_restore_options = with_options(*_OF_JOBS, defaults={"scale": "1", "on_decode_error": "fill"})

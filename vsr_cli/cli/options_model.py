@@ -29,6 +29,10 @@ def model_options(
         int, typer.Option(metavar="N", help="Same seed, same video.")
     ] = SamplerConfig.seed,
     fidelity: Fidelity = UpscaleConfig.fidelity,
+    strength: Annotated[
+        float,
+        typer.Option(metavar="W", help="Share of the result; the rest is SOURCE, resized."),
+    ] = UpscaleConfig.strength,
     motion_scale: MotionScale = SamplerConfig.motion_scale,
     color: Annotated[
         ColorFix, typer.Option(help="How colours are brought back to the source's.", **RARE)

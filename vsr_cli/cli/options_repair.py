@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli.cli.options import RARE
-from vsr_cli.config import EraseConfig, Unseen
+from vsr_cli.config import DirtConfig, EraseConfig, Unseen
 
 
 def fill_options(
@@ -70,5 +70,26 @@ def erase_options(
         Unseen,
         typer.Option(help="What no frame shows: guessed, blurred, or an error.", **RARE),
     ] = EraseConfig.unseen,
+    dirt: Annotated[
+        bool, typer.Option("--dirt", help="Take off specks that are there for one frame.")
+    ] = False,
+    dirt_level: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="How much counts as dirt, 0 to 1.",
+            show_default=f"{DirtConfig.level}",
+            **RARE,
+        ),
+    ] = None,
+    dirt_most: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Frames with more dirt, as a share, are left alone.",
+            show_default=f"{DirtConfig.most}",
+            **RARE,
+        ),
+    ] = None,
 ) -> None:
     """Options about what is taken out of the picture."""

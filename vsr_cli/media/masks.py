@@ -26,6 +26,8 @@ _SAME_SHAPE = 0.01  # difference of the sides' ratio up to which a mask is resiz
 class Masks:
     """What is to be erased of each frame of one source, asked for in order."""
 
+    _video: "_MaskVideo | None" = None
+
     def __init__(
         self,
         config: EraseConfig,
@@ -47,7 +49,6 @@ class Masks:
         self._reading, self._report = reading, report
         self._start: Fraction | None = None  # of the source, in seconds
         self._image: Mask | None = None
-        self._video: _MaskVideo | None = None
         self._is_resized_told = False
         self._is_short_told = False
 
@@ -68,12 +69,11 @@ class Masks:
                     hint="give X,Y,W,H of the picture as stored; negative X and Y count from "
                     "right and bottom",
                 )
+        always = [box_mask(b, size) for b in self._config.boxes if b.start is None]
         if self._config.mask is not None:
             with_image = self._is_image(self._config.mask)
-            mask = self._read_image() if with_image else self._open_video().first()
-            self._fit(mask)
-            self._close()
-        always = [box_mask(b, size) for b in self._config.boxes if b.start is None]
+            fitted = self._fit(self._read_image() if with_image else self._first_of_video())
+            always += [fitted] if with_image else []
         if always:
             _require_less(np.logical_or.reduce(always))
 
@@ -207,7 +207,15 @@ class Masks:
         columns = (np.arange(size[1]) * 2 + 1) * width // (2 * size[1])
         return mask[rows][:, columns]
 
-    def _close(self) -> None:
+    def _first_of_video(self) -> Mask:
+        video = self._open_video()
+        try:
+            return video.first()
+        finally:
+            video.close()
+
+    def close(self) -> None:
+        """Let go of the mask's file."""
         if self._video is not None:
             self._video.close()
             self._video = None

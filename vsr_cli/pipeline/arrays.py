@@ -15,6 +15,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.events import Report
 from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline.clips import RgbFrame
+from vsr_cli.pipeline.convert import SourceMix
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.run import memory_errors
@@ -36,13 +37,14 @@ def restore_arrays(
     config = model.resolve(config)
     restorer = model.restorer(config, model.plan(config, size), report)
     rgb = (_to_rgb(frame, size) for frame in chain([first], remaining))
+    sources, target_size = SourceMix(config.strength), config.target_size(*size)
     with (
         memory_errors(),
-        closing(restore_frames(rgb, restorer, scene_cut=config.scene_cut)) as clips,
+        closing(restore_frames(sources.kept(rgb), restorer, scene_cut=config.scene_cut)) as clips,
     ):
         for clip in clips:
             for frame in clip.frames:
-                codes = _to_codes(resize(frame, config.target_size(*size)))
+                codes = _to_codes(resize(sources.mixed(frame, target_size), target_size))
                 yield codes.numpy() if isinstance(first, np.ndarray) else codes
 
 

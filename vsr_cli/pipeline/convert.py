@@ -1,5 +1,6 @@
 """Between frames as they are coded and what the model sees: RGB, transparency apart."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,6 +21,37 @@ def read_rgb(frames: Iterator[Frame]) -> Iterator[RgbFrame]:
         planes = [torch.from_numpy(plane) for plane in frame.planes]
         header = replace(frame, planes=frame.planes[frame.layout.num_colors :])
         yield RgbFrame(to_rgb(planes, frame.layout, frame.color), header)
+
+
+class SourceMix:
+    """Mixes restored frames with the source, resized: what a strength below 1 means.
+
+    Holds the source's frames from where they are read to where they are restored, if it needs them.
+    """
+
+    def __init__(self, strength: float, *, num_skipped: int = 0) -> None:
+        """Begin to read.
+
+        Args:
+            strength: share of the restored frame, 0 to 1.
+            num_skipped: frames that come first, and are not given again.
+        """
+        self._strength, self._num_skipped = strength, num_skipped
+        self._held: deque[Tensor] = deque()
+
+    def kept(self, frames: Iterator[RgbFrame]) -> Iterator[RgbFrame]:
+        """The same frames, each remembered until it is mixed."""
+        for index, frame in enumerate(frames):
+            if self._strength < 1 and index >= self._num_skipped:
+                self._held.append(frame.rgb)
+            yield frame
+
+    def mixed(self, sr_frame: Tensor, size: tuple[int, int]) -> Tensor:
+        """The next restored frame (3, H, W) with its source, of `size` if that has a share."""
+        if self._strength >= 1:
+            return sr_frame
+        source = resize(self._held.popleft().to(sr_frame.device), size)
+        return torch.lerp(source.float(), resize(sr_frame, size).float(), self._strength)
 
 
 def kept_frame(frame: Frame, coding: EncoderPlan) -> Frame:

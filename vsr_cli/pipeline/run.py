@@ -21,7 +21,7 @@ from vsr_cli.media.writing.encoder_memory import encoder_bytes
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.pipeline.clips import ClipState, RestoredClip, num_shared_at
-from vsr_cli.pipeline.convert import coded_frame, kept_frame, read_rgb
+from vsr_cli.pipeline.convert import SourceMix, coded_frame, kept_frame, read_rgb
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import CPU, free_memory, is_out_of_memory
 from vsr_cli.pipeline.prefetch import prefetch
@@ -129,6 +129,7 @@ class Run:
             seed=config.sampler.seed,
             motion_scale=config.sampler.motion_scale,
             fidelity=config.fidelity,
+            strength=config.strength,
             color=config.color,
             flow=config.flow,
             clip_length=run_plan.clip_length,
@@ -221,22 +222,26 @@ class Run:
         own = {key: x for key, x in (tensors or {}).items() if not key.startswith(PREFIX)}
         state = restorer.read_state(own) if own else None
         rgb = read_rgb(chain.run(partial(self._read, video), first=needed, tensors=tensors))
+        sources = SourceMix(self.config.strength, num_skipped=first - needed)
         scene_cut = self.config.scene_cut
         with closing(
-            restore_frames(rgb, restorer, scene_cut=scene_cut, first=first, state=state)
+            restore_frames(
+                sources.kept(rgb), restorer, scene_cut=scene_cut, first=first, state=state
+            )
         ) as clips:
             for clip in clips:
                 stop = clip.start + len(clip.headers)
                 needed = stop - num_shared_at(stop, overlap)
                 state_after = partial(_state_of, clip.state, chain, needed)
-                yield CodedClip(self._coded(clip), state_after, clip.starts_shot)
+                yield CodedClip(self._coded(clip, sources), state_after, clip.starts_shot)
                 chain.forget(needed)
 
-    def _coded(self, clip: RestoredClip) -> Iterator[Frame]:
+    def _coded(self, clip: RestoredClip, sources: SourceMix) -> Iterator[Frame]:
         """The frames of a clip, as they are encoded."""
         with memory_errors():
             for sr_frame, header in zip(clip.frames, clip.headers, strict=True):
-                yield coded_frame(sr_frame, header, self.output.coding)
+                coding = self.output.coding
+                yield coded_frame(sources.mixed(sr_frame, coding.size), header, coding)
 
     def _read(self, video: VideoSource, skip: int) -> Iterator[Frame]:
         """The frames of the source, but for some at the front."""

@@ -1,6 +1,8 @@
 """What is masked is replaced by what other frames show, and nothing else changes."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import write_clip
 from tests.pipeline.repair.scenes import frame_of, is_same, pan, psnr, reading
+from vsr_cli.cancellation import Stopped, abandon_when
 from vsr_cli.config import EraseConfig
 from vsr_cli.errors import UnseenError
 from vsr_cli.events import Event, Note
@@ -195,3 +198,17 @@ def test_frames_are_taken_no_further_ahead_than_it_says(info: VideoInfo) -> None
     chain = make(info, lambda k: box(20, 30, 40, 60))
     for given, _ in enumerate(chain.run(counted)):
         assert num_taken <= given + 1 + 6 + 6  # a block and the reach
+
+
+def test_work_that_nobody_waits_for_ends_at_once(info: VideoInfo) -> None:
+    abandoned = threading.Event()
+
+    def work() -> None:
+        abandon_when(abandoned)
+        given = make(info, lambda k: box(20, 30, 40, 60)).run(reading(pan(40)))
+        next(given)
+        abandoned.set()
+        with pytest.raises(Stopped):
+            list(given)
+
+    copy_context().run(work)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import vsr_cli as vsr
-from tests.conftest import MakeClip, read_file
+from tests.conftest import MakeClip, read_file, write_clip
 from tests.networks import write_tiny_weights
-from tests.pipeline.repair.scenes import is_same, pan, showing
+from tests.pipeline.repair.scenes import is_same, pan, psnr, showing
 from vsr_cli.events import Event, Note, Plan, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import read_frames
@@ -80,6 +80,48 @@ def test_frames_that_are_not_filled_keep_every_sample(tmp_path: Path, source: Pa
     before, after = frames_of(source), frames_of(tmp_path / "out.mkv")
     assert (done.frames_in, done.frames_out, len(after)) == (24, 24, 24)
     assert [k for k in range(24) if not is_same(before[k], after[k])] == [10]
+
+
+def break_packets(source: Path, target: Path, numbers: set[int]) -> None:
+    """Copy a file, but for what is in some of its packets."""
+    with av.open(f"file:{source}") as whole, av.open(f"file:{target}", "w") as output:
+        stream = output.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(whole.demux(video=0)):
+            if packet.size:
+                broken = av.Packet(bytes(packet)[:5] + b"\xff" * 60)
+                broken.pts, broken.dts = packet.pts, packet.dts
+                broken.time_base = packet.time_base
+                copy = broken if number in numbers else packet
+                copy.stream = stream
+                output.mux(copy)
+
+
+@pytest.mark.parametrize("task", ["fill", "restore"])
+def test_a_frame_that_does_not_decode_is_made_anew_and_the_damage_said(
+    tmp_path: Path, make_clip: MakeClip, task: str
+) -> None:
+    options = {"g": "4", "bf": "0", "sc_threshold": "0"}
+    whole = make_clip(tmp_path / "whole.mkv", num_frames=12, size=(64, 96), options=options)
+    break_packets(whole, tmp_path / "in.mkv", {7})
+    events: list[Event] = []
+    if task == "fill":
+        vsr.fill(tmp_path / "in.mkv", tmp_path / "out.mkv", lossless=True, report=events.append)
+    else:
+        model = write_tiny_weights(tmp_path / "tiny.safetensors")
+        vsr.restore(
+            tmp_path / "in.mkv",
+            tmp_path / "out.mkv",
+            report=events.append,
+            model=model,
+            steps=1,
+            strength=0,
+            lossless=True,
+        )
+    truth, found = frames_of(whole), frames_of(tmp_path / "out.mkv")
+    assert len(found) == 12
+    assert psnr(found[7], truth[7]) > psnr(found[6], truth[7]) + 6
+    codes = [event.code for event in events if isinstance(event, Note)]
+    assert codes == ["W_INPUT_DAMAGED", "W_FILLED"]
 
 
 def test_count_times_and_sound_stay(tmp_path: Path, make_clip: MakeClip) -> None:
@@ -192,3 +234,23 @@ def test_what_is_repaired_before_a_model_goes_on_to_the_same_frames(
     assert "W_RESUMED" in [e.code for e in events if isinstance(e, Note)]
     pairs = zip(frames_of(tmp_path / "whole.mkv"), frames_of(target), strict=True)
     assert all(is_same(a, b) for a, b in pairs)
+
+
+def test_without_strength_the_source_is_what_remains(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", num_frames=7, size=(34, 46)
+    )
+    options: Options = {"model": write_tiny_weights(tmp_path / "tiny.safetensors"), "steps": 1}
+    options |= {"device": "cpu", "dtype": "float32", "vcodec": "ffv1", "pix_fmt": "bgr0"}
+    options["clip_length"] = 3
+    vsr.restore(source, tmp_path / "full.mkv", **options)
+    for name, strength in (("none", 0.0), ("half", 0.5)):
+        options["strength"] = strength
+        vsr.restore(source, tmp_path / f"{name}.mkv", **options)
+    pairs = zip(frames_of(source), frames_of(tmp_path / "none.mkv"), strict=True)
+    assert all(is_same(a, b) for a, b in pairs)
+    both = zip(*(frames_of(tmp_path / f"{n}.mkv") for n in ("none", "half", "full")), strict=True)
+    for none, half, full in both:
+        mean = (none.planes[1].astype(float) + full.planes[1]) / 2
+        assert np.abs(half.planes[1] - mean).max() <= 1
+        assert not is_same(half, full)

@@ -184,7 +184,8 @@ class VideoSource:
         self._reader.finish(self.info.stop)
         self._reader.report_changes(report)
         self._reader.report_discontinuities(self.info.origin, report)
-        self._reader.statistics.report_damage(report)
+        are_filled = self._config.on_decode_error == "fill"
+        self._reader.statistics.report_damage(report, are_filled=are_filled)
         if not self._has_reached_stop:
             self._reader.report_truncation(report)
 

@@ -51,15 +51,21 @@ class ReadStatistics:
         self.stand_ins.discard(time)
         return True
 
-    def report_damage(self, report: Report) -> None:
-        """Say, after the last frame, what was mended or damaged."""
+    def report_damage(self, report: Report, *, are_filled: bool) -> None:
+        """Say, after the last frame, what was mended or damaged.
+
+        Args:
+            report: receives the notes.
+            are_filled: whether others replace what stands in for lost frames, and tell of it.
+        """
         if self.num_fixed_timestamps:
             text = f"{self.num_fixed_timestamps} frames had no time of their own and were given one"
             report(Note(code="W_TIMESTAMPS_FIXED", text=text))
         if self.num_damaged:
             text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
             if self.num_repeated:
-                text += f"; {self.num_repeated} frames repeat the one before"
+                what = "are lost" if are_filled else "repeat the one before"
+                text += f"; {self.num_repeated} frames {what}"
             report(Note(code="W_INPUT_DAMAGED", text=text))
 
     def report_truncation(

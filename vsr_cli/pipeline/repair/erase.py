@@ -3,12 +3,16 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vsr_cli.cancellation import end_if_abandoned
 from vsr_cli.config import EraseConfig
 from vsr_cli.errors import UnseenError
 from vsr_cli.events import Note, Report
@@ -109,7 +113,7 @@ class Erase(Stage):
         Raises:
             UnseenError: a part of a mask is seen in no frame, and that is where to stop.
         """
-        with workers() as pool:
+        with workers() as pool, closing(self._masks):
             yield from self._run(pool, frames, entry)
         self._sum_up()
 
@@ -166,7 +170,10 @@ class Erase(Stage):
         self._measure(pool, parts, known)
         span = range(first, first + len(block))
         closing = [
-            pool.submit(self._close_part, part, span, block[0].frame, before is not None, memory)
+            pool.submit(
+                copy_context().run,  # so that it ends where this thread is abandoned
+                partial(self._close_part, part, span, block[0].frame, before is not None, memory),
+            )
             for part in parts
         ]
         given = {masked.index: masked.frame for masked in block}
@@ -236,6 +243,7 @@ class Erase(Stage):
             return make_view(known[index].frame, known[index].mask, part)
 
         for (part, index), view in zip(missing, pool.map(look, missing), strict=True):
+            end_if_abandoned()
             self._views[part][index] = view
 
     def _measure(self, pool: Executor, parts: list[Rectangle], known: Mapping[int, Masked]) -> None:
@@ -254,6 +262,7 @@ class Erase(Stage):
             return measure_motion(views[index], views[index + 1], self._flow, layout)
 
         for (part, index), motion in zip(missing, pool.map(measure, missing), strict=True):
+            end_if_abandoned()
             self._motions[part][index] = motion
 
     def _mask(self, index: int, frame: Frame) -> Mask | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vsr_cli.cancellation import end_if_abandoned
 from vsr_cli.config import Unseen
 from vsr_cli.models.rim import fill_from_rim
 from vsr_cli.ops.fill import spread
@@ -83,6 +84,7 @@ def close_holes(
     """
     later = dict(_sweep_back(views, motions, block, weights))
     for index in block:
+        end_if_abandoned()
         view = views[index]
         hole = view.hole.float()
         if before is None:
@@ -140,6 +142,7 @@ def _sweep_back(
     indices = sorted(index for index in views if index >= block.start)
     carried: Carried | None = None
     for index in reversed(indices):
+        end_if_abandoned()
         view = views[index]
         if carried is None:
             carried = untouched(view)

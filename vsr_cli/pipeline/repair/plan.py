@@ -6,6 +6,7 @@ from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.masks import Masks
+from vsr_cli.pipeline.repair.dirt import Dirt
 from vsr_cli.pipeline.repair.erase import Erase
 from vsr_cli.pipeline.repair.fill import Fill
 from vsr_cli.pipeline.repair.stage import Chain, Stage
@@ -23,6 +24,8 @@ def plan_chain(config: UpscaleConfig, source: Path, info: VideoInfo, report: Rep
     stages: list[Stage] = []
     if config.fill is not None:
         stages.append(Fill(config.fill, info, report, scene_cut=config.scene_cut))
+    if config.dirt is not None:
+        stages.append(Dirt(config.dirt, info, report, scene_cut=config.scene_cut))
     if config.erase is not None:
         masks = Masks(config.erase, info, source, config.input, report)
         stages.append(Erase(config.erase, info, masks, report, scene_cut=config.scene_cut))
