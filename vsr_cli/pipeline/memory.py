@@ -30,8 +30,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give back what is only cached."""
+    """Give back what is only cached, by Python, the C library or the device's allocator."""
     gc.collect()
+    with suppress(OSError, AttributeError):  # as in `reuse_memory`
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 

@@ -20,6 +20,7 @@ from vsr_cli.media.writing.rehearsal import rehearse
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.pipeline.checkpointed import compute
+from vsr_cli.pipeline.memory import release_memory
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
 from vsr_cli.pipeline.repair.preview import foresee
@@ -41,6 +42,8 @@ from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.restorers.registry import ModelFile
+
+LARGE_FRAME = 10**7  # bytes, as of 4K
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +117,8 @@ class Upscaler:
             self.model.plan(self.model.resolve(self.config), lr_size, reserved=bytes_beside(plan))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
+        if plan.coding.frame_bytes > LARGE_FRAME:
+            release_memory()  # what the encoder has left counts as taken
         return plan
 
     def _plan_run(

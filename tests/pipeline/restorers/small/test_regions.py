@@ -85,6 +85,16 @@ def test_every_place_of_every_grid_is_the_core_of_one_region(
     assert regions.is_whole == (side is None or side >= max(size))
 
 
+def test_a_core_lies_as_far_within_its_region_on_either_side() -> None:
+    regions = plan_regions((64, 200), 32, 16, 4)
+    for region in regions.all:
+        for core, area, end in zip(
+            region.core_levels[0], region.latents, regions.level_sizes[0], strict=True
+        ):
+            assert core.start - area.start >= (8 if area.start else 0)
+            assert area.stop - core.stop >= (8 if area.stop < end else 0)
+
+
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_region_is_the_same_place_on_every_grid(scale: int) -> None:
     regions: Regions = plan_regions((45, 65), 24, 8, scale)
