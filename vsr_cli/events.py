@@ -72,17 +72,22 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult:
-    """What a frame costs here: LR size (height, width), steps, TFLOP and seconds for each.
+    """What a frame costs here.
 
     Seconds cover everything from RGB in to RGB out (flow, sampling, decoding, colour), not
-    reading and encoding video. `peak_gb` is the device's peak, None on the CPU.
+    reading and encoding video. Flow is estimated while networks compute, so that shares of all
+    stages may sum to more than 1.
     """
 
     lr_size: tuple[int, int]  # (height, width)
+    scale: str  # of the target against that, per side
     steps: int
     tflop: float  # of one frame
     seconds: float  # likewise
-    peak_gb: float | None  # null on the CPU
+    shares: Mapping[str, float]  # of that time, by stage: flow, sample, decode, color
+    ceiling: float  # TFLOP a second that a convolution of this device reaches
+    peak_gb: float | None  # of the device, or of the whole process on a CPU
+    planned_gb: float | None  # the same, as a job would plan it
     device: str  # cpu, or cuda:N
     dtype: str  # number format of the networks
 

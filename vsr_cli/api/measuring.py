@@ -167,6 +167,7 @@ def degrade(
 def bench(
     *,
     size: Sequence[str] = ("320x180",),
+    scale: Sequence[float | str] = (4,),
     steps: Sequence[int] = (1, 4, 15, 50),
     num_frames: int = 8,
     report: Report = ignore,
@@ -178,9 +179,10 @@ def bench(
 
     Args:
         size: of sources, `WxH`, at least 8 pixels a side.
+        scale: of the target against the source, per side.
         steps: of denoising.
         num_frames: of each clip, at least 2.
-        report: receives every result (`BenchResult`) when it is known.
+        report: receives every result (`BenchResult`) when it is known, and progress.
         model: a file of weights, or a name of `list_weights`.
         device: where the model computes.
         dtype: in what numbers.
@@ -193,7 +195,9 @@ def bench(
     from vsr_cli.pipeline.bench import measure
 
     config = make_config({"model": model, "device": device, "dtype": dtype})
-    return measure(config, [_lr_size(text) for text in size], steps, num_frames, report)
+    sizes = [_lr_size(text) for text in size]
+    scales = [make_config({"scale": one}).scale for one in scale]
+    return measure(config, sizes, scales, steps, num_frames, report)
 
 
 def _lr_size(text: str) -> tuple[int, int]:

@@ -53,6 +53,22 @@ def reuse_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def reset_peak(device: torch.device) -> None:
+    """Forget how much memory was taken at the most, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes that a device, or this process, has taken at the most since `reset_peak`, if known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _read_table(Path("/proc/self/status")).get("VmHWM:")
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes of a device that may be taken now; on the CPU, within all limits of this process."""
     if device.type == "cuda":

@@ -83,6 +83,8 @@ class WorkMeter:
     much of the time sampling takes is guessed at first, and then measured.
 
     on_work: is called with that number whenever it changes.
+    seconds: that all clips have taken so far, by stage: `sample`, `decode` and `color`.
+    synchronize: waits for the device, before a clock is read; whoever measures stages sets it.
     """
 
     def __init__(self, num_steps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -93,29 +95,31 @@ class WorkMeter:
             clock: of seconds.
         """
         self.on_work: Callable[[float], None] = lambda _: None
+        self.synchronize: Callable[[], None] = lambda: None
+        self.seconds = dict.fromkeys(("sample", "decode", "color"), 0.0)
         self._num_steps, self._clock = num_steps, clock
         self._share = num_steps / (num_steps + STEPS_A_FRAME)
         self._num_frames = self._num_regions = 1
         self._given = self._regions = self._steps = self._frames = 0
-        self._begun = self._sampled = clock()
+        self._begun = self._sampled = self._marked = clock()
 
     def begin_clip(self, num_frames: int, num_regions: int) -> None:
         """Work on a clip begins."""
         self._num_frames, self._num_regions = num_frames, num_regions
         self._given = self._regions = self._steps = self._frames = 0
-        self._begun = self._sampled = self._clock()
+        self._begun = self._sampled = self._marked = self._clock()
 
     def step(self) -> None:
         """One step of the sampler is done."""
         self._steps += 1
-        self._sampled = self._clock()
+        self._sampled = self._mark("sample")
         self._tell()
 
     def decode(self) -> None:
         """One frame, or what a region holds of it, is decoded."""
         self._frames += 1
+        now = self._mark("decode")
         if self._frames == self._num_frames:
-            now = self._clock()
             if now > self._begun and self._steps:
                 self._share = (self._sampled - self._begun) / (now - self._begun)
             self._regions, self._steps, self._frames, self._begun = self._regions + 1, 0, 0, now
@@ -124,7 +128,16 @@ class WorkMeter:
     def give(self) -> None:
         """One frame is given out."""
         self._given += 1
+        self._mark("color")
         self._tell()
+
+    def _mark(self, stage: str) -> float:
+        """Count the time since the last mark as that of a stage, and return the time."""
+        self.synchronize()
+        now = self._clock()
+        self.seconds[stage] += now - self._marked
+        self._marked = now
+        return now
 
     def _tell(self) -> None:
         sampled = min(self._steps / self._num_steps, 1)
