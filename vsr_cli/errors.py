@@ -1,6 +1,7 @@
 """What can go wrong and be mended by the user: one class per exit code."""
 
 import errno
+from collections.abc import Iterable
 from typing import ClassVar
 
 from vsr_cli.exit_codes import ExitCode
@@ -12,6 +13,29 @@ def is_short_of_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     return is_thread or isinstance(error, MemoryError)
+
+
+def find_nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of what is known that was probably meant, whatever its case; None: none is near."""
+    from difflib import get_close_matches  # not needed unless something is wrong
+
+    by_lower = {name.lower(): name for name in known}
+    nearest = get_close_matches(word.lower(), by_lower)  # the nearest first
+    letters = sorted(word.lower())  # to swap two of them is the commonest slip
+    found = max(nearest, key=lambda name: sorted(name) == letters, default=None)
+    return None if found is None else by_lower[found]
+
+
+def did_you_mean(word: str, known: Iterable[str], hint: str) -> str:
+    """A hint that first asks for what was probably meant.
+
+    Args:
+        word: what was typed.
+        known: what would have been right.
+        hint: the rest of it, a request; all of it where nothing is near.
+    """
+    nearest = find_nearest(word, known)
+    return f"did you mean `{nearest}`? or {hint}" if nearest else hint
 
 
 class VsrError(Exception):

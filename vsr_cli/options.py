@@ -26,7 +26,7 @@ from vsr_cli.config import (
     UpscaleConfig,
     Verify,
 )
-from vsr_cli.errors import ConfigError
+from vsr_cli.errors import ConfigError, did_you_mean, find_nearest
 from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
 from vsr_cli.repair_options import (
     RepairOptions,
@@ -129,7 +129,9 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         TypeError: there is no such option.
     """
     if unknown := set(options) - set(Options.__annotations__):
-        raise TypeError(f"there is no option `{min(unknown)}`")
+        nearest = find_nearest(min(unknown), Options.__annotations__)
+        question = f"; did you mean `{nearest}`?" if nearest else ""
+        raise TypeError(f"there is no option `{min(unknown)}`{question}")
     if task != "upscale":
         _refuse_options_of_models(options, task)
     length = _or(options.get("clip_length"), ClipConfig.length)
@@ -285,7 +287,10 @@ def parse_name(option: str, name: str | None, names: Mapping[str, T]) -> T | Non
     if name in (None, "auto"):
         return None
     if name.lower() not in names:
-        raise ConfigError(f"`{option} {name}` is not known", hint="use auto, " + ", ".join(names))
+        raise ConfigError(
+            f"`{option} {name}` is not known",
+            hint=did_you_mean(name, names, "use auto, " + ", ".join(names)),
+        )
     return names[name.lower()]
 
 

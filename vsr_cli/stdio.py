@@ -1,6 +1,7 @@
-"""The names under which programs know standard output."""
+"""Names that are no files: of standard output, of what is open already, and of addresses."""
 
 import os
+import re
 from pathlib import Path
 
 STDOUT = Path("-")
@@ -16,3 +17,9 @@ def is_stdout(path: Path) -> bool:
 def is_descriptor(path: Path) -> bool:
     """Whether a name stands for something that this program was given open, as `/dev/fd/3`."""
     return os.path.normpath(path.parent) in _DESCRIPTORS
+
+
+def address_of(path: Path) -> str | None:
+    """The address that a name is, as `https://host/in.mp4`, of which a path keeps one slash."""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", str(path))
+    return None if match is None else f"{match[1]}://{str(path)[match.end() :]}"

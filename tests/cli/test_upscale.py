@@ -145,10 +145,13 @@ def test_a_bad_value_is_refused_with_a_hint(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--stesp 4", "No such option: --stesp"),
-        ("--steps many", "Invalid value for '--steps'"),
-        ("--color purple", "Invalid value for '--color'"),
-        ("--audio mp3", "Invalid value for '--audio'"),
+        ("--stesp 4", "there is no option `--stesp`\nhint: did you mean `--steps`?"),
+        ("--steps many", "invalid value for `--steps`: it takes a whole number"),
+        ("--color wavlet", "`--color wavlet` is not known\nhint: did you mean `wavelet`?"),
+        ("--audio mp3", "`--audio mp3` is not known\nhint: use one of copy, none, aac, flac"),
+        ("--in-matrix bt790", "`--in-matrix bt790` is not known\nhint: did you mean `bt709`?"),
+        ("-Q", "there is no option `-Q`\nhint: see `vsr upscale --help-all`"),
+        ("one_more.mp4", "unexpected extra argument"),
     ],
 )
 def test_what_is_no_option_is_a_usage_error(
@@ -360,7 +363,7 @@ def test_a_file_in_the_place_of_a_command_is_upscaled(tmp_path: Path) -> None:
     source.touch()
     like_a_command.touch()
     assert with_command([str(source), "-s", "2"]) == ["upscale", str(source), "-s", "2"]
-    assert with_command(["missing.mp4"]) == ["missing.mp4"]
+    assert with_command(["missing"]) == ["missing"]
     assert with_command([]) == []
 
 

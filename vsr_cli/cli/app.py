@@ -21,10 +21,12 @@ from vsr_cli.cli.jobs import jobs_app
 from vsr_cli.cli.probe import probe
 from vsr_cli.cli.restore import RESTORE_EXAMPLES, restore
 from vsr_cli.cli.upscale import EXAMPLES, upscale
+from vsr_cli.cli.usage import Commands
 from vsr_cli.cli.weights import weights_app
 
 app = typer.Typer(
     name="vsr",
+    cls=Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # `report_failures` says what there is to say
@@ -54,12 +56,17 @@ def main() -> None:
 
 
 def with_command(words: list[str]) -> list[str]:
-    """Take `vsr in.mp4` for `vsr upscale in.mp4`: a file in the place of a command is upscaled."""
+    """Take `vsr in.mp4` for `vsr upscale in.mp4`: a file in the place of a command is upscaled.
+
+    What cannot be a command is taken for one that is missing, and an address for a file.
+    """
     functions = (command.callback for command in app.registered_commands)
     names = {function.__name__ for function in functions if function is not None}
     names |= {str(group.name) for group in app.registered_groups}
-    if words and words[0] not in names and Path(words[0]).is_file():
-        return ["upscale", *words]
+    if words and words[0] not in names and not words[0].startswith("-"):
+        is_path = "." in words[0] or "/" in words[0]
+        if is_path or Path(words[0]).exists():
+            return ["upscale", *words]
     return words
 
 

@@ -7,9 +7,9 @@ from math import lcm
 from pathlib import Path
 
 from vsr_cli.config import OutputConfig
-from vsr_cli.errors import ConfigError, OutputError
+from vsr_cli.errors import ConfigError, OutputError, did_you_mean
 from vsr_cli.media.frame import VideoInfo
-from vsr_cli.stdio import STDOUT, is_descriptor, is_stdout
+from vsr_cli.stdio import STDOUT, address_of, is_descriptor, is_stdout
 
 _MOST_LINKS = 40  # that lead to a file, one to the next; as in Linux
 IMAGES = "image2"  # FFmpeg's name of single images
@@ -79,15 +79,17 @@ def container_of(target: Path, config: OutputConfig) -> Container:
     """Find the container of a target, by the format asked for or by its name.
 
     Raises:
-        OutputError: its extension stands for no container.
+        OutputError: it is an address, or its extension stands for no container.
         ConfigError: the format asked for is none, or none for this target.
     """
     if config.format is not None:
         name = _OTHER_NAMES.get(config.format, config.format)
-        if name not in set(BY_SUFFIX.values()):
+        known = sorted(set(BY_SUFFIX.values()))
+        if name not in known:
+            choices = "use one of " + ", ".join(f"`{name}`" for name in known)
             raise ConfigError(
                 f"there is no format `{config.format}` to write",
-                hint="use one of " + ", ".join(f"`{n}`" for n in sorted(set(BY_SUFFIX.values()))),
+                hint=did_you_mean(config.format, [*known, *_OTHER_NAMES], choices),
             )
         if name == IMAGES and not is_sequence(target) and not is_single_image(target):
             raise ConfigError("images need a folder or a numbered name", hint="give `DIR/%05d.png`")
@@ -97,15 +99,25 @@ def container_of(target: Path, config: OutputConfig) -> Container:
     if is_sequence(target):
         return Container(name=IMAGES)
     if (found := BY_SUFFIX.get(target.suffix.lower())) is None:
-        why = f"its extension is `{target.suffix}`" if target.suffix else "it has no extension"
-        raise OutputError(
-            f"`{target.name}` does not name a known container",
-            why=why,
-            hint="use "
-            + ", ".join(f"`{suffix}`" for suffix in BY_SUFFIX)
-            + ", or `DIR/%05d.png` for single images",
-        )
+        raise _unknown_container(target)
     return Container(name=found)
+
+
+def _unknown_container(target: Path) -> OutputError:
+    if address := address_of(target):
+        return OutputError(
+            f"`{address}` is an address, not a file",
+            why="vsr writes local files and pipes, and never connects to anything",
+            hint="pipe it on, as in `vsr upscale in.mp4 - | ffmpeg -i - -f flv ADDRESS`",
+        )
+    choices = ", ".join(f"`{suffix}`" for suffix in BY_SUFFIX)
+    return OutputError(
+        f"`{target.name}` does not name a known container",
+        why=f"its extension is `{target.suffix}`" if target.suffix else "it has no extension",
+        hint=did_you_mean(
+            target.suffix, BY_SUFFIX, f"use {choices}, or `DIR/%05d.png` for single images"
+        ),
+    )
 
 
 def resolve_target(target: Path) -> Path:

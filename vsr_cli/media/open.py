@@ -21,6 +21,7 @@ from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.media.byte_source import BUFFER, PIPE_BUFFER, ByteSource, FileSource, Pipe
 from vsr_cli.media.containers import IMAGE_SUFFIXES
 from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
+from vsr_cli.media.missing import missing_source
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
@@ -179,7 +180,7 @@ def _unreadable(source: Path, error: OSError) -> InputError:
 def _check_file(source: Path) -> None:
     try:
         if not source.exists():
-            raise InputError(f"`{source}` does not exist", hint="check the path")
+            raise missing_source(source)
         if source.is_dir():
             raise InputError(f"`{source}` is a folder", hint=_HINT)
         status = source.stat()

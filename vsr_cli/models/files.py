@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from vsr_cli.atomic import replace_when_complete
 from vsr_cli.digest import sha256
-from vsr_cli.errors import WeightsError
+from vsr_cli.errors import WeightsError, did_you_mean
 
 SHIPPED = "small.safetensors"
 SUMS = "SHA256SUMS"
@@ -93,7 +93,11 @@ def find_weights(name: str) -> Path:
     raise WeightsError(
         f"there is no model `{name}`",
         why="known are " + ", ".join(path.stem for path in known) if known else "there is none",
-        hint="give a `.safetensors` file, or see `vsr weights list` and `vsr weights import`",
+        hint=did_you_mean(
+            name,
+            [path.stem for path in known],
+            "give a `.safetensors` file, or see `vsr weights list` and `vsr weights import`",
+        ),
     )
 
 

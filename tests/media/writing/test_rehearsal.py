@@ -48,7 +48,7 @@ def test_nothing_is_left_of_a_rehearsal(
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (OutputConfig(preset="nonsense"), "does not open"),
+        (OutputConfig(preset="99"), "does not open"),
         (OutputConfig(video_codec="huffyuv"), "cannot hold `huffyuv`"),
     ],
 )

@@ -16,10 +16,11 @@ from PIL import Image
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Note, Report
-from vsr_cli.media.containers import IMAGE_SUFFIXES
+from vsr_cli.media.containers import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.image_names import NumberedName
 from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
+from vsr_cli.media.missing import missing_source
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
     PictureUnifier,
@@ -65,6 +66,11 @@ def _images_in(folder: Path) -> list[Path]:
         and path.is_file()
     ]
     if not found:
+        if any(path.suffix.lower() in VIDEO_SUFFIXES for path in folder.iterdir()):
+            raise InputError(
+                f"`{folder}` is a folder of videos",
+                hint="`vsr batch FOLDER -o OTHER` upscales every one in it; or name one of them",
+            )
         raise InputError(
             f"`{folder}` is a folder without images",
             hint="give a video file, or a folder of `.png`, `.jpg` or `.tif` files",
@@ -81,9 +87,7 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
 def _numbered(source: Path, name: NumberedName) -> list[Path]:
     found = name.find(source.parent) if source.parent.is_dir() else {}
     if not found:
-        raise InputError(
-            f"no file is called `{source}`, with any number", hint="check the path and the digits"
-        )
+        raise missing_source(source, f"no file is called `{source}`, with any number")
     numbers = list(found)
     if gap := next((n for n in range(numbers[0], numbers[-1]) if n not in found), None):
         raise InputError(

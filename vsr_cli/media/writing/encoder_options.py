@@ -8,7 +8,7 @@ from pathlib import Path
 from av.codec import Codec
 
 from vsr_cli.config import OutputConfig
-from vsr_cli.errors import ConfigError
+from vsr_cli.errors import ConfigError, did_you_mean
 from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.hdr import HdrMetadata
 from vsr_cli.pixels import HLG, PQ, PixelLayout
@@ -62,6 +62,7 @@ def encoder_options(
     if config.preset is not None:
         if "preset" not in known:
             raise ConfigError(f"`{codec.name}` has no presets", hint="leave out `--preset`")
+        _check_preset(codec.name, config.preset)
         options["preset"] = config.preset
     if config.lossless:
         if codec.name not in _LOSSLESS:
@@ -86,6 +87,30 @@ def encoder_options(
     if is_too_narrow_for_trees(codec.name, size):
         _add(options, {"x265-params": "cutree=0"})
     return options
+
+
+_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+
+
+def _check_preset(codec: str, preset: str) -> None:
+    """Refuse a preset that an encoder would refuse without a word about those there are.
+
+    Raises:
+        ConfigError: it has none of this name.
+    """
+    is_number = preset.removeprefix("-").isdecimal()
+    if codec in ("libx264", "libx265") and preset not in _PRESETS and not is_number:
+        raise ConfigError(
+            f"`{codec}` has no preset `{preset}`",
+            hint=did_you_mean(preset, _PRESETS, "use one of " + ", ".join(_PRESETS)),
+        )
+    if codec == "libsvtav1" and not is_number:
+        raise ConfigError(
+            f"`{codec}` has no preset `{preset}`", hint="use -1 to 13, from slow to fast"
+        )
 
 
 # Settings of encoders that make them write to files, or read them.

@@ -9,7 +9,7 @@ from av.codec import Codec
 from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 
 from vsr_cli.config import OutputConfig
-from vsr_cli.errors import ConfigError
+from vsr_cli.errors import ConfigError, did_you_mean
 from vsr_cli.events import Note
 from vsr_cli.media.containers import (
     IMAGES,
@@ -107,13 +107,14 @@ def find_encoder(name: str) -> Codec:
     Raises:
         ConfigError: there is none.
     """
-    hint = "try `libx264`, `libx265`, `libsvtav1`, `prores_ks` or `ffv1`"
+    usual = "try `libx264`, `libx265`, `libsvtav1`, `prores_ks` or `ffv1`"
     try:
         codec = Codec(name, "w")
     except UnknownCodecError as error:
+        hint = did_you_mean(name, av.codecs_available, usual)
         raise ConfigError(f"there is no encoder `{name}`", hint=hint) from error
     if codec.type != "video":
-        raise ConfigError(f"`{name}` encodes {codec.type}, not video", hint=hint)
+        raise ConfigError(f"`{name}` encodes {codec.type}, not video", hint=usual)
     return codec
 
 
@@ -271,7 +272,9 @@ def _check_pix_fmt(name: str, codec: Codec) -> str:
         usable = [fmt for fmt in formats if layout_of(PACKED.get(fmt, fmt))]
         raise ConfigError(
             f"`{codec.name}` has no pixel format `{name}`",
-            hint="use one of " + ", ".join(f"`{fmt}`" for fmt in usable[:8]),
+            hint=did_you_mean(
+                name, usable, "use one of " + ", ".join(f"`{fmt}`" for fmt in usable[:8])
+            ),
         )
     try:
         av.VideoFormat(name)

@@ -1,0 +1,133 @@
+"""What is typed wrong at first is told in one line, with what to type instead."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.cli.fakes import FakePipeline
+from tests.conftest import MakeClip
+from vsr_cli.cli.app import app, with_command
+from vsr_cli.cli.ffmpeg_options import INSTEAD
+from vsr_cli.errors import find_nearest
+
+
+def vsr(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_nearest_word_is_found_whatever_its_case_and_an_exchange_of_letters_is_near() -> None:
+    assert find_nearest("MEDUM", ["medium", "slow"]) == "medium"
+    assert find_nearest("libx246", ["libx265", "libx264"]) == "libx264"
+    assert find_nearest("zebra", ["medium", "slow"]) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "hint"),
+    [
+        ("upscal a b", "there is no command `upscal`", "did you mean `vsr upscale`?"),
+        ("weights lst", "there is no command `lst`", "did you mean `vsr weights list`?"),
+        ("xyzzy", "there is no command `xyzzy`", "see `vsr --help`"),
+        ("jobs list --recursiv", "there is no option `--recursiv`", "did you mean `--recursive`?"),
+        ("upscale", "missing argument `SOURCE`", "see `vsr upscale --help`"),
+    ],
+)
+def test_an_unknown_word_is_answered_by_the_nearest(words: str, what: str, hint: str) -> None:
+    result = vsr(*words.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {what}\nhint: {hint}")
+    assert result.stderr.count("\n") == 2
+
+
+def test_programs_are_told_of_errors_of_usage_too() -> None:
+    result = vsr("upscale", "--json", "--scal", "2", "a", "b")
+    event = json.loads(result.stdout)
+    assert (event["type"], event["exit"], event["code"]) == ("error", 2, "E_CONFIG")
+
+
+@pytest.mark.parametrize("word", sorted(INSTEAD))
+def test_an_option_of_ffmpeg_is_answered_by_ours(pipeline: FakePipeline, word: str) -> None:
+    for words in (("upscale", word, "x=1", "in.mp4", "out.mp4"), (word, "x=1", "in.mp4")):
+        result = vsr(*words)
+        assert (result.exit_code, result.stdout, pipeline.jobs) == (2, "", [])
+        what = f"`{word}` is an option of FFmpeg's, not of vsr"
+        assert result.stderr == f"error: {what}\nhint: {INSTEAD[word]}\n"
+
+
+def test_short_options_in_one_word_and_files_with_odd_names_are_left_alone(
+    pipeline: FakePipeline,
+) -> None:
+    assert vsr("upscale", "-vf", "matroska", "in.mp4", "out.mp4").exit_code == 0
+    assert vsr("upscale", "--", "-an", "out.mp4").exit_code == 0
+    assert [job[0].name for job in pipeline.jobs] == ["in.mp4", "-an"]
+
+
+def test_what_is_asked_of_ffmpegs_hands_exists() -> None:
+    shown = vsr("upscale", "--help-all").stdout
+    for hint in INSTEAD.values():
+        for words in hint.split("`")[1::2]:
+            if words.startswith("-"):
+                assert words.split()[0].replace("no-", "") in shown.replace("no-", "")
+
+
+@pytest.mark.parametrize("address", ["https://host/in.mp4", "rtsp://host:554/%05d", "FTP://h/a"])
+def test_an_address_is_no_source_and_is_to_be_piped(address: str, tmp_path: Path) -> None:
+    result = vsr("upscale", address, tmp_path / "out.mkv", "--dry-run")
+    assert result.exit_code == 3
+    assert f"error: `{address}` is an address, not a file" in result.stderr
+    assert "hint: pipe it, as in `ffmpeg -i ADDRESS" in result.stderr
+
+
+def test_an_address_is_no_target(make_clip: MakeClip, tmp_path: Path) -> None:
+    result = vsr("upscale", make_clip(tmp_path / "in.mkv"), "rtmp://host/live", "--dry-run")
+    assert result.exit_code == 4
+    assert "error: `rtmp://host/live` is an address, not a file" in result.stderr
+    assert "hint: pipe it on" in result.stderr
+
+
+def test_a_missing_source_is_answered_by_what_is_called_alike(tmp_path: Path) -> None:
+    (tmp_path / "holiday\n.mp4").touch()
+    result = vsr("upscale", tmp_path / "holliday.mp4", tmp_path / "out.mkv")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 2)
+    assert "holliday.mp4` does not exist\nhint: did you mean `" in result.stderr
+    nowhere = vsr("upscale", tmp_path / "nowhere" / "in.mp4", tmp_path / "out.mkv")
+    assert "nowhere`\nhint: check the path" in nowhere.stderr
+    numbered = vsr("upscale", tmp_path / "holiday%d.mp4", tmp_path / "out.mkv")
+    assert "with any number\nhint: did you mean `" in numbered.stderr
+
+
+def test_a_folder_of_videos_is_for_batch(tmp_path: Path) -> None:
+    (tmp_path / "in.MP4").touch()
+    result = vsr("upscale", tmp_path, tmp_path / "out.mkv")
+    assert result.exit_code == 3
+    assert "is a folder of videos\nhint: `vsr batch FOLDER -o OTHER`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code", "what", "hint"),
+    [
+        ("out.mp5", "", 4, "does not name a known container", "did you mean `.mp4`?"),
+        ("out.mkv", "-f matrosk", 2, "there is no format `matrosk`", "did you mean `matroska`?"),
+        ("out.mkv", "-c:v libx246", 2, "no encoder `libx246`", "did you mean `libx264`?"),
+        ("out.mp4", "--preset medum", 2, "no preset `medum`", "did you mean `medium`?"),
+        ("out.mp4", "-c:v libsvtav1 --preset fast", 2, "no preset `fast`", "use -1 to 13"),
+        ("out.mp4", "--pix-fmt yuv420", 2, "no pixel format `yuv420`", "did you mean `yuv4"),
+        ("out.mp4", "--model smal", 5, "there is no model `smal`", "did you mean `small`?"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(
+    make_clip: MakeClip, tmp_path: Path, name: str, options: str, code: int, what: str, hint: str
+) -> None:
+    target = tmp_path / name
+    result = vsr("upscale", make_clip(tmp_path / "in.mkv"), target, "--dry-run", *options.split())
+    assert (result.exit_code, target.exists()) == (code, False)
+    assert what in result.stderr
+    assert f"hint: {hint}" in result.stderr
+
+
+def test_what_is_no_command_and_looks_like_a_file_is_one(tmp_path: Path) -> None:
+    for word in ("missing.mp4", "https://host/x", str(tmp_path)):
+        assert with_command([word, "out.mp4"]) == ["upscale", word, "out.mp4"]
+    for words in (["upscal", "a.mp4"], ["batch"], ["--version"], []):
+        assert with_command(words) == words
