@@ -22,25 +22,27 @@ BASE = {
     "events",
     "exit_codes",
     "pixels",
+    "sizes",
     "stdio",
 }
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"api", "cli"},  # __init__, __main__
-    "options": {"config", "errors", "pixels", "models.files", "repair_options"},
+    "options": {"config", "errors", "pixels", "sizes", "models.files", "repair_options"},
     "repair_options": {"config", "errors"},
     "api": BASE
     | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
-    "config": {"errors", "pixels"},
+    "config": {"errors", "pixels", "sizes"},
     "events": {"errors"},
     "errors": {"exit_codes"},
     "exit_codes": set[str](),
     "pixels": {"errors"},
     "cancellation": set[str](),
+    "sizes": {"errors"},
     "stdio": set[str](),
     "media": BASE,
     "ops": BASE,

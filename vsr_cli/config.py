@@ -1,13 +1,14 @@
 """Every choice a user can make, with its default and its limits, in one place."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import Matrix, Range
+from vsr_cli.sizes import TargetSize
 
 MAX_RATE = 1000  # frames per second
 NUM_TRAIN_TIMESTEPS = 1000  # of every noise schedule here; a chain has no more steps
@@ -297,6 +298,7 @@ class UpscaleConfig:
     erase: EraseConfig | None = None  # None: nothing is taken out
 
     scale: Fraction = Fraction(4)  # per side, 1 to 4
+    size: TargetSize | None = None  # of the target, and then `for_source` tells the scale
     model: Path | None = None  # a weights file; None: the shipped one
     fidelity: float = 1.0  # CFW weight: share of the source's features, 0 to 1
     strength: float = 1.0  # share of the result in the picture; 0 is the source, resized
@@ -334,5 +336,19 @@ class UpscaleConfig:
             )
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the target: exactly `scale` times the source, halves rounded up."""
+        """(height, width) of the target: `size`, or `scale` times the source, halves rounded up.
+
+        Raises:
+            ConfigError: a source of this size does not come to `size`.
+        """
+        if self.size is not None:
+            return self.size.fit(height, width)
         return int(height * self.scale + Fraction(1, 2)), int(width * self.scale + Fraction(1, 2))
+
+    def for_source(self, height: int, width: int) -> "UpscaleConfig":
+        """The same for a source of this size, with the scale that `size` comes to.
+
+        Raises:
+            ConfigError: it does not come to `size`.
+        """
+        return self if self.size is None else replace(self, scale=self.size.scale(height, width))

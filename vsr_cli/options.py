@@ -37,12 +37,25 @@ from vsr_cli.repair_options import (
     fill_config,
     parse_time,
 )
+from vsr_cli.sizes import TargetSize, parse_target_size
 
 Number = int | float | str | Fraction  # text as `25`, `29.97` or `30000/1001`
 T = TypeVar("T")
 
 _OF_MODELS = (
-    *("scale", "steps", "seed", "fidelity", "strength", "motion_scale", "color", "model", "flow"),
+    *(
+        "scale",
+        "size",
+        "height",
+        "steps",
+        "seed",
+        "fidelity",
+        "strength",
+        "motion_scale",
+        "color",
+        "model",
+        "flow",
+    ),
     *("flow_weights", "mgld_mode", "guidance", "memory", "device", "dtype", "clip_length", "tile"),
 )
 
@@ -58,6 +71,8 @@ class Options(RepairOptions, total=False):
     """
 
     scale: Number | None
+    size: str | tuple[int, int] | None  # text as `1080p` or `WxH`, or (width, height)
+    height: int | None
     steps: int | None
     seed: int | None
     fidelity: float | None
@@ -141,6 +156,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         dirt=dirt_config(options),
         erase=erase_config(options, task),
         scale=parse_scale(options.get("scale")) if task == "upscale" else Fraction(1),
+        size=_target_size(options),
         model=_find_model(options.get("model")),
         fidelity=_or(options.get("fidelity"), UpscaleConfig.fidelity),
         strength=_or(options.get("strength"), UpscaleConfig.strength),
@@ -234,10 +250,21 @@ def parse_scale(value: Number | None) -> Fraction:
         return UpscaleConfig.scale
     scale = _as_fraction(value)
     if scale is None:
-        raise ConfigError(
-            f"`--scale {value}` is not a number", hint="use 1 to 4, such as 2, 1.5 or 3/2"
-        )
+        is_size = re.fullmatch(r"-?\d+[x:]-?\d+|\d+p|[48]k", str(value).lower())
+        hint = f"use `--size {value}`" if is_size else "use 1 to 4, such as 2, 1.5 or 3/2"
+        raise ConfigError(f"`--scale {value}` is not a number", hint=hint)
     return scale
+
+
+def _target_size(options: Options) -> TargetSize | None:
+    size = parse_target_size(options.get("size"), options.get("height"))
+    if size is not None and (scale := options.get("scale")) is not None:
+        raise ConfigError(
+            f"`{size.text}` and `--scale {scale}` contradict each other",
+            why="each says how large the target is",
+            hint="give one of them, to `vsr upscale`",
+        )
+    return size
 
 
 def parse_tile(value: int | str | None) -> int | None:

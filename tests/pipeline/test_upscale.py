@@ -18,6 +18,7 @@ from vsr_cli.config import ClipConfig, InputConfig, OutputConfig, SamplerConfig,
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError, WeightsError
 from vsr_cli.events import Event, Plan, Progress
 from vsr_cli.media.roundtrip import decode_rgb
+from vsr_cli.sizes import parse_target_size
 
 Read = Callable[[Path], Contents]
 
@@ -232,6 +233,22 @@ def test_the_plan_says_once_what_was_chosen(
     assert plan.target_size == (192, 256)
     frames = [event.frame for event in events if isinstance(event, Progress)]
     assert sorted(set(frames)) == [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("-2:120", (120, 160)), ("192p", (192, 256)), ("64x48", (48, 64))]
+)
+def test_the_target_has_the_size_that_is_asked_for(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    config: UpscaleConfig,
+    size: str,
+    expected: tuple[int, int],
+) -> None:
+    asked = replace(config, size=parse_target_size(size, None))
+    done = upscale_video(make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4", asked)
+    assert (done.height, done.width) == expected
+    assert next(decode_rgb(tmp_path / "out.mp4")).shape == (*expected, 3)
 
 
 def test_images_become_images(tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig) -> None:

@@ -13,8 +13,9 @@ _QUALITY = "`--crf X` sets the quality; lower is better"
 _RATE = "`--crf X` sets the quality, and `-x b=20M` a bit rate where the encoder has one"
 _ENCODER = "`-x NAME=VALUE` sets what the encoder has, as `-x tune=film`"
 _FILTERS = (
-    "there are no filters: `--cfr` sets the frame rate, `--deinterlace` joins fields; for others "
-    "pipe `ffmpeg -i in.mp4 -vf ... -f matroska -c:v ffv1 -` into `vsr upscale - out.mkv`"
+    "there are no filters: `--size` sets the size, `--cfr` the frame rate, `--deinterlace` joins "
+    "fields; for others pipe `ffmpeg -i in.mp4 -vf ... -f matroska -c:v ffv1 -` "
+    "into `vsr upscale - out.mkv`"
 )
 _WORDS = "`--quiet` says less, `--verbose` more"
 

@@ -3,7 +3,8 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Concatenate, ParamSpec, cast
+from copy import copy
+from typing import Annotated, Concatenate, ParamSpec, cast, get_args
 
 import typer
 
@@ -48,7 +49,7 @@ def with_options(
         for name, parameter in inspect.signature(declare).parameters.items()
     }
     for name, default in (defaults or {}).items():
-        shared[name] = shared[name].replace(default=default)
+        shared[name] = _with_default(shared[name], default)
 
     def decorate(command: Callable[Concatenate[Options, P], None]) -> Callable[..., None]:
         own = list(inspect.signature(command).parameters.values())[1:]
@@ -74,6 +75,14 @@ def with_options(
         return decorated
 
     return decorate
+
+
+def _with_default(parameter: inspect.Parameter, default: object) -> inspect.Parameter:
+    """An option with another default, which is shown as it is."""
+    kind, option = get_args(parameter.annotation)
+    option = copy(option)
+    option.show_default = True
+    return parameter.replace(default=default, annotation=Annotated[kind, option])
 
 
 _OF_JOBS = (model_options, input_options, output_options, job_options, erase_options)

@@ -19,11 +19,21 @@ from vsr_cli.config import (
 def model_options(
     *,
     scale: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--scale", "-s", metavar="N", help="Enlargement per side, 1 to 4, such as 1.5 or 3/2."
+            *("--scale", "-s"),
+            metavar="N",
+            help="Enlargement per side, 1 to 4, such as 1.5 or 3/2.",
+            show_default=str(UpscaleConfig.scale),
         ),
-    ] = str(UpscaleConfig.scale),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Size of TARGET: 1080p, 4k, WxH, W:-2 or -2:H."),
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(metavar="N", help="Height of TARGET, its shape kept.", **RARE)
+    ] = None,
     steps: Steps = SamplerConfig.steps,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Same seed, same video.")

@@ -34,7 +34,7 @@ def restore_arrays(
     remaining = iter(frames)
     first = next(remaining)
     size = _size_of(first, None)
-    config = model.resolve(config)
+    config = model.resolve(config.for_source(*size))
     restorer = model.restorer(config, model.plan(config, size), report)
     rgb = (_to_rgb(frame, size) for frame in chain([first], remaining))
     sources, target_size = SourceMix(config.strength), config.target_size(*size)

@@ -114,7 +114,8 @@ class Upscaler:
         # What does not fit is refused before two frames of its size are encoded.
         if self.model is not None:
             lr_size = (video.info.height, video.info.width)
-            self.model.plan(self.model.resolve(self.config), lr_size, reserved=bytes_beside(plan))
+            config = self.model.resolve(self.config.for_source(*lr_size))
+            self.model.plan(config, lr_size, reserved=bytes_beside(plan))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
         if plan.coding.frame_bytes > LARGE_FRAME:
@@ -125,13 +126,13 @@ class Upscaler:
         self, source: Path, output: OutputPlan, planned: PreviousPlan | None, report: Report
     ) -> Run:
         """As in the run before, if the user asks for the same; else what fits now."""
-        config, run_plan = self.config, None
+        lr_size = (output.info.height, output.info.width)
+        config, run_plan = self.config.for_source(*lr_size), None
         make_chain = partial(plan_chain, config, source, output.info, report)
         chain = make_chain()
         scratch_bytes = 2 * chain.state_bytes
         if self.model is not None:
             config = self.model.resolve(config)
-            lr_size = (output.info.height, output.info.width)
             reserved = bytes_beside(output) + chain.num_bytes
             run_plan = self.model.plan(config, lr_size, reserved=reserved)
             run_plan = _as_before(run_plan, config, planned)
