@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         bench,
         degrade,
         describe_weights,
+        doctor,
         erase,
         evaluate,
         fill,
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     )
     from vsr_cli.cancellation import Stopped, StopRequest
     from vsr_cli.errors import VsrError
-    from vsr_cli.events import BenchResult, DegradationDrawn, Done, Note, Plan, Progress
+    from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Note, Plan, Progress
 
 __all__ = [
     "BenchResult",
     "DegradationDrawn",
     "Done",
+    "Finding",
     "Note",
     "Plan",
     "Probe",
@@ -52,6 +54,7 @@ __all__ = [
     "bench",
     "degrade",
     "describe_weights",
+    "doctor",
     "erase",
     "evaluate",
     "fill",
@@ -75,6 +78,7 @@ _API = (
     "bench",
     "degrade",
     "describe_weights",
+    "doctor",
     "erase",
     "evaluate",
     "fill",
@@ -94,7 +98,7 @@ _MODULES = {
     **dict.fromkeys(_API, "api"),
     **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
     **dict.fromkeys(
-        ("BenchResult", "DegradationDrawn", "Done", "Note", "Plan", "Progress"), "events"
+        ("BenchResult", "DegradationDrawn", "Done", "Finding", "Note", "Plan", "Progress"), "events"
     ),
     "VsrError": "errors",
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,16 @@ class Done:
     width: int  # of the target, in pixels
     height: int
     seconds: float  # that this run of the job took
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that `doctor` has looked at; `fail` is what a job cannot do without."""
+
+    subject: str
+    state: Literal["ok", "warn", "fail"]
+    text: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

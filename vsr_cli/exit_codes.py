@@ -7,7 +7,7 @@ class ExitCode(IntEnum):
     """How a command ended, for the shell that ran it."""
 
     DONE = 0  # or nothing to do
-    INTERNAL_ERROR = 1  # a bug
+    INTERNAL_ERROR = 1  # a bug; or `vsr doctor` has found one of the machine
     USAGE = 2
     SOURCE = 3
     TARGET = 4

@@ -9,6 +9,7 @@ from vsr_cli.api.measuring import bench, degrade, evaluate
 from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps, show_mask
 from vsr_cli.api.upkeep import (
     describe_weights,
+    doctor,
     find_jobs,
     import_weights,
     list_weights,
@@ -24,6 +25,7 @@ __all__ = [
     "bench",
     "degrade",
     "describe_weights",
+    "doctor",
     "erase",
     "evaluate",
     "fill",

@@ -1,11 +1,11 @@
-"""What lies on disk between jobs: unfinished ones, and weights."""
+"""What lies on disk between jobs, unfinished ones and weights, and what the machine has."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Report, ignore
+from vsr_cli.events import Finding, Report, ignore
 from vsr_cli.options import PathLike
 
 if TYPE_CHECKING:
@@ -126,3 +126,18 @@ def import_weights(
         overwrite=overwrite,
         report=report,
     )
+
+
+def doctor() -> list[Finding]:
+    """Look at all that jobs need of this machine: libraries, devices, weights, encoders, folders.
+
+    Nothing is changed, and nothing is fetched. What a job could not do without is a finding whose
+    `state` is `fail`.
+    """
+    try:
+        from vsr_cli.pipeline.doctor import examine
+    except (ImportError, OSError) as error:  # torch or PyAV, or what they bring, does not load
+        name = getattr(error, "name", None) or "a library"
+        text = f"{name} does not load: {' '.join(str(error).split())}"
+        return [Finding(subject="Python", state="fail", text=text, hint="install vsr again")]
+    return examine()

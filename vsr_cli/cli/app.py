@@ -14,6 +14,7 @@ from vsr_cli.cli.bench import bench
 from vsr_cli.cli.console import open_missing_streams
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
+from vsr_cli.cli.doctor import doctor
 from vsr_cli.cli.erase import ERASE_EXAMPLES, erase
 from vsr_cli.cli.evaluate import evaluate
 from vsr_cli.cli.fill import FILL_EXAMPLES, fill
@@ -39,6 +40,7 @@ app.command(epilog=FILL_EXAMPLES)(fill)
 app.command(epilog=ERASE_EXAMPLES)(erase)
 app.command()(probe)
 app.command()(demo)
+app.command()(doctor)
 app.command()(evaluate)
 app.command()(degrade)
 app.command()(bench)

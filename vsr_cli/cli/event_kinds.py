@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Plan
+from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Plan
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,12 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "weights import",
         "Published checkpoints have become the weights `name`; `findings` are for people.",
         ("name", "file", "bytes", "tensors", "findings", "license"),
+    ),
+    "finding": EventKind(
+        "doctor",
+        "One thing that was looked at: `state` is ok, warn, or fail where a job would fail; the "
+        "rest is for people.",
+        _names(Finding),
     ),
     "cost": EventKind(
         "bench", "What a frame of one size costs with one number of steps.", _names(BenchResult)

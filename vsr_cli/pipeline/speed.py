@@ -38,7 +38,7 @@ def speed_key(model: Path, config: UpscaleConfig, run_plan: RunPlan) -> str:
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
     else:
-        machine = f"{_processor()}, {torch.get_num_threads()} threads"
+        machine = f"{processor()}, {torch.get_num_threads()} threads"
     how = (
         *(machine, dtype_name(run_plan.dtype), f"torch {torch.__version__}"),
         *(model.name, model.stat().st_size, config.scale, config.sampler.steps),
@@ -77,7 +77,8 @@ def _read() -> Mapping[str, object]:
     return {}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the machine's processor, as far as the system tells it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

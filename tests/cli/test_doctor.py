@@ -1,0 +1,148 @@
+"""The command that looks at the machine says what is wrong, and what mends it."""
+
+import json
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import vsr_cli
+from vsr_cli.cli.app import app
+from vsr_cli.events import Finding
+from vsr_cli.models import files
+from vsr_cli.pipeline import doctor as examination
+
+
+def run_doctor(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", *arguments])
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small file in the place of the shipped weights, with a digest that is right."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    path = folder / files.SHIPPED
+    path.write_bytes(b"weights")
+    files.record_digest(path)
+    monkeypatch.setattr(files, "weights_dir", lambda: folder)
+    monkeypatch.setenv("VSR_WEIGHTS_DIR", str(tmp_path / "own"))
+    monkeypatch.setenv("VSR_CACHE_DIR", str(tmp_path / "cache"))
+    return path
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {finding.subject: finding.state for finding in findings}
+
+
+def test_all_that_jobs_need_is_looked_at_without_a_network_and_nothing_is_left(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    before = sorted(tmp_path.rglob("*"))
+    found = states(vsr_cli.doctor())
+    assert {"vsr", "Python", "torch", "PyAV", "OpenCV", "cpu", "plan", "cache"} <= set(found)
+    assert {"weights small", "encoder libx264", "encoder ffv1", "temporary files"} <= set(found)
+    assert "fail" not in found.values()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_people_get_a_line_for_each_and_programs_an_event(weights: Path) -> None:
+    shown = run_doctor()
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert f"ok    vsr: {vsr_cli.__version__}\n" in shown.stdout
+    assert "ok    terminal: none" in shown.stdout
+    events = [json.loads(line) for line in run_doctor("--json").stdout.splitlines()]
+    assert {event["type"] for event in events} == {"finding"}
+    assert len(events) == sum(line[:1] != " " for line in shown.stdout.splitlines())
+
+
+def test_damaged_weights_are_a_failure_that_the_exit_code_tells(weights: Path) -> None:
+    weights.write_bytes(b"other weights")
+    shown = run_doctor()
+    assert shown.exit_code == 1
+    assert "fail  weights small: " in shown.stdout
+    assert "is damaged" in shown.stdout
+    assert "hint: reinstall vsr" in shown.stdout
+
+
+def test_missing_weights_are_a_failure(weights: Path) -> None:
+    weights.unlink()
+    assert states(examination.examine())["weights"] == "fail"
+
+
+def test_weights_without_a_digest_and_strange_ones_stop_nothing(weights: Path) -> None:
+    (weights.parent / "mine\x1b[2J.safetensors").write_bytes(b"?")
+    shown = run_doctor()
+    assert shown.exit_code == 0
+    assert "with no digest to compare" in shown.stdout
+    assert "\x1b" not in shown.stdout
+
+
+def test_only_the_usual_encoder_is_needed(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "why_not", lambda name: "it is not there")
+    found = states(examination.examine())
+    assert (found["encoder libx264"], found["encoder libsvtav1"]) == ("fail", "warn")
+
+
+def test_an_encoder_that_is_not_there_says_why() -> None:
+    from vsr_cli.media.writing.encoder_trial import why_not
+
+    assert why_not("libx999") == "this build of FFmpeg does not have it"
+    assert why_not("aac") == "it does not encode video"
+    assert why_not("libx264") is None
+
+
+def test_a_library_that_does_not_load_is_a_failure(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        raise ImportError(f"{name}: no such library")
+
+    monkeypatch.setattr(examination, "import_module", fail)
+    found = states(examination.examine())
+    assert (found["PyAV"], found["OpenCV"]) == ("fail", "fail")
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VSR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    found = states(examination.examine())
+    assert (found["cache"], found["temporary files"]) == ("warn", "fail")
+
+
+def test_a_disk_or_memory_that_is_nearly_full_is_told(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "_LITTLE_DISK", 2**60)
+    monkeypatch.setattr(examination, "_LITTLE_MEMORY", 2**60)
+    found = states(examination.examine())
+    assert (found["this folder"], found["cpu"]) == ("warn", "warn")
+
+
+def test_what_is_shown_does_not_name_the_user(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = run_doctor().stdout
+    assert "`~/cache`" in text
+    assert str(tmp_path) + "/cache" not in text
+
+
+def test_a_torch_that_does_not_load_is_a_finding_and_no_crash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "vsr_cli.pipeline.doctor", None)
+    shown = run_doctor()
+    assert shown.exit_code == 1
+    assert "fail  Python: vsr_cli.pipeline.doctor does not load" in shown.stdout
+    assert "hint: install vsr again" in shown.stdout

@@ -1,0 +1,51 @@
+"""`vsr doctor`: whether this machine has what jobs need."""
+
+import os
+import shutil
+import sys
+
+import typer
+
+from vsr_cli import api
+from vsr_cli.cli.console import print_result, printable
+from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.json_events import write_event
+from vsr_cli.cli.options import ResultAsJson
+from vsr_cli.events import Finding
+from vsr_cli.exit_codes import ExitCode
+
+
+def doctor(*, as_json: ResultAsJson = False) -> None:
+    """Check versions, devices, weights, encoders and folders; ends with 1 if a job would fail."""
+    with report_failures(as_json=as_json):
+        findings = api.doctor()
+        for finding in findings:
+            _show(finding, as_json=as_json)
+        _show_terminal(as_json=as_json)
+        if any(finding.state == "fail" for finding in findings):
+            raise typer.Exit(ExitCode.INTERNAL_ERROR)
+
+
+def _show(finding: Finding, *, as_json: bool) -> None:
+    _write(finding.subject, finding.state, finding.text, finding.hint, as_json=as_json)
+
+
+def _show_terminal(*, as_json: bool) -> None:
+    """What the terminal is, which is the command line's matter alone."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        text = "none: progress comes as plain lines"
+    else:
+        has_colors = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        columns = shutil.get_terminal_size().columns
+        text = f"{columns} columns, {'colours' if has_colors else 'no colours'}"
+    _write("terminal", "ok", text, None, as_json=as_json)
+
+
+def _write(subject: str, state: str, text: str, hint: str | None, *, as_json: bool) -> None:
+    if as_json:
+        values = {"subject": subject, "state": state, "text": text, "hint": hint}
+        write_event("finding", values)
+        return
+    print_result(printable(f"{state:4}  {subject}: {text}"))
+    if hint:
+        print_result(printable(f"      hint: {hint}"))

@@ -1,0 +1,202 @@
+"""What vsr finds on this machine: versions, devices, weights, encoders and folders."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from vsr_cli import __version__
+from vsr_cli.errors import VsrError, WeightsError
+from vsr_cli.events import Finding
+from vsr_cli.media.writing.encoder_trial import why_not
+from vsr_cli.models.files import (
+    installed_weights,
+    recorded_digest,
+    shipped_weights,
+    user_weights_dir,
+    verify,
+)
+from vsr_cli.pipeline.memory import CPU, free_memory
+from vsr_cli.pipeline.run_plan import choose_device, choose_dtype, dtype_name
+from vsr_cli.pipeline.speed import cache_dir, processor
+
+State = Literal["ok", "warn", "fail"]
+_ENCODERS = ("libx264", "libx265", "libsvtav1", "ffv1")
+_MOST_HASHED = 2**29  # bytes of weights that are read whole; more would take its time
+_LITTLE_MEMORY = 2 * 2**30
+_LITTLE_DISK = 2**30
+
+
+def examine() -> list[Finding]:
+    """Look at all that jobs need of this machine; nothing is changed, and nothing is fetched."""
+    return [
+        *_versions(),
+        *_devices(),
+        _plan(),
+        *_weights(),
+        *(_encoder(name) for name in _ENCODERS),
+        *_folders(),
+    ]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding(subject="vsr", state="ok", text=__version__)
+    system = f"{platform.system()} {platform.machine()}"
+    yield Finding(subject="Python", state="ok", text=f"{platform.python_version()}, {system}")
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    yield Finding(subject="torch", state="ok", text=f"{torch.__version__}, built for {built}")
+    yield _library("PyAV", "av", "av", "ffmpeg_version_info")
+    yield _library("OpenCV", "cv2", "opencv-python-headless", None)
+
+
+def _library(subject: str, module: str, package: str, more: str | None) -> Finding:
+    """A library that has to load; `more` is what it knows of one below it."""
+    try:
+        loaded = import_module(module)
+        version = str(getattr(loaded, "__version__", None) or metadata.version(package))
+    except (ImportError, metadata.PackageNotFoundError) as error:
+        hint = f"install it again, as in `pip install --force-reinstall {package}`"
+        return Finding(subject=subject, state="fail", text=_line(error), hint=hint)
+    below = f", FFmpeg {getattr(loaded, more)}" if more and hasattr(loaded, more) else ""
+    return Finding(subject=subject, state="ok", text=version + below)
+
+
+def _devices() -> Iterator[Finding]:
+    threads, cores = torch.get_num_threads(), _cores()
+    free = free_memory(CPU)
+    text = f"{processor()}, {threads} threads on {cores} cores, {_size(free)} of memory free"
+    state: State = "ok"
+    hint = None
+    if threads < cores // 2:  # two threads a core are of no use
+        state, hint = "warn", "unset `OMP_NUM_THREADS`, or raise it"
+    if free < _LITTLE_MEMORY:
+        state, hint = "warn", "free some memory; large frames need several GB"
+    yield Finding(subject="cpu", state=state, text=text, hint=hint)
+    for index in range(torch.cuda.device_count()):
+        yield _gpu(index)
+    if not torch.cuda.is_available() and Path("/proc/driver/nvidia/version").exists():
+        why = "built for CUDA" if torch.version.cuda else "built without CUDA"
+        yield Finding(
+            subject="cuda",
+            state="warn",
+            text=f"there is a driver, and torch, {why}, finds no device",
+            hint="install the torch that fits the driver, and see `nvidia-smi`",
+        )
+
+
+def _gpu(index: int) -> Finding:
+    name = f"cuda:{index}"
+    try:
+        free, whole = torch.cuda.mem_get_info(index)
+        text = f"{torch.cuda.get_device_name(index)}, {_size(free)} of {_size(whole)} free"
+    except RuntimeError as error:
+        hint = "use `--device cpu`, and see `nvidia-smi`"
+        return Finding(subject=name, state="fail", text=_line(error), hint=hint)
+    if free < _LITTLE_MEMORY:
+        return Finding(subject=name, state="warn", text=text, hint="end what else runs on it")
+    return Finding(subject=name, state="ok", text=text)
+
+
+def _plan() -> Finding:
+    """What a job without `--device` and `--dtype` would take."""
+    try:
+        device, _ = choose_device("auto")
+        dtype, why = choose_dtype("auto", device)
+    except (VsrError, RuntimeError) as error:
+        return Finding(subject="plan", state="fail", text=_line(error), hint="try `--device cpu`")
+    reason = why.partition(": ")[2]
+    return Finding(subject="plan", state="ok", text=f"{device}, {dtype_name(dtype)}: {reason}")
+
+
+def _weights() -> Iterator[Finding]:
+    shipped = shipped_weights()
+    if not shipped.is_file():
+        yield Finding(
+            subject="weights",
+            state="fail",
+            text=f"the shipped ones are missing: `{_short(shipped)}`",
+            hint="install vsr again",
+        )
+    for path in installed_weights():
+        yield _checked(path, is_needed=path == shipped)
+
+
+def _checked(path: Path, *, is_needed: bool) -> Finding:
+    subject, size = f"weights {path.stem}", path.stat().st_size
+    if size > _MOST_HASHED:
+        text = f"{_size(size)}, digest not compared"
+        return Finding(
+            subject=subject, state="ok", text=text, hint=f"`vsr weights verify {path.stem}` does it"
+        )
+    try:
+        digest = verify(path)
+    except WeightsError as error:
+        state: State = "fail" if is_needed else "warn"
+        text = f"{_line(error).replace(str(path), _short(path))}: {error.why}"
+        return Finding(subject=subject, state=state, text=text, hint=error.hint)
+    if recorded_digest(path) is None:
+        text = f"{_size(size)}, with no digest to compare"
+        hint = f"`vsr weights verify {path.stem}` loads them"
+        return Finding(subject=subject, state="warn", text=text, hint=hint)
+    return Finding(subject=subject, state="ok", text=f"{_size(size)}, sha256 {digest[:12]} as told")
+
+
+def _encoder(name: str) -> Finding:
+    why = why_not(name)
+    if why is None:
+        return Finding(subject=f"encoder {name}", state="ok", text="opens")
+    state: State = "fail" if name == "libx264" else "warn"
+    hint = "install the `av` of PyPI, which brings it"
+    return Finding(subject=f"encoder {name}", state=state, text=why, hint=hint)
+
+
+def _folders() -> Iterator[Finding]:
+    yield _folder("this folder", Path.cwd(), "warn", "targets and jobs are written beside sources")
+    yield _folder("temporary files", Path(tempfile.gettempdir()), "fail", "set `TMPDIR`")
+    yield _folder("cache", cache_dir(), "warn", "set `VSR_CACHE_DIR`; without it no time is told")
+    yield _folder("your weights", user_weights_dir(), "warn", "set `VSR_WEIGHTS_DIR`")
+
+
+def _folder(subject: str, folder: Path, otherwise: State, hint: str) -> Finding:
+    """Whether it can be written to, or made, and what its disk has left."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    text = f"`{_short(folder)}`"
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        text = f"{text} cannot be written to"
+        return Finding(subject=subject, state=otherwise, text=text, hint=hint)
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
+        return Finding(subject=subject, state=otherwise, text=f"{text}: {_line(error)}", hint=hint)
+    text = f"{text}, {_size(free)} free"
+    if free < _LITTLE_DISK:
+        return Finding(subject=subject, state="warn", text=text, hint="free some space")
+    return Finding(subject=subject, state="ok", text=text)
+
+
+def _cores() -> int:
+    with suppress(AttributeError):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+
+
+def _short(path: Path) -> str:
+    """A path that does not tell who the user is."""
+    with suppress(ValueError, RuntimeError):
+        return f"~/{path.relative_to(Path.home())}"
+    return str(path)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
