@@ -14,7 +14,7 @@ class Plan:
     target: str  # likewise
     source_size: tuple[int, int]  # (height, width)
     target_size: tuple[int, int]  # (height, width)
-    num_frames: int | None  # null where the container does not say
+    num_frames: int | None  # of the target; null where the container does not say
     codec: str  # the encoder, as FFmpeg names it
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's

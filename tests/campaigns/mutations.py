@@ -519,7 +519,10 @@ MUTATIONS = [
         "tests/ops/test_interpolate.py",
         {
             "between-other-way": ("Between(-motion * time,", "Between(motion * time,"),
-            "between-occluded": ("(0.15 + seen_a)", "(0.15 + seen_b)"),
+            "between-other-share": (
+                "share_b / (share_a + share_b)",
+                "share_a / (share_a + share_b)",
+            ),
         },
     ),
     *_mutations_of(
