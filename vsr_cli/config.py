@@ -296,6 +296,7 @@ class UpscaleConfig:
     fill: FillConfig | None = None  # None: frames are taken as they are
     dirt: DirtConfig | None = None  # None: dirt stays
     erase: EraseConfig | None = None  # None: nothing is taken out
+    fps: Fraction | None = None  # frames are made for this rate; None: the source's times
 
     scale: Fraction = Fraction(4)  # per side, 1 to 4
     size: TargetSize | None = None  # of the target, and then `for_source` tells the scale
@@ -324,6 +325,14 @@ class UpscaleConfig:
             raise ConfigError(f"`--fidelity {self.fidelity}` is out of range", hint="use 0 to 1")
         if not 0 <= self.strength <= 1:
             raise ConfigError(f"`--strength {self.strength:g}` is out of range", hint="use 0 to 1")
+        if self.fps is not None and not 0 < self.fps <= MAX_RATE:
+            raise ConfigError(f"`--fps {self.fps}` is out of range", hint=f"use up to {MAX_RATE}")
+        if self.fps is not None and self.output.cfr is not None:
+            raise ConfigError(
+                "`--fps` and `--cfr` contradict each other",
+                why="`--fps` makes frames for a constant rate, `--cfr` repeats or leaves out some",
+                hint="give one",
+            )
         if self.tile is not None and self.tile != 0 and self.tile < 256:
             raise ConfigError(
                 f"`--tile {self.tile}` is too small", hint="use 256 output pixels or more, or off"

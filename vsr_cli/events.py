@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +15,12 @@ class Plan:
     target: str  # likewise
     source_size: tuple[int, int]  # (height, width)
     target_size: tuple[int, int]  # (height, width)
-    num_frames: int | None  # null where the container does not say
+    num_frames: int | None  # of the target; null where the container does not say
     codec: str  # the encoder, as FFmpeg names it
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
-    repairs: tuple[str, ...] = ()  # what is done before the model: fill, erase
+    repairs: tuple[str, ...] = ()  # what is done before the model: fill, dirt, erase, rate
+    rate: Fraction | None = None  # frames per second that are made for, as `60000/1001`; else null
     model: str = "none"  # the file of weights; without a model the next ones mean nothing
     device: str = "cpu"  # or cuda:N
     dtype: str = "none"  # number format of the networks
@@ -42,7 +44,7 @@ class Plan:
 class Progress:
     """How far the job is."""
 
-    stage: str  # what is being done: "upscale", "fill", "erase", or a restorer's name
+    stage: str  # what is being done: "upscale", "fill", "erase", "fill+rate", or a restorer's name
     frame: int  # frames written so far
     num_frames: int | None
     seconds: float  # since this run of the job began
@@ -64,7 +66,7 @@ class Done:
     """The job is complete and verified."""
 
     target: Path
-    frames_in: int  # read from the source
+    frames_in: int  # of the source
     frames_out: int  # in the target
     width: int  # of the target, in pixels
     height: int
@@ -162,6 +164,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_FILLED": "Frames were damaged, black, frozen or listed, and were made of their neighbours.",
     "W_FILL_FAR": "Frames could not be made of their neighbours, which are too far or too unlike.",
     "W_REPEATS_KEPT": "Frames repeat in a pattern, as pull-down does, and are left alone.",
+    "W_RATE_REPEATS": "A cut, a pause or too much motion: frames of a higher rate repeat others.",
     "W_DIRT": "Dirt was found on frames, and replaced by what their neighbours show.",
     "W_DIRT_LEFT": "Too much of some frames looked like dirt, and they are left as they were.",
     "W_MASK_RESIZED": "The mask has another size than the picture, and is resized.",

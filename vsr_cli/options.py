@@ -115,6 +115,7 @@ class Options(RepairOptions, total=False):
     lossless: bool | None
     format: str | None
     cfr: Number | None
+    fps: Number | None
     audio: Audio | None
     subs: Subs | None
     chapters: bool | None
@@ -155,6 +156,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         fill=fill_config(options, task),
         dirt=dirt_config(options),
         erase=erase_config(options, task),
+        fps=parse_rate("--fps", options.get("fps")),
         scale=parse_scale(options.get("scale")) if task == "upscale" else Fraction(1),
         size=_target_size(options),
         model=_find_model(options.get("model")),

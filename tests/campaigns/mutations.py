@@ -425,4 +425,150 @@ MUTATIONS = [
             ),
         },
     ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/rate.py",
+        "tests/pipeline/repair/test_rate.py",
+        {
+            "rate-late-frames": ("* self._rate - _NEAR)", "* self._rate)"),
+            "rate-moves-frames": ("passed * self._rate <= _NEAR", "passed * self._rate < 0"),
+            "rate-crosses-cuts": (
+                "if self._scene_cut and is_cut(",
+                "if not self._scene_cut and is_cut(",
+            ),
+            "rate-forgets-its-start": ("start = Fraction(numerator, denominator)", "pass"),
+            "rate-last-frame-of-a-step": ("if following is None and is_last:", "if False:"),
+            "rate-equal": ("if config.fps <= info.rate:", "if config.fps < info.rate:"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/pair.py",
+        "tests/pipeline/repair/test_fill.py tests/pipeline/repair/test_rate.py",
+        {"pair-explains-anything": ("_MOST_DISAGREEMENT = 0.45", "_MOST_DISAGREEMENT = 4.5")},
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/fill.py",
+        "tests/pipeline/repair/test_fill.py",
+        {
+            "fill-crosses-cuts": (
+                "if self._scene_cut and is_cut(",
+                "if not self._scene_cut and is_cut(",
+            ),
+            "fill-times": (
+                "float((time - start) / (stop - start))",
+                "float((stop - time) / (stop - start))",
+            ),
+            "fill-counts-anew": ("self.counts = Counter(dict(counts))", "self.counts = Counter()"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/gaps.py",
+        "tests/pipeline/repair/test_gaps.py",
+        {
+            "gaps-long": ("if len(gap) > self.most:", "if len(gap) > self.most + 1:"),
+            "gaps-end-in-black": ("return are_lit and", "return"),
+            "gaps-pattern": (") >= 3", ") >= 30"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/dirt.py",
+        "tests/pipeline/repair/test_dirt.py",
+        {
+            "dirt-across-cuts": ("before = None if is_new else middle", "before = middle"),
+            "dirt-any-share": ("if not 0 < share <= self._config.most:", "if not share:"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/erase.py",
+        "tests/pipeline/repair/test_erase.py",
+        {
+            "erase-remembers-across-cuts": (
+                "memory, before = Memory(), None\n                self._views",
+                "memory, before = memory, before\n                self._views",
+            ),
+            "erase-reads-ahead": (
+                "if len(held) == _BLOCK + self._config.reach:",
+                "if len(held) == 2 * _BLOCK + self._config.reach:",
+            ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/part.py",
+        "tests/pipeline/repair/test_erase.py",
+        {
+            "part-everywhere": (
+                "changed = share[0, 0].numpy() > 0",
+                "changed = share[0, 0].numpy() > -1",
+            )
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/windows.py",
+        "tests/pipeline/repair/test_windows.py",
+        {"parts-without-margin": ("reach = -(-margin // CELL)", "reach = 0")},
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/repair/stage.py",
+        "tests/pipeline/repair/test_stage.py",
+        {
+            "stage-too-late": ("if entry.given <= index]", "if entry.given <= index + 1]"),
+            "stage-forgets-nothing": ("self._entries.popleft()", "break"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/ops/interpolate.py",
+        "tests/ops/test_interpolate.py",
+        {
+            "between-other-way": ("Between(-motion * time,", "Between(motion * time,"),
+            "between-other-share": (
+                "share_b / (share_a + share_b)",
+                "share_a / (share_a + share_b)",
+            ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/ops/fill.py",
+        "tests/ops/test_fill.py",
+        {
+            "fill-unknown-counts": ("levels = [(x * known, known)]", "levels = [(x, known)]"),
+            "fill-no-sweeps": ("_NUM_SWEEPS = 40", "_NUM_SWEEPS = 0"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/ops/propagate.py",
+        "tests/ops/test_propagate.py",
+        {
+            "propagate-believes-all": ("(error < borne)", "(error < 9)"),
+            "propagate-light": ("lighter = values + spread(", "lighter = values + 0 * spread("),
+            "propagate-motion-into-holes": (
+                "torch.maximum(here, lands_there.float())",
+                "here",
+            ),
+            "propagate-sum": ("cost = cost + error", "cost = error"),
+            "propagate-unsure": (
+                "torch.where(any_sure > 0, side.is_sure, side.had)",
+                "side.had",
+            ),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/ops/dirt.py",
+        "tests/ops/test_dirt.py",
+        {
+            "dirt-of-motion": ("* (before * after > 0)", ""),
+            "dirt-single-pixels": ("_FEWEST = 3 / 9", "_FEWEST = 1 / 9"),
+            "dirt-neighbours-differ": ("(spike * agree / least)", "(spike / least)"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/media/masks.py",
+        "tests/media/test_masks.py",
+        {
+            "masks-time-of-boxes": (
+                "box.start <= self._time(frame) < (box.stop or 0)",
+                "box.start <= self._time(frame) <= (box.stop or 0)",
+            ),
+            "masks-turned": ("np.rot90(mask, -turns)", "np.rot90(mask, turns)"),
+            "masks-of-everything": ("_MOST = 0.6", "_MOST = 1.0"),
+        },
+    ),
 ]

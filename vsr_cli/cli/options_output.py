@@ -74,6 +74,14 @@ def output_options(
             **RARE,
         ),
     ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Make frames between, up to a constant rate above the source's, such as 60.",
+            show_default="off",
+        ),
+    ] = None,
     audio: Annotated[
         Audio, typer.Option(help="Sound: as it is, none, or encoded again.")
     ] = OutputConfig.audio,

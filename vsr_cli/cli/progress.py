@@ -177,9 +177,12 @@ def plan_lines(plan: Plan) -> list[str]:
     """What was chosen, for people: the files, the model, and the reasons."""
     (source_height, source_width), (height, width) = plan.source_size, plan.target_size
     frames = "number of frames unknown" if plan.num_frames is None else f"{plan.num_frames} frames"
+    before, after = f", {frames}", ""
+    if plan.rate is not None:  # the source has fewer
+        before, after = "", f", {frames} at {float(plan.rate):.6g} per second"
     return [
-        f"`{plan.source}` {source_width}x{source_height}, {frames}"
-        f" -> `{plan.target}` {width}x{height}, {plan.codec} {plan.pix_fmt}",
+        f"`{plan.source}` {source_width}x{source_height}{before}"
+        f" -> `{plan.target}` {width}x{height}{after}, {plan.codec} {plan.pix_fmt}",
         *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
         *_model_lines(plan),
         *_time_line(plan),

@@ -31,6 +31,12 @@ def restore_arrays(
     Raises:
         ConfigError: a frame has another shape, type or size.
     """
+    if config.fps is not None:
+        raise ConfigError(
+            "`fps` means nothing to frames in memory",
+            why="they have no times, and one comes out for each",
+            hint="leave it out, or use files",
+        )
     remaining = iter(frames)
     first = next(remaining)
     size = _size_of(first, None)

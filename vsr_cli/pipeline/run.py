@@ -110,6 +110,7 @@ class Run:
             codec=output.coding.codec,
             pix_fmt=output.coding.pix_fmt,
             repairs=chain.names,
+            rate=config.fps,
             reasons=self.foreseen + chain.reasons + output.coding.reasons,
             memory_gb=_gigabytes(PROGRAM_BYTES + bytes_beside(output) + chain.num_bytes),
             disk_gb=_gigabytes(self.disk.needed if self.disk else None),
@@ -200,7 +201,7 @@ class Run:
         self, video: VideoSource, chain: Chain, first: int, tensors: Mapping[str, Tensor] | None
     ) -> Iterator[CodedClip]:
         """Frames without a model, a few at a time."""
-        repaired = chain.run(partial(self._read, video), first=first, tensors=tensors)
+        repaired = self._run_chain(video, chain, first, tensors)
         coded = (kept_frame(frame, self.output.coding) for frame in repaired)
         with closing(prefetch(coded, FRAMES_AHEAD)) as frames:
             while clip := list(islice(frames, FRAMES_AHEAD)):
@@ -221,7 +222,7 @@ class Run:
         needed = first - num_shared_at(first, overlap)
         own = {key: x for key, x in (tensors or {}).items() if not key.startswith(PREFIX)}
         state = restorer.read_state(own) if own else None
-        rgb = read_rgb(chain.run(partial(self._read, video), first=needed, tensors=tensors))
+        rgb = read_rgb(self._run_chain(video, chain, needed, tensors))
         sources = SourceMix(self.config.strength, num_skipped=first - needed)
         scene_cut = self.config.scene_cut
         with closing(
@@ -243,10 +244,20 @@ class Run:
                 coding = self.output.coding
                 yield coded_frame(sources.mixed(sr_frame, coding.size), header, coding)
 
+    def _run_chain(
+        self, video: VideoSource, chain: Chain, first: int, tensors: Mapping[str, Tensor] | None
+    ) -> Iterator[Frame]:
+        """The repaired frames of the source, from one on."""
+        repaired = chain.run(partial(self._read, video), first=first, tensors=tensors)
+        if self.config.fps is None:
+            return repaired
+        # They are at a constant rate, which a target without a clock counts from its own start.
+        return to_constant_rate(repaired, self.output.coding, self.output.info, self.report)
+
     def _read(self, video: VideoSource, skip: int) -> Iterator[Frame]:
         """The frames of the source, but for some at the front."""
         coding, info = self.output.coding, self.output.info
-        if not coding.is_regular:
+        if not coding.is_regular or self.config.fps is not None:
             return video.frames(report=self.report, skip=skip)
         every = to_constant_rate(video.frames(report=self.report), coding, info, self.report)
         return islice(every, skip, None)

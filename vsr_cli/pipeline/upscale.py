@@ -24,6 +24,7 @@ from vsr_cli.pipeline.memory import release_memory
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
 from vsr_cli.pipeline.repair.preview import foresee
+from vsr_cli.pipeline.repair.rate import info_at_rate
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
@@ -86,7 +87,7 @@ class Upscaler:
                 num_frames = self._upscale_once(video, source, output, report)
         return Done(
             target=target,
-            frames_in=num_frames,
+            frames_in=self._num_frames_in(video, num_frames),
             frames_out=num_frames,
             height=output.coding.size[0],
             width=output.coding.size[1],
@@ -102,15 +103,22 @@ class Upscaler:
         report = _without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
-            run = self._plan_run(source, output, None, report)
+            run = self._plan_run(video, source, output, None, report)
             return self._with_foresight(run).describe()
+
+    def _num_frames_in(self, video: VideoSource, num_frames: int) -> int:
+        """How many frames the source has, of which so many were made."""
+        if self.config.fps is None:
+            return num_frames
+        return video.info.num_frames or round(num_frames * video.info.rate / self.config.fps)
 
     def _plan_output(
         self, video: VideoSource, source: Path, target: Path, report: Report
     ) -> OutputPlan:
         check_repairs(self.config, source, video.info, report)
         size = self.config.target_size(video.info.height, video.info.width)
-        plan = plan_output(target, source, video.info, size, self.config.output, report=report)
+        info = info_at_rate(video.info, self.config.fps)
+        plan = plan_output(target, source, info, size, self.config.output, report=report)
         # What does not fit is refused before two frames of its size are encoded.
         if self.model is not None:
             lr_size = (video.info.height, video.info.width)
@@ -123,12 +131,17 @@ class Upscaler:
         return plan
 
     def _plan_run(
-        self, source: Path, output: OutputPlan, planned: PreviousPlan | None, report: Report
+        self,
+        video: VideoSource,
+        source: Path,
+        output: OutputPlan,
+        planned: PreviousPlan | None,
+        report: Report,
     ) -> Run:
         """As in the run before, if the user asks for the same; else what fits now."""
         lr_size = (output.info.height, output.info.width)
         config, run_plan = self.config.for_source(*lr_size), None
-        make_chain = partial(plan_chain, config, source, output.info, report)
+        make_chain = partial(plan_chain, config, source, video.info, report)
         chain = make_chain()
         scratch_bytes = 2 * chain.state_bytes
         if self.model is not None:
@@ -169,7 +182,8 @@ class Upscaler:
         with open_job(output.target, self.config.job) as job:
             check_target(output.target, source, output.config)  # it may have appeared meanwhile
             before = _read_job(job, report)
-            run = self._plan_run(source, output, before.planned if before else None, report)
+            planned = before.planned if before else None
+            run = self._plan_run(video, source, output, planned, report)
             manifest = _resume_or_start(job, before, run)
             if not manifest.checkpoint.is_complete:
                 if before is None:
@@ -197,7 +211,7 @@ class Upscaler:
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
     ) -> int:
         with VideoWriter(output, video.side_streams, report=report) as writer:
-            run = self._plan_run(source, output, None, report)
+            run = self._plan_run(video, source, output, None, report)
             report(run.describe())
             progress, num_frames = run.progress(0), 0
             with (

@@ -193,7 +193,11 @@ def test_options_of_a_model_are_refused(tmp_path: Path, source: Path) -> None:
 
 @pytest.mark.parametrize(
     ("task", "options"),
-    [("fill", {"find": "frozen"}), ("erase", {"box": ["30,20,20,20"], "reach": 8})],
+    [
+        ("fill", {"find": "frozen"}),
+        ("fill", {"find": "frozen", "fps": "60"}),
+        ("erase", {"box": ["30,20,20,20"], "reach": 8}),
+    ],
 )
 def test_a_job_that_is_killed_goes_on_to_the_same_frames(
     tmp_path: Path, source: Path, task: Literal["fill", "erase"], options: Options

@@ -9,6 +9,7 @@ from vsr_cli.media.masks import Masks
 from vsr_cli.pipeline.repair.dirt import Dirt
 from vsr_cli.pipeline.repair.erase import Erase
 from vsr_cli.pipeline.repair.fill import Fill
+from vsr_cli.pipeline.repair.rate import Rate, check_rate
 from vsr_cli.pipeline.repair.stage import Chain, Stage
 
 
@@ -29,6 +30,8 @@ def plan_chain(config: UpscaleConfig, source: Path, info: VideoInfo, report: Rep
     if config.erase is not None:
         masks = Masks(config.erase, info, source, config.input, report)
         stages.append(Erase(config.erase, info, masks, report, scene_cut=config.scene_cut))
+    if config.fps is not None:  # last, since masks are of the source's frames
+        stages.append(Rate(config.fps, info, report, scene_cut=config.scene_cut))
     return Chain(stages)
 
 
@@ -36,8 +39,9 @@ def check_repairs(config: UpscaleConfig, source: Path, info: VideoInfo, report: 
     """Refuse what can be refused before anything is computed.
 
     Raises:
-        ConfigError: a box or a mask does not fit the picture.
+        ConfigError: a box or a mask does not fit the picture, or a rate the source.
         InputError: a mask cannot be read.
     """
+    check_rate(config, info)
     if config.erase is not None:
         Masks(config.erase, info, source, config.input, report).check()

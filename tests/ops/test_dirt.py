@@ -1,0 +1,45 @@
+"""Specks of one frame are found, and nothing that moves or is there for longer."""
+
+import torch
+from torch import Tensor
+
+from vsr_cli.ops.dirt import find_dirt
+
+SIZE = (40, 48)
+
+
+def gray(value: float = 0.5) -> Tensor:
+    return torch.full((1, 1, *SIZE), value)
+
+
+def spot(side: int, value: float = 0.9) -> Tensor:
+    picture = gray()
+    picture[..., 20 : 20 + side, 20 : 20 + side] = value
+    return picture
+
+
+def found(picture: Tensor, earlier: Tensor, later: Tensor) -> Tensor:
+    return find_dirt(picture, earlier, later, 20 / 255, 0.12)
+
+
+def test_a_speck_is_found_whole_and_nothing_else() -> None:
+    for value in (0.1, 0.9):
+        dirt = found(spot(4, value), gray(), gray())
+        assert torch.equal(dirt, (spot(4, value) != gray()).float())
+
+
+def test_a_single_pixel_is_noise() -> None:
+    assert found(spot(1), gray(), gray()).max() == 0
+
+
+def test_what_lies_between_its_neighbours_is_a_fade() -> None:
+    assert found(gray(0.5), gray(0.3), gray(0.7)).max() == 0
+
+
+def test_what_the_next_frame_shows_as_well_is_no_dirt() -> None:
+    assert found(spot(4), gray(), spot(4)).max() == 0
+
+
+def test_where_the_neighbours_differ_there_is_none() -> None:
+    """Lighter than both, which are 60 codes apart at that place."""
+    assert found(spot(3, 0.9), spot(3, 0.4), spot(3, 0.635)).max() == 0
