@@ -473,7 +473,7 @@ MUTATIONS = [
         "vsr_cli/pipeline/repair/dirt.py",
         "tests/pipeline/repair/test_dirt.py",
         {
-            "dirt-across-cuts": ("before = None if is_new else middle", "before = middle"),
+            "dirt-left-unsaid": ("self.num_left += is_left", "self.num_left += 0"),
             "dirt-any-share": ("if not 0 < share <= self._config.most:", "if not share:"),
         },
     ),
@@ -489,16 +489,6 @@ MUTATIONS = [
                 "if len(held) == _BLOCK + self._config.reach:",
                 "if len(held) == 2 * _BLOCK + self._config.reach:",
             ),
-        },
-    ),
-    *_mutations_of(
-        "vsr_cli/pipeline/repair/part.py",
-        "tests/pipeline/repair/test_erase.py",
-        {
-            "part-everywhere": (
-                "changed = share[0, 0].numpy() > 0",
-                "changed = share[0, 0].numpy() > -1",
-            )
         },
     ),
     *_mutations_of(
@@ -519,10 +509,6 @@ MUTATIONS = [
         "tests/ops/test_interpolate.py",
         {
             "between-other-way": ("Between(-motion * time,", "Between(motion * time,"),
-            "between-other-share": (
-                "share_b / (share_a + share_b)",
-                "share_a / (share_a + share_b)",
-            ),
         },
     ),
     *_mutations_of(
@@ -554,7 +540,6 @@ MUTATIONS = [
         "vsr_cli/ops/dirt.py",
         "tests/ops/test_dirt.py",
         {
-            "dirt-of-motion": ("* (before * after > 0)", ""),
             "dirt-single-pixels": ("_FEWEST = 3 / 9", "_FEWEST = 1 / 9"),
             "dirt-neighbours-differ": ("(spike * agree / least)", "(spike / least)"),
         },

@@ -49,8 +49,9 @@ def test_light_that_changes_is_followed() -> None:
 
 
 def test_what_the_ring_does_not_agree_with_is_not_taken() -> None:
-    found = carried(whole(slope() - 0.2), slope())
-    assert found.had[hole() > 0].max() == 0
+    for error in (0.06, 0.2):  # borne in flat places: 0.03
+        found = carried(whole(slope() - error), slope())
+        assert found.had[hole() > 0].max() == 0
 
 
 def test_errors_add_up_on_the_way() -> None:
