@@ -250,8 +250,7 @@ def parse_scale(value: Number | None) -> Fraction:
     """
     if value is None:
         return UpscaleConfig.scale
-    scale = _as_fraction(value)
-    if scale is None:
+    if (scale := _as_fraction(value)) is None:
         is_size = re.fullmatch(r"-?\d+[x:]-?\d+|\d+p|[48]k", str(value).lower())
         hint = f"use `--size {value}`" if is_size else "use 1 to 4, such as 2, 1.5 or 3/2"
         raise ConfigError(f"`--scale {value}` is not a number", hint=hint)
