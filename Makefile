@@ -18,7 +18,7 @@ timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(da
 
 help:
 	@echo "make demo      make a small clip, upscale it, and show the result beside the original"
-	@echo "make test      run the tests that take two minutes together"
+	@echo "make test      run the tests of a few seconds each"
 	@echo "make test-all  run every test that needs no GPU"
 	@echo "make check     lint, types and every test that needs no GPU"
 	@echo "make setup     only create .venv; the other targets do it when needed"

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from vsr_cli.atomic import move_into_place, replace_when_complete
+from vsr_cli.atomic import (
+    create_when_complete,
+    is_same_file,
+    move_into_place,
+    replace_when_complete,
+)
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
@@ -80,3 +85,36 @@ def test_what_takes_a_files_place_has_its_rights(tmp_path: Path) -> None:
     temp.chmod(0o644)
     move_into_place(temp, path)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_of_a_users_name_touches_no_other(tmp_path: Path, replace: bool) -> None:
+    (tmp_path / "look.png.part").write_text("mine")
+    with create_when_complete(tmp_path / "look.png", replace=replace) as temp:
+        temp.write_text("new")
+    assert (tmp_path / "look.png").read_text() == "new"
+    assert (tmp_path / "look.png.part").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_name_that_is_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "look.png"
+
+    def write() -> None:
+        with create_when_complete(path, replace=False) as temp:
+            temp.write_text("new")
+            path.write_text("mine")
+
+    with pytest.raises(FileExistsError):
+        write()
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "mine"
+
+
+def test_files_are_the_same_by_whatever_name(tmp_path: Path) -> None:
+    one, link = tmp_path / "one", tmp_path / "link"
+    one.touch()
+    link.symlink_to(one)
+    assert is_same_file(one, link)
+    assert is_same_file(tmp_path / "gone", tmp_path / "gone")
+    assert not is_same_file(one, tmp_path / "gone")

@@ -71,31 +71,8 @@ __all__ = [
     "verify_weights",
 ]
 
-_API = (
-    "Probe",
-    "Repairer",
-    "Upscaler",
-    "bench",
-    "degrade",
-    "describe_weights",
-    "doctor",
-    "erase",
-    "evaluate",
-    "fill",
-    "find_gaps",
-    "find_jobs",
-    "import_weights",
-    "list_weights",
-    "plan",
-    "probe",
-    "remove_job",
-    "restore",
-    "show_mask",
-    "upscale",
-    "verify_weights",
-)
-_MODULES = {
-    **dict.fromkeys(_API, "api"),
+# Where a name is that is not of `vsr_cli.api`.
+_ELSEWHERE = {
     **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
     **dict.fromkeys(
         ("BenchResult", "DegradationDrawn", "Done", "Finding", "Note", "Plan", "Progress"), "events"
@@ -105,9 +82,9 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    return getattr(importlib.import_module(f"vsr_cli.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"vsr_cli.{_ELSEWHERE.get(name, 'api')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,42 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def create_when_complete(path: Path, *, replace: bool) -> Iterator[Path]:
+    """Have a file written that gets a name which a user has chosen, in a folder of theirs.
+
+    As `replace_when_complete`, but the name it has until then is one that nobody has.
+
+    Args:
+        path: the final name.
+        replace: whether a file that has it gives way.
+
+    Yields:
+        The name to write to. The file is removed where the block fails.
+
+    Raises:
+        FileExistsError: the name is taken, and `replace` is false.
+        OSError: the disk is full, or the folder takes no files.
+    """
+    temp = path.with_name(f".vsr-{secrets.token_hex(8)}")
+    temp.touch(exist_ok=False)
+    try:
+        yield temp
+        move_into_place(temp, path, replace=replace)
+    except BaseException:
+        with suppress(OSError):
+            temp.unlink(missing_ok=True)
+        raise
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names are those of one file, or would be if there were one."""
+    with suppress(OSError):
+        if one.samefile(other):
+            return True
+    return one.absolute() == other.absolute()
 
 
 def part_of(path: Path) -> Path:

@@ -318,6 +318,15 @@ class UpscaleConfig:
     output: OutputConfig = field(default_factory=OutputConfig)
     job: JobConfig = field(default_factory=JobConfig)
 
+    @property
+    def inputs(self) -> dict[str, Path | None]:
+        """Files that a job reads beside its source, by what users call them."""
+        return {
+            "the mask": self.erase.mask if self.erase is not None else None,
+            "the model": self.model,
+            "the flow's weights": self.flow_weights,
+        }
+
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= 4:
             raise ConfigError(f"`--scale {self.scale}` is out of range", hint="use 1 to 4")

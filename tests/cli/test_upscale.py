@@ -374,3 +374,17 @@ def test_a_file_that_is_called_like_a_command_is_one(
     for name in ("probe", "jobs"):
         (tmp_path / name).touch()
         assert with_command([name, "x"]) == [name, "x"]
+
+
+def test_events_never_empty_a_file_that_holds_something_else(
+    pipeline: FakePipeline, tmp_path: Path
+) -> None:
+    mine = tmp_path / "notes.txt"
+    mine.write_text("mine")
+    result = vsr("in.mp4", "out.mp4", "--progress-file", mine)
+    assert (result.exit_code, pipeline.jobs, mine.read_text()) == (2, [], "mine")
+    assert "holds something else than events" in result.stderr
+    for content in ("", '{"type": "plan", "v": 1}\n'):  # of an earlier run
+        mine.write_text(content)
+        assert vsr("in.mp4", "out.mp4", "--progress-file", mine).exit_code == 0
+        assert json.loads(mine.read_text().splitlines()[0])["target"] == "out.mp4"

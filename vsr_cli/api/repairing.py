@@ -101,9 +101,11 @@ def show_mask(
     config = make_config(options, "erase")
     from vsr_cli.media.pictures import write_png
     from vsr_cli.media.reading.reader import open_video
+    from vsr_cli.media.writing.destination import require_no_input
     from vsr_cli.pipeline.repair.plan import check_repairs
     from vsr_cli.pipeline.repair.preview import outline_masks
 
+    require_no_input(Path(picture), {"the source": Path(source), **config.inputs})
     with open_video(Path(source), config.input) as video:
         info = video.info
     check_repairs(config, Path(source), info, report)

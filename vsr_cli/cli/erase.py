@@ -11,7 +11,6 @@ from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
 from vsr_cli.cli.json_events import report_as_json
-from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.options_all import with_options
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
@@ -46,29 +45,16 @@ def erase(
             readable=False, metavar="PNG", help="Only draw what is masked on three frames."
         ),
     ] = None,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    progress_file: ProgressFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    flags: Flags,
 ) -> None:
     """Replace what is masked by what other frames show in its place."""
     stop = StopRequest()
-    flags = Flags(
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-        as_json=as_json,
-        progress_file=progress_file,
-        quiet=quiet,
-        verbose=verbose,
-    )
-    with report_failures(verbose=verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
         if show_mask is not None:
-            with progress_bar(quiet=quiet) as render:
-                report = tee(render, report_as_json) if as_json else render
+            with progress_bar(quiet=flags.quiet) as render:
+                report = tee(render, report_as_json) if flags.as_json else render
                 api.show_mask(source, show_mask, report=report, **options)
-            if not quiet:
+            if not flags.quiet:
                 print_line(f"wrote `{show_mask}`; nothing is erased")
             return
         worker = api.Repairer("erase", stop=stop, **options)

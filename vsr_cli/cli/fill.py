@@ -13,7 +13,6 @@ from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
 from vsr_cli.cli.json_events import report_as_json, write_event
-from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.options_all import with_options
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
@@ -50,26 +49,13 @@ def fill(
     only_list: Annotated[
         bool, typer.Option("--list", help="Only tell which frames; write nothing.")
     ] = False,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    progress_file: ProgressFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    flags: Flags,
 ) -> None:
     """Make frames that are damaged, black or frozen anew of those around them."""
     stop = StopRequest()
-    flags = Flags(
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-        as_json=as_json,
-        progress_file=progress_file,
-        quiet=quiet,
-        verbose=verbose,
-    )
-    with report_failures(verbose=verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
         if only_list:
-            _list(source, options, quiet=quiet, as_json=as_json)
+            _list(source, options, quiet=flags.quiet, as_json=flags.as_json)
             return
         if target is None:
             raise ConfigError("there is no TARGET", hint="name one, or use `--list`")

@@ -11,6 +11,7 @@ import typer
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
+from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.progress import plan_lines, progress_bar, tee
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
@@ -39,14 +40,14 @@ class Work(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    """What all such commands have beside the options of a job."""
+    """What all such commands have beside the options of a job, as it is typed."""
 
-    skip_existing: bool
-    dry_run: bool
-    as_json: bool
-    progress_file: str | None
-    quiet: bool
-    verbose: bool
+    skip_existing: SkipExisting = False
+    dry_run: DryRun = False
+    as_json: AsJson = False
+    progress_file: ProgressFile = None
+    quiet: Quiet = False
+    verbose: Verbose = False
 
     @property
     def has_events(self) -> bool:

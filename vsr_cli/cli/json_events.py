@@ -8,12 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from vsr_cli.atomic import is_same_file
 from vsr_cli.cli.console import print_result
 from vsr_cli.cli.progress import frames_per_second, seconds_left
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Note, Plan, Progress
 
 JSON_VERSION = 1
+_START = b'{"type": "'  # of every event
 
 
 class _EventFile:
@@ -50,12 +52,14 @@ def write_events_to(place: str | None) -> None:
         place: a path, or `fd:N` for a file that is open already; None: nowhere.
 
     Raises:
-        ConfigError: it cannot be written to.
+        ConfigError: it cannot be written to, or holds something else.
     """
     try:
         if place is not None and place.startswith("fd:"):
             number = os.dup(int(place[3:]))
         else:
+            if place is not None:
+                _require_events(place)
             number = os.open(place or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         _event_file.file = os.fdopen(number, "w", encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -73,18 +77,29 @@ def require_other_file(place: str, *files: Path) -> None:
     Raises:
         ConfigError: `place` is one of them, by whatever name.
     """
-    if place.startswith("fd:"):
-        return
-    path = Path(place)
-    for file in files:
-        is_same = path.absolute() == file.absolute()
-        with suppress(OSError):
-            is_same = is_same or path.samefile(file)
-        if is_same:
-            raise ConfigError(
-                f"`--progress-file {place}` is the source or the target itself",
-                hint="give another name; nothing is written over them",
-            )
+    if not place.startswith("fd:") and any(is_same_file(Path(place), file) for file in files):
+        raise ConfigError(
+            f"`--progress-file {place}` is the source or the target itself",
+            hint="give another name; nothing is written over them",
+        )
+
+
+def _require_events(place: str) -> None:
+    """Refuse a file that holds anything but events of an earlier run: it is emptied.
+
+    Raises:
+        ConfigError: it does.
+    """
+    with suppress(OSError):  # what cannot be read is refused where it is opened
+        path = Path(place)
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                if not file.read(len(_START)) == _START:
+                    raise ConfigError(
+                        f"`--progress-file {place}` holds something else than events",
+                        why="it would be emptied",
+                        hint="give another name, or remove it",
+                    )
 
 
 def close_events() -> None:

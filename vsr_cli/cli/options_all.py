@@ -8,6 +8,7 @@ from typing import Annotated, Concatenate, ParamSpec, cast, get_args
 
 import typer
 
+from vsr_cli.cli.job import Flags
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_model import model_options
@@ -34,10 +35,15 @@ HelpAll = Annotated[
 ]
 
 
+_FLAGS = tuple(inspect.signature(Flags).parameters.values())
+
+
 def with_options(
     *declarations: Callable[..., None], defaults: Mapping[str, object] | None = None
 ) -> Callable[[Callable[Concatenate[Options, P], None]], Callable[..., None]]:
     """Add options to a command, whose first parameter takes them, as they were typed.
+
+    A keyword `flags` of the command becomes the flags that `Flags` declares.
 
     Args:
         declarations: functions whose parameters are the options.
@@ -53,6 +59,8 @@ def with_options(
 
     def decorate(command: Callable[Concatenate[Options, P], None]) -> Callable[..., None]:
         own = list(inspect.signature(command).parameters.values())[1:]
+        flags = [p for p in _FLAGS if any(parameter.name == "flags" for parameter in own)]
+        own = [*(parameter for parameter in own if parameter.name != "flags"), *flags]
         help_all = inspect.Parameter(
             "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
         )
@@ -67,6 +75,9 @@ def with_options(
         def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
             kwargs.pop("help_all", None)
             options = {name: kwargs.pop(name) for name in shared if name in kwargs}
+            if flags:
+                given = {p.name: kwargs.pop(p.name) for p in flags if p.name in kwargs}
+                kwargs["flags"] = Flags(**given)  # type: ignore[arg-type]
             command(cast(Options, options), *args, **kwargs)
 
         signature = inspect.Signature(parameters)

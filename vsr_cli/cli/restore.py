@@ -9,7 +9,6 @@ from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
-from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.options_all import with_restore_options
 from vsr_cli.options import Options
 
@@ -30,23 +29,10 @@ def restore(
         Path, typer.Argument(metavar="TARGET", readable=False, help="Video to write.")
     ],
     *,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    progress_file: ProgressFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    flags: Flags,
 ) -> None:
     """Clean a video at its own size: `upscale --scale 1 --on-decode-error fill`."""
     stop = StopRequest()
-    flags = Flags(
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-        as_json=as_json,
-        progress_file=progress_file,
-        quiet=quiet,
-        verbose=verbose,
-    )
-    with report_failures(verbose=verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
         upscaler = Upscaler(stop=stop, **options)
         run_job(source, target, upscaler, upscaler.upscale, flags)

@@ -10,7 +10,6 @@ from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
-from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.options_all import with_job_options
 from vsr_cli.cli.sources import name_beside
 from vsr_cli.options import Options
@@ -41,27 +40,14 @@ def upscale(
         ),
     ] = None,
     *,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    progress_file: ProgressFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    flags: Flags,
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
     stop = StopRequest()
-    flags = Flags(
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-        as_json=as_json,
-        progress_file=progress_file,
-        quiet=quiet,
-        verbose=verbose,
-    )
-    with report_failures(verbose=verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
         upscaler = Upscaler(stop=stop, **options)
         if target is None:
             target = name_beside(source, upscaler.config)
-            if not quiet:
+            if not flags.quiet:
                 print_line(f"writing `{target}`")
         run_job(source, target, upscaler, upscaler.upscale, flags)

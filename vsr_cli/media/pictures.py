@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsr_cli.atomic import replace_when_complete
+from vsr_cli.atomic import create_when_complete
 from vsr_cli.errors import OutputError
 
 
@@ -16,11 +16,12 @@ def write_png(path: Path, picture: NDArray[np.uint8], *, overwrite: bool) -> Non
     Raises:
         OutputError: it exists, or cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise OutputError(f"`{path}` exists", hint="use `--overwrite`, or choose another name")
     try:
-        with replace_when_complete(path) as part:
+        with create_when_complete(path, replace=overwrite) as part:
             Image.fromarray(picture).save(part, "PNG")
+    except FileExistsError as error:
+        hint = "use `--overwrite`, or choose another name"
+        raise OutputError(f"`{path}` exists", hint=hint) from error
     except (OSError, ValueError) as error:
         raise OutputError(
             f"`{path}` cannot be written", why=str(error), hint="choose another name"

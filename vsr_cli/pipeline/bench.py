@@ -17,13 +17,12 @@ from vsr_cli.pipeline.clips import RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import peak_memory, reset_peak
 from vsr_cli.pipeline.restorers.base import Restorer
-from vsr_cli.pipeline.restorers.flow import make_flow
+from vsr_cli.pipeline.restorers.flow import RAFT_UPDATES, make_flow
 from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.run import PROGRAM_BYTES
 from vsr_cli.pipeline.run_plan import choose_device, choose_dtype, dtype_name
 
 CEILING_SECONDS = 1.0  # that are spent on finding out what the device can do
-RAFT_UPDATES = 12
 
 
 def measure(

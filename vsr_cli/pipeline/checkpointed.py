@@ -45,7 +45,7 @@ def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: St
         release_memory()
         what, code = f"with clips of {smaller.clip_length} frames", "W_MEMORY_CLIPS"
         if smaller.tile_size != run.run_plan.tile_size:
-            what, code = f"in tiles of {8 * (smaller.tile_size or 0)} pixels", "W_MEMORY_TILES"
+            what, code = f"in tiles of {smaller.tile_pixels} pixels", "W_MEMORY_TILES"
         text = f"memory has run out; going back to the last checkpoint, {what}"
         run.report(Note(code=code, text=text))
         run = replace(run, run_plan=smaller)

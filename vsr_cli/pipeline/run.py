@@ -134,7 +134,7 @@ class Run:
             color=config.color,
             flow=config.flow,
             clip_length=run_plan.clip_length,
-            tile=f"{8 * run_plan.tile_size} pixels" if run_plan.tile_size else "off",
+            tile=f"{run_plan.tile_pixels} pixels" if run_plan.tile_size else "off",
             reasons=run_plan.reasons + plan.reasons,
             memory_gb=_gigabytes(peak_bytes),
             free_memory_gb=_gigabytes(run_plan.free_bytes),

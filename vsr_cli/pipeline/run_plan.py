@@ -31,6 +31,11 @@ class RunPlan:
     scratch: Path | None = None  # folder for it; None: the system's for temporary files
     smallest_tile: int | None = None  # latent pixels; None: tiles are not taken where memory ends
 
+    @property
+    def tile_pixels(self) -> int | None:
+        """Pixels of the target along a tile; None: the whole frame at once."""
+        return None if self.tile_size is None else LATENT_STRIDE * self.tile_size
+
     def smaller(self, size: tuple[int, int]) -> "RunPlan | None":
         """What to try where memory has run out: clips half as long, and then tiles half as large.
 

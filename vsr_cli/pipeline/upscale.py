@@ -14,7 +14,7 @@ from vsr_cli.errors import JobDamagedError
 from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
 from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
-from vsr_cli.media.writing.destination import check_target
+from vsr_cli.media.writing.destination import check_target, require_no_input
 from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
 from vsr_cli.media.writing.rehearsal import rehearse
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
@@ -115,6 +115,7 @@ class Upscaler:
     def _plan_output(
         self, video: VideoSource, source: Path, target: Path, report: Report
     ) -> OutputPlan:
+        require_no_input(target, self.config.inputs)
         check_repairs(self.config, source, video.info, report)
         size = self.config.target_size(video.info.height, video.info.width)
         info = info_at_rate(video.info, self.config.fps)

@@ -258,3 +258,16 @@ def test_without_strength_the_source_is_what_remains(tmp_path: Path) -> None:
         mean = (none.planes[1].astype(float) + full.planes[1]) / 2
         assert np.abs(half.planes[1] - mean).max() <= 1
         assert not is_same(half, full)
+
+
+def test_neither_mask_nor_source_is_ever_replaced(tmp_path: Path, make_clip: MakeClip) -> None:
+    source, mask = make_clip(tmp_path / "in.mkv"), make_clip(tmp_path / "mask.mkv")
+    (tmp_path / "link.mkv").symlink_to(mask)
+    before = source.read_bytes(), mask.read_bytes()
+    for target in (source, mask, tmp_path / "link.mkv"):
+        with pytest.raises(vsr.VsrError, match="itself"):
+            vsr.erase(source, target, mask=mask, overwrite=True)
+        with pytest.raises(vsr.VsrError, match="itself"):
+            vsr.show_mask(source, target, mask=mask, overwrite=True)
+    assert (source.read_bytes(), mask.read_bytes()) == before
+    assert len(list(tmp_path.iterdir())) == 3

@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 import av
 from av.container import OutputContainer
 
-from vsr_cli.atomic import move_into_place
+from vsr_cli.atomic import is_same_file, move_into_place
 from vsr_cli.cancellation import Stopped, is_abandoned
 from vsr_cli.config import OutputConfig
 from vsr_cli.errors import OutputError
@@ -52,15 +52,29 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         find_encoder(config.video_codec)
 
 
+def require_no_input(target: Path, inputs: Mapping[str, Path | None]) -> None:
+    """Refuse a target that is one of the files which a job reads, also where it may be replaced.
+
+    Args:
+        target: to write.
+        inputs: what the job reads, by what users call it; None: it reads no such file.
+
+    Raises:
+        OutputError: it is one of them, by whatever name.
+    """
+    for name, path in inputs.items():
+        if path is not None and is_same_file(target, path):
+            raise OutputError(
+                f"`{target}` is {name} itself", hint="choose another name; it is never replaced"
+            )
+
+
 def _check_path(target: Path, source: Path, config: OutputConfig) -> None:
     """The part of `check_target` that asks the file system."""
     if target.is_dir():
         raise OutputError(f"`{target}` is a folder", hint="name a file in it")
     if target.exists():
-        if source.exists() and target.samefile(source):
-            raise OutputError(
-                f"`{target}` is the source itself", hint="choose another name; it is never replaced"
-            )
+        require_no_input(target, {"the source": source})
         if not target.is_file():
             raise OutputError(f"`{target}` is not a regular file", hint="choose another name")
         if not config.overwrite:

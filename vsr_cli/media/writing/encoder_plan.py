@@ -101,6 +101,12 @@ def frame_bytes(layout: PixelLayout, size: tuple[int, int]) -> int:
     return samples * (1 if layout.depth == 8 else 2)
 
 
+def _why_narrow(narrow: Mapping[str, str]) -> str | None:
+    if "preset" in narrow:
+        return f"x264 with preset {narrow['preset']}: at this size others take too much memory"
+    return "x264 looks fewer frames ahead, since frames are so large" if narrow else None
+
+
 def find_encoder(name: str) -> Codec:
     """The video encoder of this name, or the usual one for a codec of this name.
 
@@ -168,7 +174,7 @@ def plan_encoder(
     reasons = (
         codec_reason,
         "no coding-unit trees, which x265 cannot build at so small a width" if is_narrow else None,
-        "x264 looks fewer frames ahead, since frames are so large" if narrow else None,
+        _why_narrow(narrow),
         format_reason,
         *(n.text for n in notes),
         info.color_reason,

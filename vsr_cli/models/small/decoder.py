@@ -29,11 +29,6 @@ class MemoryWarp:
     flow: Tensor
     visible: Tensor
 
-    @property
-    def maps(self) -> tuple[Tensor, Tensor]:
-        """Both, to be cut alike."""
-        return self.flow, self.visible
-
 
 class Memory(nn.Module):
     """Adds the previous frame's features, warped onto the current frame by the flow.

@@ -9,6 +9,8 @@ from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.models.flow import DisFlow, FlowEstimator, RaftFlow
 
+RAFT_UPDATES = 12  # for each pair of frames
+
 
 def resolve_flow(config: UpscaleConfig, *, has_flow: bool) -> UpscaleConfig:
     """Turn a choice of `auto` into `raft` or `dis`.

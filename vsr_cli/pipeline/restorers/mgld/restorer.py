@@ -21,11 +21,10 @@ from vsr_cli.ops.windows import Grid
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
 from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.restorers.base import Restorer
-from vsr_cli.pipeline.restorers.flow import make_flow
+from vsr_cli.pipeline.restorers.flow import RAFT_UPDATES, make_flow
 from vsr_cli.pipeline.restorers.mgld.memory import DECODER_OVERLAP, MgldRunPlan, work_size
 from vsr_cli.pipeline.restorers.mgld.networks import Networks, enlarge
 
-RAFT_UPDATES = 12  # for each pair of frames
 FLOW_STRIDE = 4  # pixels of a frame for each pixel that flow is estimated on
 
 

@@ -177,12 +177,13 @@ def region_overlap(side: int) -> int:
 
 
 def _why_tiles(config: UpscaleConfig, length: int, side: int) -> str:
+    merged = "merged with 11 bits a sample"
     if config.tile is None:
         size = LATENT_STRIDE * side
-        return f"tiles of {size} pixels: two whole frames do not fit into the free memory"
+        return f"tiles of {size} pixels, {merged}: two whole frames do not fit into the free memory"
     if length < config.clip.length:
-        return f"clip length {length}: what fits into the free memory"
-    return ""
+        return f"tiles are {merged}; clip length {length}: what fits into the free memory"
+    return f"tiles are {merged}"
 
 
 def _state_bytes(body_size: tuple[int, int], steps: int) -> int:

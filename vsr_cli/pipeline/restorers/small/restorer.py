@@ -17,7 +17,7 @@ from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
 from vsr_cli.pipeline.prefetch import prefetch
 from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.restorers.base import Restorer
-from vsr_cli.pipeline.restorers.flow import make_flow
+from vsr_cli.pipeline.restorers.flow import RAFT_UPDATES, make_flow
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
 from vsr_cli.pipeline.restorers.small.memory import region_overlap
 from vsr_cli.pipeline.restorers.small.regions import Region, Regions, plan_regions
@@ -36,8 +36,6 @@ from vsr_cli.pipeline.restorers.small.states import (
     WholeStates,
 )
 from vsr_cli.pipeline.run_plan import RunPlan, native_scale
-
-RAFT_UPDATES = 12  # for each pair of frames
 
 States = WholeStates | RegionStates
 
