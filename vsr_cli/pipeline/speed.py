@@ -15,7 +15,7 @@ from vsr_cli.atomic import replace_when_complete
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
 
-NAME = "speed.json"
+NAME = "vsr-speed.json"
 MOST_ENTRIES = 500  # the oldest are forgotten
 
 
