@@ -20,6 +20,7 @@ class Plan:
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
     repairs: tuple[str, ...] = ()  # what is done before the model: fill, dirt, erase, rate
+    duration: float | None = None  # seconds, of all of the source; null where a part is read
     rate: Fraction | None = None  # frames per second that are made for, as `60000/1001`; else null
     model: str = "none"  # the file of weights; without a model the next ones mean nothing
     device: str = "cpu"  # or cuda:N
@@ -71,6 +72,8 @@ class Done:
     width: int  # of the target, in pixels
     height: int
     seconds: float  # that this run of the job took
+    num_bytes: int | None = None  # of the target; null where it is a pipe or images
+    streams: tuple[str, ...] = ()  # beside the picture, in order: audio, subtitle, attachment
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,16 +86,14 @@ def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags
     elif flags.dry_run:
         _show_plan(source, target, worker, quiet=flags.quiet, as_json=flags.has_events)
     else:
-        run(source, target, work, quiet=flags.quiet, as_json=flags.has_events)
+        run(source, target, work, flags)
 
 
 def run(
     source: Path,
     target: Path,
     work: Callable[..., Done],
-    *,
-    quiet: bool,
-    as_json: bool = False,
+    flags: Flags,
 ) -> None:
     """Make one target and show how it goes.
 
@@ -109,8 +107,8 @@ def run(
         raise BrokenPipeError("standard output is closed")
     reuse_memory()
     damage = DamageWatch()
-    with progress_bar(quiet=quiet) as render:
-        report = tee(tee(render, report_as_json) if as_json else render, damage)
+    with progress_bar(quiet=flags.quiet, verbose=flags.verbose) as render:
+        report = tee(tee(render, report_as_json) if flags.has_events else render, damage)
         done = work(source, target, report=report)
     report(done)
     if damage.has_damage:

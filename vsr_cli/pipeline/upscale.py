@@ -2,7 +2,7 @@
 
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -81,10 +81,10 @@ class Upscaler:
         with memory_errors(), open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
             if is_resumable(source, output.container):
-                num_frames = self._upscale_in_job(video, source, output, report)
+                num_frames, streams = self._upscale_in_job(video, source, output, report)
             else:
                 _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
-                num_frames = self._upscale_once(video, source, output, report)
+                num_frames, streams = self._upscale_once(video, source, output, report)
         return Done(
             target=target,
             frames_in=self._num_frames_in(video, num_frames),
@@ -92,6 +92,8 @@ class Upscaler:
             height=output.coding.size[0],
             width=output.coding.size[1],
             seconds=time.monotonic() - started,
+            num_bytes=_size(output),
+            streams=streams,
         )
 
     def plan(self, source: Path, target: Path, *, report: Report = ignore) -> Plan:
@@ -179,7 +181,7 @@ class Upscaler:
 
     def _upscale_in_job(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
-    ) -> int:
+    ) -> tuple[int, tuple[str, ...]]:
         with open_job(output.target, self.config.job) as job:
             check_target(output.target, source, output.config)  # it may have appeared meanwhile
             before = _read_job(job, report)
@@ -196,7 +198,7 @@ class Upscaler:
                 if (done := job.read()) is not None:
                     job.check(done)
             others, temp = video.side_streams, job.temp
-            num_frames = join_chunks(
+            written = join_chunks(
                 job.chunks(),
                 output,
                 others,
@@ -206,11 +208,11 @@ class Upscaler:
             )
             if not self.config.job.keep:
                 job.remove()
-        return num_frames
+        return written
 
     def _upscale_once(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
-    ) -> int:
+    ) -> tuple[int, tuple[str, ...]]:
         with VideoWriter(output, video.side_streams, report=report) as writer:
             run = self._plan_run(video, source, output, None, report)
             report(run.describe())
@@ -227,8 +229,16 @@ class Upscaler:
                         num_frames += 1
                         progress.count(num_frames)
             run.remember(progress)
-            writer.finish()
-        return num_frames
+            return num_frames, writer.finish()
+
+
+def _size(output: OutputPlan) -> int | None:
+    """Bytes of a target that is one file, and still there."""
+    if output.container.is_pipe or output.container.is_image_sequence:
+        return None
+    with suppress(OSError):
+        return output.target.stat().st_size
+    return None
 
 
 def _find_model(config: UpscaleConfig) -> "ModelFile | None":

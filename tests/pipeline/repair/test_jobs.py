@@ -142,7 +142,7 @@ def test_without_a_model_no_network_is_loaded_and_the_plan_says_so(
     assert "vsr_cli.pipeline.repair.fill" in loaded
     assert not {name for name in loaded if name.startswith("vsr_cli.models.small")}
     assert not loaded & {"diffusers", "vsr_cli.pipeline.restorers.registry"}
-    assert "model none" in run.stderr
+    assert "without a model" in run.stderr
 
 
 def test_outside_of_the_mask_every_sample_stays_and_what_is_seen_is_said_before(
