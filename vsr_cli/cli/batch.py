@@ -8,13 +8,14 @@ import typer
 
 from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.cli.amounts import duration
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.options_all import with_job_options
-from vsr_cli.cli.progress import duration, progress_bar, tee
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.sources import DEFAULT_NAME, Source, check_template, find_sources, name_target
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError
 from vsr_cli.events import Report

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from vsr_cli.api import Upscaler
+from vsr_cli.cli.amounts import duration
 from vsr_cli.cli.console import print_line, print_result, show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run
 from vsr_cli.cli.options import Device, Steps, Verbose
-from vsr_cli.cli.progress import duration
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
 

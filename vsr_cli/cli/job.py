@@ -12,7 +12,8 @@ from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
 from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
-from vsr_cli.cli.progress import plan_lines, progress_bar, tee
+from vsr_cli.cli.plan_text import plan_lines
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Done, Plan, Report

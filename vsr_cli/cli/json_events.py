@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from vsr_cli.atomic import is_same_file
+from vsr_cli.cli.amounts import frames_per_second, seconds_left
 from vsr_cli.cli.console import print_result
-from vsr_cli.cli.progress import frames_per_second, seconds_left
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Note, Plan, Progress
 
