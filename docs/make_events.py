@@ -26,7 +26,8 @@ HEAD = f"""\
 With `--json` a command writes one JSON object a line to standard output; `vsr upscale` also writes
 them to the file or descriptor of `--progress-file`. Each has a `type`, one of those below, and
 `"v": {JSON_VERSION}`, the version of what its keys mean. Ignore types and keys you do not know: new
-ones may come without a new version. Exit codes are in [README.md](../README.md#for-scripts).
+ones may come without a new version. [Exit
+codes](scripting.md#exit-codes) tell how a command ended.
 
 ## Types
 """
