@@ -99,6 +99,12 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "Published checkpoints have become the weights `name`; `findings` are for people.",
         ("name", "file", "bytes", "tensors", "findings", "license"),
     ),
+    "setting": EventKind(
+        "config show",
+        "An option that has another value than its default, without being typed: `origin` is "
+        "environment, preset or file, and `place` says where, for people.",
+        ("name", "value", "origin", "place"),
+    ),
     "finding": EventKind(
         "doctor",
         "One thing that was looked at: `state` is ok, warn, or fail where a job would fail; the "
