@@ -19,19 +19,22 @@ SECONDS_BETWEEN_LINES = 10.0  # where no bar can be drawn
 
 
 @contextmanager
-def progress_bar(*, quiet: bool = False) -> Iterator[Report]:
+def progress_bar(
+    *, quiet: bool = False, more: Callable[[Progress], str] = lambda _: ""
+) -> Iterator[Report]:
     """Make a `Report` that prints events on stderr, with a bar on a terminal, else now and then.
 
     Args:
         quiet: only notes are shown.
+        more: what else there is to say of progress.
     """
     if quiet:
         yield _print_note
     elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        with ProgressBar() as draw:
+        with ProgressBar(more=more) as draw:
             yield _render(draw)
     else:
-        yield _render(ProgressLines())
+        yield _render(ProgressLines(more=more))
 
 
 def tee(first: Report, second: Report) -> Report:
@@ -47,7 +50,9 @@ def tee(first: Report, second: Report) -> Report:
 class ProgressBar:
     """One line at the bottom of the terminal; lines written to stderr meanwhile appear above it."""
 
-    def __init__(self, console: "Console | None" = None) -> None:
+    def __init__(
+        self, console: "Console | None" = None, more: Callable[[Progress], str] = lambda _: ""
+    ) -> None:
         from rich import progress  # half of rich, which most commands do without
         from rich.console import Console
 
@@ -60,6 +65,7 @@ class ProgressBar:
             redirect_stdout=False,  # stdout is for programs
         )
         self.task: TaskID | None = None
+        self.more = more
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -74,7 +80,8 @@ class ProgressBar:
         self.progress.stop()
 
     def __call__(self, event: Progress) -> None:
-        text = "  ".join(part for part in (count(event), rate(event), time_left(event)) if part)
+        parts = (count(event), rate(event), time_left(event), self.more(event))
+        text = "  ".join(part for part in parts if part)
         if self.task is None:
             self.task = self.progress.add_task(event.stage, total=event.num_frames, text=text)
         self.progress.update(
@@ -89,15 +96,21 @@ class ProgressBar:
 class ProgressLines:
     """One plain line per ten seconds, for logs and pipes."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        more: Callable[[Progress], str] = lambda _: "",
+    ) -> None:
+        self.clock, self.more = clock, more
         self.last = clock()
 
     def __call__(self, event: Progress) -> None:
         if self.clock() - self.last < SECONDS_BETWEEN_LINES:
             return
         self.last = self.clock()
-        parts = [f"{event.stage}: {count(event)} {event.unit}", rate(event), time_left(event)]
+        begin = f"{event.stage}: {count(event)} {event.unit}"
+        parts = [begin, rate(event), time_left(event), self.more(event)]
         print_line(", ".join(part for part in parts if part))
 
 
