@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
+from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import name_target
 from vsr_cli.config import UpscaleConfig
@@ -264,3 +265,18 @@ def test_options_of_watching_mean_nothing_without_it(
     result = batch("in", *option)
     assert result.exit_code == 2
     assert "hint: add `--watch`" in result.stderr
+
+
+def test_a_dry_run_needs_no_folder_of_results_and_makes_none(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = write_tiny_weights(tmp_path / "tiny.safetensors")
+    make_clip(Path("a.mp4"))
+    make_clip(Path("a_192p.mp4"))  # which a name in another folder must not be taken for
+    result = batch("a.mp4", "--dry-run", "--model", weights, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert "`a.mp4`: 64x48 -> `out/a_192p.mp4` 256x192, 6 frames" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("a.mp4", "a_192p.mp4", "tiny.safetensors")
+    ]

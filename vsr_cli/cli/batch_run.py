@@ -1,7 +1,8 @@
 """The videos of a batch, one after the other: each is made or left, and its outcome noted."""
 
+import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import typer
@@ -59,6 +60,7 @@ class Batch:
         self._taken: dict[Path, Path] = {}  # sources by target: two must not write to one
         self._overall = Overall({})
         self._last: Progress | None = None
+        self._is_dry = False
 
     def foresee(self, sources: Sequence[Source]) -> None:
         """Look into what is to be made, so that the time of all of it can be told."""
@@ -89,6 +91,7 @@ class Batch:
 
     def look(self, source: Source) -> Outcome:
         """Say what would be done with one video."""
+        self._is_dry = True
         return self._treat(source, self._plan)
 
     def sum_up(self) -> None:
@@ -99,7 +102,7 @@ class Batch:
         """
         found = [outcome.status for outcome in self.outcomes]
         counts = {status: found.count(status) for status in STATUSES}
-        if not self.quiet and self.outcomes and not counts["planned"]:
+        if not self.quiet and self.outcomes and not self._is_dry:
             self._print_table()
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         if not self.quiet and self.outcomes:
@@ -190,7 +193,8 @@ class Batch:
                 self._say_planned(source, f"skip, as {outcome.why}")
                 return
             report = report_as_json if self.as_json else ignore
-            plan = self.upscaler.plan(source.path, target, report=report)
+            plan = self.upscaler.plan(source.path, _stand_in(target), report=report)
+            plan = replace(plan, target=str(target))
         except VsrError as error:
             outcome.exit, outcome.why = error.exit_code, str(error)
             self._say_planned(source, f"fail: {error}", is_always=True)
@@ -256,6 +260,14 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(
             f"`{folder}` cannot be made", why=error.strerror, hint="choose another `--out`"
         ) from error
+
+
+def _stand_in(target: Path) -> Path:
+    """A name that takes the place of a target whose folder is made when its turn comes."""
+    if target.parent.exists():
+        return target
+    existing = next(folder for folder in target.absolute().parents if folder.exists())
+    return existing / f".vsr-{secrets.token_hex(8)}-{target.name}"
 
 
 def plan_words(plan: Plan) -> str:
