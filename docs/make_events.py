@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vsr_cli.cli.event_kinds import EVENT_KINDS
+from vsr_cli.cli.event_kinds import COMMON_KEYS, EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION
 from vsr_cli.events import NOTE_CODES, BenchResult, DegradationDrawn, Done, Plan
 
@@ -24,12 +24,11 @@ HEAD = f"""\
 <!-- Written by `make docs` from `vsr_cli/events.py` and `vsr_cli/cli/event_kinds.py`. -->
 
 With `--json` a command writes one JSON object a line to standard output; `vsr upscale` also writes
-them to the file or descriptor of `--progress-file`. Each has a `type`, one of those below, and
-`"v": {JSON_VERSION}`, the version of what its keys mean. Ignore types and keys you do not know: new
-ones may come without a new version. [Exit
-codes](scripting.md#exit-codes) tell how a command ended.
+them to the file or descriptor of `--progress-file`. Ignore types and keys you do not know: new ones
+may come without a new version, which is {JSON_VERSION} now. [Exit codes](scripting.md#exit-codes)
+tell how a command ended.
 
-## Types
+## Keys of all events
 """
 
 NOTES = """\
@@ -44,7 +43,8 @@ What is not an error, but should be known. Codes are stable; texts are for peopl
 
 def events_page() -> str:
     """The whole of `docs/events.md`."""
-    parts = [HEAD]
+    parts = [HEAD, "".join(f"- `{key}`: {what}\n" for key, what in COMMON_KEYS.items())]
+    parts.append("## Types\n")
     for name, kind in EVENT_KINDS.items():
         commands = ", ".join(f"`vsr {c}`" for c in kind.command.split(", ") if c != "all")
         meanings = comments_of(RECORDS[name]) if name in RECORDS else {}

@@ -29,8 +29,9 @@ settings.load_profile("vsr")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests leave nothing in the user's cache, also from processes that they start."""
+    """Tests leave nothing in the user's folders and read nothing there, nor do their processes."""
     os.environ["VSR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 class MakeClip(Protocol):

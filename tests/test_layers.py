@@ -28,11 +28,14 @@ BASE = {
 
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
-    "": BASE | {"api", "cli"},  # __init__, __main__
+    "": BASE | {"api", "cli", "settings"},  # __init__, __main__
     "options": {"config", "errors", "pixels", "sizes", "models.files", "repair_options"},
     "repair_options": {"config", "errors"},
+    "settings": {"errors", "options", "settings_file"},
+    "settings_file": set[str](),
     "api": BASE
-    | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"},
+    | {"options", "repair_options", "settings", "media", "models", "pipeline", "quality"}
+    | {"evaluation"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
@@ -51,7 +54,7 @@ MAY_IMPORT = {
     "quality": BASE | {"ops", "media", "models.flow", "models.rim"},
     "pipeline": BASE | {"ops", "media", "models", "diffusion"},
     "training": BASE | {"ops", "media", "models", "diffusion", "quality"},
-    "cli": BASE | {"api", "options", "ops", "media", "models", "quality", "pipeline"},
+    "cli": BASE | {"api", "options", "settings", "ops", "media", "models", "quality", "pipeline"},
 }
 
 # Which packages from outside a layer may import beside the standard library.
@@ -74,6 +77,7 @@ EXCEPTIONS = {
     "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick
     "pipeline/speed.py": {"platformdirs"},  # where speeds are kept
+    "settings.py": {"platformdirs"},  # where the user's settings lie
     "models/files.py": {"platformdirs"},  # where the user's weights lie
     "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip
 }

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_batch_evaluation_and_training_look_for_the_same_videos(folder: Path) -> None:
-    sources = find_sources([folder], recursive=False, jobs_file=None, is_null=False)
+    sources = find_sources([folder], Path("out"), recursive=False, jobs_file=None, is_null=False)
     found = [source.path for source in sources]
     assert {path.suffix.lower() for path in found} == VIDEO_SUFFIXES
     assert find_clips(folder) == found

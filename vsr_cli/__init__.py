@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Repairer,
         Upscaler,
         bench,
+        config_path,
         degrade,
         describe_weights,
         doctor,
@@ -22,19 +23,24 @@ if TYPE_CHECKING:
         fill,
         find_gaps,
         find_jobs,
+        find_settings,
         import_weights,
         list_weights,
+        load_options,
         plan,
+        preset_names,
         probe,
         remove_job,
         restore,
         show_mask,
         upscale,
         verify_weights,
+        write_config,
     )
     from vsr_cli.cancellation import Stopped, StopRequest
     from vsr_cli.errors import VsrError
     from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Note, Plan, Progress
+    from vsr_cli.settings import Setting
 
 __all__ = [
     "BenchResult",
@@ -46,12 +52,14 @@ __all__ = [
     "Probe",
     "Progress",
     "Repairer",
+    "Setting",
     "StopRequest",
     "Stopped",
     "Upscaler",
     "VsrError",
     "__version__",
     "bench",
+    "config_path",
     "degrade",
     "describe_weights",
     "doctor",
@@ -60,15 +68,19 @@ __all__ = [
     "fill",
     "find_gaps",
     "find_jobs",
+    "find_settings",
     "import_weights",
     "list_weights",
+    "load_options",
     "plan",
+    "preset_names",
     "probe",
     "remove_job",
     "restore",
     "show_mask",
     "upscale",
     "verify_weights",
+    "write_config",
 ]
 
 # Where a name is that is not of `vsr_cli.api`.
@@ -77,6 +89,7 @@ _ELSEWHERE = {
     **dict.fromkeys(
         ("BenchResult", "DegradationDrawn", "Done", "Finding", "Note", "Plan", "Progress"), "events"
     ),
+    "Setting": "settings",
     "VsrError": "errors",
 }
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.fakes import FakePipeline
 from vsr_cli.cli import json_events
-from vsr_cli.cli.event_kinds import EVENT_KINDS
+from vsr_cli.cli.event_kinds import COMMON_KEYS, EVENT_KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def _explained_events(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def checked(line: str) -> None:
         event = json.loads(line)
-        assert set(event) <= {"type", "v", *EVENT_KINDS[event["type"]].keys}
+        assert set(event) <= {*COMMON_KEYS, *EVENT_KINDS[event["type"]].keys}
         write(line)
 
     monkeypatch.setattr(json_events._event_file, "write", checked)

@@ -50,6 +50,10 @@ class FakeUpscaler:
     def upscale(self, source: Path, target: Path, *, report: Report) -> Done:
         return self.pipeline.upscale_video(source, target, self.config, report=report)
 
+    def plan(self, source: Path, target: Path, *, report: Report) -> Plan:
+        self.pipeline.fail()
+        return plan_of(source, target)
+
 
 def plan_of(source: Path, target: Path) -> Plan:
     return Plan(

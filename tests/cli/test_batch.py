@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
+from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import name_target
 from vsr_cli.config import UpscaleConfig
@@ -192,3 +194,89 @@ def test_a_signal_ends_the_whole_batch_whatever_a_library_makes_of_it(
     pipeline.fail = fail
     assert batch("in", *NAME).exit_code == 143
     assert len(pipeline.jobs) == 1
+
+
+def test_every_video_and_every_event_says_which_of_how_many_it_is(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    result = batch("in", "-r", "--json", *NAME)
+    assert "file 2 of 3: `in/b.flv`\n" in result.stderr
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {event["type"] for event in found[:-1]} == {
+        *("plan", "warning", "progress", "done", "file")
+    }
+    for event in found[:-1]:  # the last one is about all of them
+        place = {"in/a.mp4": 1, "in/b.flv": 2, "in/deep/c.MKV": 3}[event["source"]]
+        assert (event["file"], event["files"]) == (place, 3)
+    assert "source" not in found[-1]
+    times = [datetime.fromisoformat(event["time"]) for event in found]
+    assert times == sorted(times)
+    assert times[0].tzinfo is not None
+
+
+def test_a_dry_run_says_in_a_line_for_each_what_would_be_done_and_writes_nothing(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    Path("out").mkdir()
+    Path("out/a_up.mp4").write_text("mine")
+    before = sorted(folder.rglob("*"))
+    result = batch("in", "-r", "--dry-run", *NAME)
+    assert (result.exit_code, pipeline.jobs, sorted(folder.rglob("*"))) == (0, [], before)
+    assert result.stderr.splitlines() == [
+        "file 1 of 3: `in/a.mp4`: skip, as `out/a_up.mp4` exists",
+        "file 2 of 3: `in/b.flv`: 64x48 -> `out/b_up.mkv` 256x192, 3 frames",
+        "file 3 of 3: `in/deep/c.MKV`: 64x48 -> `out/deep/c_up.mkv` 256x192, 3 frames",
+        "no job like these has run here, so how long they take is not known",
+        "nothing is written: this is a dry run",
+        "3 videos: 2 planned, 1 skipped",
+    ]
+    statuses = [
+        file["status"] for file in events(batch("in", "--dry-run", "--json", *NAME), "file")
+    ]
+    assert statuses == ["skipped", "planned"]
+
+
+def test_a_dry_run_names_what_would_fail_and_ends_as_the_batch_would(
+    folder: Path, pipeline: FakePipeline
+) -> None:
+    def fail() -> None:
+        raise InputError("it is no video", hint="try another")
+
+    pipeline.fail = fail
+    result = batch("in", "--dry-run", "--json", *NAME)
+    assert result.exit_code == 9
+    assert "file 1 of 2: `in/a.mp4`: fail: it is no video\n" in result.stderr
+    assert events(result, "file")[0]["why"] == "it is no video"
+
+
+def test_results_of_an_earlier_run_are_no_sources(folder: Path, pipeline: FakePipeline) -> None:
+    for name in ("in/out/a_up.mp4", "in/x.mp4.vsr-job/chunk_000000.mkv"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_text("")
+    command = ["batch", "in", "-r", "-o", "in/out", *NAME]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert [source for source, _ in pairs(pipeline)] == ["in/b.flv", "in/deep/c.MKV"]
+
+
+@pytest.mark.parametrize("option", [("--retry",), ("--exit-when-idle", "1")])
+def test_options_of_watching_mean_nothing_without_it(
+    folder: Path, pipeline: FakePipeline, option: tuple[str, ...]
+) -> None:
+    result = batch("in", *option)
+    assert result.exit_code == 2
+    assert "hint: add `--watch`" in result.stderr
+
+
+def test_a_dry_run_needs_no_folder_of_results_and_makes_none(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = write_tiny_weights(tmp_path / "tiny.safetensors")
+    make_clip(Path("a.mp4"))
+    make_clip(Path("a_192p.mp4"))  # which a name in another folder must not be taken for
+    result = batch("a.mp4", "--dry-run", "--model", weights, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert "`a.mp4`: 64x48 -> `out/a_192p.mp4` 256x192, 6 frames" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("a.mp4", "a_192p.mp4", "tiny.safetensors")
+    ]

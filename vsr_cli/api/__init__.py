@@ -7,6 +7,13 @@ whose `exit_code` is the one that the command line would end with.
 
 from vsr_cli.api.measuring import bench, degrade, evaluate
 from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps, show_mask
+from vsr_cli.api.settings import (
+    config_path,
+    find_settings,
+    load_options,
+    preset_names,
+    write_config,
+)
 from vsr_cli.api.upkeep import (
     describe_weights,
     doctor,
@@ -23,6 +30,7 @@ __all__ = [
     "Repairer",
     "Upscaler",
     "bench",
+    "config_path",
     "degrade",
     "describe_weights",
     "doctor",
@@ -31,13 +39,17 @@ __all__ = [
     "fill",
     "find_gaps",
     "find_jobs",
+    "find_settings",
     "import_weights",
     "list_weights",
+    "load_options",
     "plan",
+    "preset_names",
     "probe",
     "remove_job",
     "restore",
     "show_mask",
     "upscale",
     "verify_weights",
+    "write_config",
 ]

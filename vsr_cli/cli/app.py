@@ -11,6 +11,7 @@ import typer
 from vsr_cli import __version__
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.bench import bench
+from vsr_cli.cli.config import config_app
 from vsr_cli.cli.console import open_missing_streams
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
@@ -46,6 +47,7 @@ app.command()(degrade)
 app.command()(bench)
 app.add_typer(weights_app, name="weights")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(config_app, name="config")
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """One line at the bottom of a terminal that shows how far the work is."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -19,8 +20,11 @@ class ProgressBar:
     narrow terminal is cut off at its end.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Draw on `console`; by default on stderr."""
+    def __init__(
+        self, console: Console | None = None, more: Callable[[Progress], str] = lambda _: ""
+    ) -> None:
+        """Draw on `console`, by default on stderr; `more` is what else there is to say."""
+        self.more = more
         self.progress = progress.Progress(
             _text("{task.description}"),
             progress.BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
@@ -54,7 +58,7 @@ class ProgressBar:
             completed=event.frame + event.ahead,
             total=event.num_frames,
             done=_joined(percent(event), count(event)),
-            pace=_joined(time_left(event), rate(event)),
+            pace=_joined(time_left(event), rate(event), self.more(event)),
         )
 
 

@@ -15,6 +15,17 @@ class EventKind:
     keys: tuple[str, ...]
 
 
+# Keys that every event has, and those that each has within a batch.
+COMMON_KEYS: Mapping[str, str] = {
+    "type": "One of those below.",
+    "v": "The version of what keys mean.",
+    "time": "When it was written, in UTC, as `2030-01-31T23:59:59.000+00:00`.",
+    "source": "Within a batch: the video that the event is about.",
+    "file": "Within a batch: which video that is, counted from 1.",
+    "files": "Within a batch: how many videos there are; null while folders are watched.",
+}
+
+
 def _names(record: type) -> tuple[str, ...]:
     """Names of the fields of a dataclass."""
     return tuple(field.name for field in fields(record))
@@ -31,8 +42,8 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "upscale, restore, batch, fill, erase, degrade, weights import",
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
         "are left; null is not known yet. `ahead` is what is done of the frames after these, as a "
-        "number of frames.",
-        ("stage", "frame", "ahead", "frames", "fps", "eta_s"),
+        "number of frames. A batch has `batch_eta_s`, the same for all its videos.",
+        ("stage", "frame", "ahead", "frames", "fps", "eta_s", "batch_eta_s"),
     ),
     "warning": EventKind(
         "upscale, restore, batch, fill, erase, degrade",
@@ -49,14 +60,23 @@ EVENT_KINDS: Mapping[str, EventKind] = {
     ),
     "file": EventKind(
         "batch",
-        "What became of one video: `status` is done, damaged, skipped, busy or failed, and `exit` "
-        "the exit code that it would have had by itself.",
-        ("source", "target", "status", "exit", "frames", "seconds"),
+        "What became of one video: `status` is done, damaged, skipped, busy or failed, or with "
+        "`--dry-run` planned, and `exit` the exit code that it would have had by itself; `why` is "
+        "for people.",
+        ("source", "target", "status", "exit", "frames", "seconds", "why"),
     ),
     "summary": EventKind(
         "batch",
         "How many videos there were of each status; the last event.",
-        ("done", "damaged", "skipped", "busy", "failed"),
+        ("done", "planned", "damaged", "skipped", "busy", "failed"),
+    ),
+    "found": EventKind(
+        "batch", "With `--watch`: a video that is not made yet, and whole.", ("source", "bytes")
+    ),
+    "waiting": EventKind(
+        "batch",
+        "With `--watch`: a video does not change any more and is not whole; `why` is for people.",
+        ("source", "why"),
     ),
     "degradation": EventKind(
         "degrade",
@@ -98,6 +118,12 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "weights import",
         "Published checkpoints have become the weights `name`; `findings` are for people.",
         ("name", "file", "bytes", "tensors", "findings", "license"),
+    ),
+    "setting": EventKind(
+        "config show",
+        "An option that has another value than its default, without being typed: `origin` is "
+        "environment, preset or file, and `place` says where, for people.",
+        ("name", "value", "origin", "place"),
     ),
     "finding": EventKind(
         "doctor",

@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -24,6 +25,7 @@ class _EventFile:
     def __init__(self) -> None:
         self.file: TextIO | None = None  # None: standard output
         self.is_lost = False  # whoever read the file has left, which is no reason to stop
+        self.common: Mapping[str, object] = {}  # keys of every event
 
     def write(self, line: str) -> None:
         if self.file is None:
@@ -114,8 +116,32 @@ def write_event(kind: str, values: Mapping[str, object]) -> None:
         BrokenPipeError: the program that reads standard output has left, or never was there.
         OutputError: standard output cannot be written to.
     """
-    line = json.dumps({"type": kind, "v": JSON_VERSION, **values}, default=str)
-    _event_file.write(line)
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    head = {"type": kind, "v": JSON_VERSION, "time": time, **_event_file.common}
+    _event_file.write(json.dumps({**head, **values}, default=str))
+
+
+@contextmanager
+def events_with(**keys: object) -> Iterator[None]:
+    """Within, every event has these keys as well, unless it has them anyway."""
+    before = _event_file.common
+    _event_file.common = {**before, **keys}
+    try:
+        yield
+    finally:
+        _event_file.common = before
+
+
+def progress_values(event: Progress) -> dict[str, object]:
+    """The keys of a `progress` event."""
+    return {
+        "stage": event.stage,
+        "frame": event.frame,
+        "ahead": event.ahead,
+        "frames": event.num_frames,
+        "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
+        "eta_s": seconds_left(event),
+    }
 
 
 def report_as_json(event: Event) -> None:
@@ -124,15 +150,7 @@ def report_as_json(event: Event) -> None:
         case Plan():
             write_event("plan", asdict(event))
         case Progress():
-            values = {
-                "stage": event.stage,
-                "frame": event.frame,
-                "ahead": event.ahead,
-                "frames": event.num_frames,
-                "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
-                "eta_s": seconds_left(event),
-            }
-            write_event("progress", values)
+            write_event("progress", progress_values(event))
         case Note():
             write_event("warning", {"code": event.code, "text": event.text})
         case Done():

@@ -8,6 +8,7 @@ from typing import Annotated, Concatenate, ParamSpec, cast, get_args
 
 import typer
 
+from vsr_cli.cli.configured import Untyped, configured_options
 from vsr_cli.cli.job import Flags
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options
@@ -43,11 +44,13 @@ def with_options(
 ) -> Callable[[Callable[Concatenate[Options, P], None]], Callable[..., None]]:
     """Add options to a command, whose first parameter takes them, as they were typed.
 
-    A keyword `flags` of the command becomes the flags that `Flags` declares.
+    A keyword `flags` of the command becomes the flags that `Flags` declares. What is not typed may
+    come from the environment, a preset or a file.
 
     Args:
         declarations: functions whose parameters are the options.
-        defaults: of options, by name, in the place of those that are declared.
+        defaults: of options, by name, in the place of those that are declared; they make the
+            command what it is, and nothing but the command line changes them.
     """
     shared = {
         name: parameter
@@ -68,16 +71,24 @@ def with_options(
             *(parameter for parameter in own if parameter.kind != parameter.KEYWORD_ONLY),
             *shared.values(),
             *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
+            *configured_options(set(defaults or {})),
             help_all,
         ]
 
         @functools.wraps(command)
         def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
-            kwargs.pop("help_all", None)
+            for name in ("help_all", "no_config", "preset_name"):  # which have done their part
+                kwargs.pop(name, None)
+            untyped = kwargs.pop("config", None)
             options = {name: kwargs.pop(name) for name in shared if name in kwargs}
             if flags:
                 given = {p.name: kwargs.pop(p.name) for p in flags if p.name in kwargs}
                 kwargs["flags"] = Flags(**given)  # type: ignore[arg-type]
+                is_quiet = bool(given.get("quiet"))
+            else:
+                is_quiet = bool(kwargs.get("quiet"))
+            if isinstance(untyped, Untyped) and not is_quiet:
+                untyped.say()
             command(cast(Options, options), *args, **kwargs)
 
         signature = inspect.Signature(parameters)
@@ -90,6 +101,8 @@ def with_options(
 
 def _with_default(parameter: inspect.Parameter, default: object) -> inspect.Parameter:
     """An option with another default, which is shown as it is."""
+    if default is None:
+        return parameter
     kind, option = get_args(parameter.annotation)
     option = copy(option)
     option.show_default = True
@@ -98,4 +111,5 @@ def _with_default(parameter: inspect.Parameter, default: object) -> inspect.Para
 
 _OF_JOBS = (model_options, input_options, output_options, job_options, erase_options)
 with_job_options = with_options(*_OF_JOBS)
-with_restore_options = with_options(*_OF_JOBS, defaults={"scale": "1", "on_decode_error": "fill"})
+_RESTORING = {"scale": "1", "size": None, "height": None, "on_decode_error": "fill"}
+with_restore_options = with_options(*_OF_JOBS, defaults=_RESTORING)

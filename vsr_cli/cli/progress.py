@@ -15,22 +15,28 @@ SECONDS_BETWEEN_LINES = 10.0  # where no bar can be drawn
 
 
 @contextmanager
-def progress_bar(*, quiet: bool = False, verbose: bool = False) -> Iterator[Report]:
+def progress_bar(
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+    more: Callable[[Progress], str] = lambda _: "",
+) -> Iterator[Report]:
     """Make a `Report` that prints events on stderr, with a bar on a terminal, else now and then.
 
     Args:
         quiet: only notes are shown.
         verbose: a plan is shown with everything that was chosen, and why.
+        more: what else there is to say of progress.
     """
     if quiet:
         yield _print_note
     elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from vsr_cli.cli.bar import ProgressBar  # loads half of rich
 
-        with ProgressBar() as draw:
+        with ProgressBar(more=more) as draw:
             yield _render(draw, verbose=verbose)
     else:
-        yield _render(ProgressLines(), verbose=verbose)
+        yield _render(ProgressLines(more=more), verbose=verbose)
 
 
 def tee(first: Report, second: Report) -> Report:
@@ -51,8 +57,9 @@ class ProgressLines:
         *,
         clock: Callable[[], float] = time.monotonic,
         time_of_day: Callable[[], str] = lambda: time.strftime("%H:%M:%S"),
+        more: Callable[[Progress], str] = lambda _: "",
     ) -> None:
-        self.clock, self.time_of_day = clock, time_of_day
+        self.clock, self.time_of_day, self.more = clock, time_of_day, more
         self.last = clock()
 
     def __call__(self, event: Progress) -> None:
@@ -62,7 +69,12 @@ class ProgressLines:
         done = f"{count(event)} {event.unit}"
         if share := percent(event):
             done += f" ({share})"
-        parts = [f"{self.time_of_day()} {phase(event)}: {done}", time_left(event), rate(event)]
+        parts = [
+            f"{self.time_of_day()} {phase(event)}: {done}",
+            time_left(event),
+            rate(event),
+            self.more(event),
+        ]
         print_line(", ".join(part for part in parts if part))
 
 

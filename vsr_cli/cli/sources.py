@@ -4,11 +4,16 @@ import glob
 import string
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from vsr_cli.media.frame import VideoInfo
 
 DEFAULT_NAME = "{stem}_{height}p{ext}"
 FIELDS = frozenset({"stem", "ext", "name", "width", "height"})
@@ -23,12 +28,13 @@ class Source:
 
 
 def find_sources(
-    given: Sequence[Path], *, recursive: bool, jobs_file: Path | None, is_null: bool
+    given: Sequence[Path], out: Path, *, recursive: bool, jobs_file: Path | None, is_null: bool
 ) -> list[Source]:
     """All that is meant, each once, in the order in which it was given.
 
     Args:
         given: files, folders, or patterns such as `*.mp4`.
+        out: where results go; what lies in it is no source, unless it is named itself.
         recursive: whether folders within folders count.
         jobs_file: a list of the same, one a line; `-` is standard input.
         is_null: the list's entries end with NUL instead, as `find -print0` writes them.
@@ -42,8 +48,18 @@ def find_sources(
     elif not given:
         raise ConfigError("no video was given", hint="name files, folders, or `--jobs-file FILE`")
     found = {
-        source.path.absolute(): source for path in given for source in _expand(path, recursive)
+        source.path.absolute(): source for path in given for source in _expand(path, out, recursive)
     }
+    return list(found.values())
+
+
+def find_in_folders(folders: Sequence[Path], out: Path, *, recursive: bool) -> list[Source]:
+    """The videos that lie in folders now, which may be none; what lies in `out` is none of them."""
+    found: dict[Path, Source] = {}
+    for folder in folders:
+        with suppress(OSError):  # a disk that does not answer now may do so later
+            for path in _videos_in(folder, out, recursive):
+                found[path.absolute()] = Source(path, path.relative_to(folder).parent)
     return list(found.values())
 
 
@@ -64,15 +80,18 @@ def name_beside(source: Path, config: UpscaleConfig) -> Path:
     return source.with_name(name_target(DEFAULT_NAME, source, config))
 
 
-def name_target(template: str, source: Path, config: UpscaleConfig) -> str:
+def name_target(
+    template: str, source: Path, config: UpscaleConfig, info: "VideoInfo | None" = None
+) -> str:
     """Fill in a template such as `{stem}_{height}p{ext}`.
 
-    The source is looked into only if the template asks for a size.
+    The source is looked into only if the template asks for a size, and nobody has done so before.
 
     Args:
         template: checked by `check_template`.
         source: whose name it takes.
         config: of the job.
+        info: what the source holds, if that is known.
 
     Raises:
         InputError: the source cannot be read.
@@ -83,7 +102,7 @@ def name_target(template: str, source: Path, config: UpscaleConfig) -> str:
     if "{height}" in template or "{width}" in template:
         from vsr_cli.media.reading.reader import probe
 
-        info = probe(source, config.input)
+        info = info or probe(source, config.input)
         size = config.target_size(info.height, info.width)
     suffix = source.suffix.lower()
     is_whole = suffix in BY_SUFFIX and BY_SUFFIX[suffix] not in PICTURE_ONLY
@@ -134,12 +153,23 @@ def _read_list(path: Path, *, is_null: bool) -> Iterator[Path]:
             yield Path(name.decode(errors="surrogateescape"))
 
 
-def _expand(path: Path, recursive: bool) -> list[Source]:
+def _videos_in(folder: Path, out: Path, recursive: bool) -> list[Path]:
+    """The videos in a folder, but those that are results, or parts of unfinished ones."""
     from vsr_cli.media.containers import VIDEO_SUFFIXES
 
+    out, is_own = out.absolute(), out.absolute() in (folder.absolute(), *folder.absolute().parents)
+    videos = []
+    for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+            is_result = not is_own and out in path.absolute().parents
+            if not is_result and not any(part.endswith(".vsr-job") for part in path.parts):
+                videos.append(path)
+    return videos
+
+
+def _expand(path: Path, out: Path, recursive: bool) -> list[Source]:
     if path.is_dir():
-        found = sorted(path.rglob("*") if recursive else path.iterdir())
-        videos = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+        videos = _videos_in(path, out, recursive)
         if not videos:
             deeper = "" if recursive else "; `--recursive` looks into the folders in it"
             raise ConfigError(f"`{path}` holds no video", hint=f"name another folder{deeper}")

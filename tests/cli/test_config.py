@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.cli.fakes import FakePipeline
+from vsr_cli.cli.app import app
+
+
+def vsr(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "steps = 4\nscale = 3\nenc-opt = {tune = 'film'}\n[preset.a]\nsize = '4k'\nmetadata = false"
+    )
+    return path
+
+
+@pytest.mark.parametrize("command", ["upscale", "restore", "batch"])
+def test_a_job_takes_what_was_not_typed_from_the_file_and_says_so(
+    pipeline: FakePipeline, file: Path, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "in.mp4").touch()
+    where = ("-o", tmp_path, "--name", "x.mp4") if command == "batch" else (tmp_path / "out.mp4",)
+    result = vsr(command, tmp_path / "in.mp4", *where, "--config", file)
+    assert result.exit_code == 0, result.stderr
+    [(_, _, config)] = pipeline.jobs
+    assert (config.sampler.steps, config.output.options) == (4, (("tune", "film"),))
+    assert config.scale == (1 if command == "restore" else 3)  # which is what `restore` means
+    said = [line for line in result.stderr.splitlines() if line.startswith(f"from `{file}`: ")]
+    assert "--steps 4" in said[0]
+    assert ("--scale" in said[0]) == (command != "restore")
+
+
+def test_what_is_typed_goes_before_variables_presets_and_the_file(
+    pipeline: FakePipeline, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_STEPS", "7")
+    monkeypatch.setenv("VSR_SEED", "7")
+    for words in (("--seed", "9"), ("--seed", "9", "-P", "a"), ("-P", "a", "--height", "96")):
+        assert vsr("upscale", "in.mp4", "out.mp4", "--config", file, *words).exit_code == 0
+    first, second, third = [config for _, _, config in pipeline.jobs]
+    assert (first.sampler.steps, first.sampler.seed, float(first.scale)) == (7, 9, 3.0)
+    assert second.size is not None
+    assert second.size.text == "--size 2160p"
+    assert (float(second.scale), second.output.metadata) == (4.0, False)
+    assert third.size is not None
+    assert (third.size.text, third.sampler.seed) == ("--height 96", 7)
+
+
+def test_no_file_is_read_where_none_is_to_be(
+    pipeline: FakePipeline, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_CONFIG", str(file))
+    assert vsr("upscale", "in.mp4", "out.mp4", "--no-config").exit_code == 0
+    assert vsr("upscale", "in.mp4", "out.mp4", "-q").stderr == "note: something to know (W_TEST)\n"
+    assert [job[2].sampler.steps for job in pipeline.jobs] == [None, 4]
+
+
+def test_a_mistake_in_a_file_stops_jobs_and_not_help(pipeline: FakePipeline, file: Path) -> None:
+    file.write_text("stepz = 4")
+    result = vsr("upscale", "--json", "in.mp4", "out.mp4", "--config", file)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert json.loads(result.stdout)["what"] == "there is no option `stepz`"
+    assert vsr("upscale", "--config", file, "--help").exit_code == 0
+
+
+def test_settings_are_shown_with_where_they_come_from(file: Path) -> None:
+    result = vsr("config", "show", "--config", file, "-P", "a")
+    assert result.stdout.splitlines() == [
+        f"--size 4k            preset `a`, `{file}`, line 5",
+        f"--no-metadata        preset `a`, `{file}`, line 6",
+        f"--steps 4            `{file}`, line 1",
+        f"--enc-opt tune=film  `{file}`, line 3",
+    ]
+    assert "presets: a" in result.stderr
+    events = [json.loads(line) for line in vsr("config", "show", "--json").stdout.splitlines()]
+    assert events == []
+    shown = vsr("config", "show", "--json", "--config", file).stdout.splitlines()
+    event = json.loads(shown[0])
+    assert (event["type"], event["name"], event["value"]) == ("setting", "steps", 4)
+    assert (event["origin"], event["place"]) == ("file", f"`{file}`, line 1")
+
+
+def test_a_file_is_begun_and_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "vsr" / "config.toml"
+    assert vsr("config", "path").stdout == f"{path}\n"
+    assert vsr("config", "init").exit_code == 0
+    path.write_text("crf = 18")
+    assert vsr("config", "init").exit_code == 4
+    assert path.read_text() == "crf = 18"
+    assert vsr("config", "show").stdout.startswith("--crf 18 ")

@@ -1,0 +1,151 @@
+"""Options of jobs that are not typed: they come from the environment, presets and a file."""
+
+import inspect
+import shlex
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vsr_cli import api
+from vsr_cli.cli.console import print_line
+from vsr_cli.errors import VsrError
+from vsr_cli.settings import Setting, option_types, without_rivals
+
+
+class Untyped(MutableMapping[str, object]):
+    """What a command takes for options that were not typed, by name; read when first needed.
+
+    Typer asks for options that were typed first, so that what they exclude is known by then.
+    """
+
+    def __init__(self, context: typer.Context, file: Path | None, own: Collection[str]) -> None:
+        """Remember where to look.
+
+        Args:
+            context: of the command.
+            file: in the place of the user's own.
+            own: options that make the command what it is, which are left alone.
+        """
+        self._context, self._file, self._own = context, file, own
+        self._known = option_types()
+        self._settings: dict[str, Setting] | None = None
+        self.used: dict[str, Setting] = {}
+
+    def __getitem__(self, name: str) -> object:
+        setting = self._read().get(name) if name in self._known else None
+        if setting is None:
+            raise KeyError(name)
+        self.used[name] = setting
+        return as_typed(setting.value)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        raise TypeError("settings are not written here")
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("settings are not written here")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def say(self) -> None:
+        """Tell people what was not typed, and where it comes from."""
+        places: dict[str, list[str]] = {}
+        for setting in self.used.values():
+            place = setting.place.rpartition(", line ")[0] or "the environment"
+            places.setdefault(place, []).append(as_words(setting))
+        with suppress(BrokenPipeError):  # as what follows will find
+            for place, words in places.items():
+                print_line(f"from {place}: {' '.join(words)}")
+
+    def _read(self) -> Mapping[str, Setting]:
+        """All that is set, without what the command line says otherwise."""
+        if self._settings is None:
+            given = self._context.params
+            found = api.find_settings(
+                self._file,
+                presets=given["preset_name"] or (),
+                has_file=not given["no_config"],
+            )
+            typed = [name for name in given if self._is_typed(name)]
+            names = without_rivals(found, {*typed, *self._own})
+            self._settings = {name: found[name] for name in names}
+        return self._settings
+
+    def _is_typed(self, name: str) -> bool:
+        source = self._context.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+
+def as_typed(value: object) -> object:
+    """A value of a file as one would type it; Typer reads it like that."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping):
+        return [f"{key}={item}" for key, item in value.items()]
+    return [str(item) for item in value] if isinstance(value, list) else str(value)
+
+
+def as_words(setting: Setting) -> str:
+    """A setting as the words of a command line."""
+    option = f"--{setting.name.replace('_', '-')}"
+    value = as_typed(setting.value)
+    if isinstance(value, bool):
+        return option if value else option.replace("--", "--no-", 1)
+    values = value if isinstance(value, list) else [value]
+    return " ".join(f"{option} {shlex.quote(str(item))}" for item in values)
+
+
+def configured_options(own: Collection[str]) -> list[inspect.Parameter]:
+    """The options that say where settings come from; that of `config` is given an `Untyped`.
+
+    Args:
+        own: options that make the command what it is, which settings leave alone.
+    """
+
+    def begin(context: typer.Context, file: Path | None) -> "Untyped | None":
+        if context.resilient_parsing:  # completion
+            return None
+        context.default_map = untyped = Untyped(context, file, own)
+        return untyped
+
+    config = typer.Option(
+        readable=False,
+        metavar="FILE",
+        help="Settings and presets.",
+        show_default="see `vsr config path`",
+        callback=begin,
+        is_eager=True,
+        hidden=True,
+    )
+    no_config = typer.Option(
+        "--no-config", help="Read no file of settings.", is_eager=True, hidden=True
+    )
+    preset_name = typer.Option(
+        *("--preset-name", "-P"),
+        metavar="NAME",
+        help="Take options from a preset of that file; repeat.",
+        autocompletion=_complete_preset,
+        is_eager=True,
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    declared: list[tuple[str, object, object]] = [
+        ("preset_name", Annotated[list[str] | None, preset_name], None),
+        ("no_config", Annotated[bool, no_config], False),
+        ("config", Annotated[Path | None, config], None),
+    ]
+    return [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, annotation, default in declared
+    ]
+
+
+def _complete_preset(incomplete: str) -> list[str]:
+    with suppress(VsrError):
+        return [name for name in api.preset_names() if name.startswith(incomplete)]
+    return []
