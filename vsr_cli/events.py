@@ -63,6 +63,15 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Live:
+    """How a live source is kept up with, every ten seconds."""
+
+    delay: float  # seconds that the picture is late
+    fps: float  # frames a second, of the last ten seconds
+    share_plain: float  # of these frames, enlarged without the model
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """The job is complete and verified."""
 
@@ -120,6 +129,7 @@ class DegradationDrawn:
 
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
 NOTE_CODES: Mapping[str, str] = {
+    "W_LIVE_BEHIND": "A live source is faster than the model: frames are enlarged without it.",
     "W_INPUT_DAMAGED": "Packets of the source do not decode; the exit code will be 8.",
     "W_INPUT_TRUNCATED": "The source ends before its header says; the exit code will be 8.",
     "W_AUDIO_DAMAGED": "Packets of the sound do not decode; the exit code will be 8.",
@@ -177,7 +187,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
 
-Event = Plan | Progress | Note | Done | BenchResult | DegradationDrawn
+Event = Plan | Progress | Note | Live | Done | BenchResult | DegradationDrawn
 Report = Callable[[Event], None]
 
 

@@ -19,7 +19,7 @@ from vsr_cli.errors import (
     WeightsError,
 )
 from vsr_cli.events import Note
-from vsr_cli.options import parse_scale, parse_tile
+from vsr_cli.values import parse_scale, parse_tile
 
 
 def vsr(*arguments: str | Path) -> Result:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Plan
+from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Live, Plan
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "upscale, restore, batch, fill, erase, degrade",
         "Something to know; `code` is one of those below, and `text` is for people.",
         ("code", "text"),
+    ),
+    "live": EventKind(
+        "upscale",
+        "With `--live`, every ten seconds: how late the picture is.",
+        _names(Live),
     ),
     "done": EventKind(
         "upscale, restore, batch, fill, erase, degrade",

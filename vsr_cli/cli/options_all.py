@@ -11,7 +11,7 @@ import typer
 from vsr_cli.cli.configured import Untyped, configured_options
 from vsr_cli.cli.job import Flags
 from vsr_cli.cli.options_input import input_options
-from vsr_cli.cli.options_job import job_options
+from vsr_cli.cli.options_job import job_options, live_options
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import erase_options
@@ -111,5 +111,6 @@ def _with_default(parameter: inspect.Parameter, default: object) -> inspect.Para
 
 _OF_JOBS = (model_options, input_options, output_options, job_options, erase_options)
 with_job_options = with_options(*_OF_JOBS)
+with_live_options = with_options(*_OF_JOBS, live_options)
 _RESTORING = {"scale": "1", "size": None, "height": None, "on_decode_error": "fill"}
 with_restore_options = with_options(*_OF_JOBS, defaults=_RESTORING)

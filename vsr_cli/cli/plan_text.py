@@ -1,7 +1,7 @@
 """What will be done, and what was done, in words for people."""
 
 from vsr_cli.cli.amounts import duration, file_size
-from vsr_cli.events import Done, Plan
+from vsr_cli.events import Done, Live, Plan
 
 _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached files"}
 
@@ -15,6 +15,12 @@ def done_line(done: Done) -> str:
     if kept:
         parts.append(f"{' and '.join(kept)} kept")
     return f"wrote `{done.target}`: {', '.join(parts)}, in {duration(done.seconds)}"
+
+
+def live_line(event: Live) -> str:
+    """How a live source is kept up with, for people."""
+    plain = f", {event.share_plain:.0%} of them without the model" if event.share_plain else ""
+    return f"live: {event.delay:.1f} s late, {event.fps:.1f} frames/s{plain}"
 
 
 def plan_summary(plan: Plan) -> list[str]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from vsr_cli.cli.amounts import count, percent, phase, rate, time_left
 from vsr_cli.cli.console import print_line
-from vsr_cli.cli.plan_text import done_line, plan_lines, plan_summary
-from vsr_cli.events import DegradationDrawn, Done, Event, Note, Plan, Progress, Report
+from vsr_cli.cli.plan_text import done_line, live_line, plan_lines, plan_summary
+from vsr_cli.events import DegradationDrawn, Done, Event, Live, Note, Plan, Progress, Report
 
 SECONDS_BETWEEN_LINES = 10.0  # where no bar can be drawn
 
@@ -90,6 +90,8 @@ def _render(draw: Callable[[Progress], None], *, verbose: bool) -> Report:
                 draw(event)
             case Note():
                 _print_note(event)
+            case Live():
+                print_line(live_line(event))
             case DegradationDrawn(seed=seed, steps=(first, *others)):
                 for line in (f"seed {seed}, {first}", *others):
                     print_line(line)

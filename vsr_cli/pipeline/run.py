@@ -194,9 +194,19 @@ class Run:
                 yield from self._repaired(video, chain, first, tensors)
             else:
                 restorer = self.model.restorer(self.config, self.run_plan, self.report)
+                if self.config.max_delay is not None:
+                    restorer = self._keeping_up(restorer, self.config.max_delay)
                 if on_work is not None:
                     restorer.meter.on_work = on_work
                 yield from self._restored(video, chain, restorer, first, tensors)
+
+    def _keeping_up(self, restorer: "Restorer", max_delay: float) -> "Restorer":
+        """A restorer that leaves out what there is no time for."""
+        from vsr_cli.pipeline.live import LiveRestorer, measure_seconds  # few jobs need it
+
+        assert self.model is not None
+        seconds = measure_seconds(self.model, self.config, self._num_pixels)
+        return LiveRestorer(restorer, self.output.coding.size, max_delay, seconds, self.report)
 
     def _repaired(
         self, video: VideoSource, chain: Chain, first: int, tensors: Mapping[str, Tensor] | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import JobDamagedError
+from vsr_cli.errors import ConfigError, JobDamagedError
 from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
 from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
@@ -76,6 +76,7 @@ class Upscaler:
             Stopped: as was asked for.
         """
         started = time.monotonic()
+        self._require_pipe(source)
         report = _without_repeats(report)
         remove_finished(target, self.config.job)
         with memory_errors(), open_video(source, self.config.input) as video:
@@ -102,11 +103,25 @@ class Upscaler:
         Raises:
             VsrError: as `upscale`, as far as that can be known.
         """
+        self._require_pipe(source)
         report = _without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
             run = self._plan_run(video, source, output, None, report)
             return self._with_foresight(run).describe()
+
+    def _require_pipe(self, source: Path) -> None:
+        """Refuse a file as a live source.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        if self.config.max_delay is not None and not is_pipe(source):
+            raise ConfigError(
+                "`--live` is for a source that comes as it happens",
+                why=f"`{source}` is a file, which waits",
+                hint="give `-` or a named pipe, or leave `--live` out",
+            )
 
     def _num_frames_in(self, video: VideoSource, num_frames: int) -> int:
         """How many frames the source has, of which so many were made."""

@@ -74,7 +74,8 @@ class Muxer(ResourceOwner):
         super().__init__()
         try:
             with output_errors(f"`{plan.target}` cannot be written"):
-                options = muxer_options(container, info, plan.coding.time_base.denominator)
+                clock = plan.coding.time_base.denominator
+                options = muxer_options(container, info, clock, low_delay=config.low_delay)
                 if container.is_mp4 and config.metadata and keeps_any_tag(side_streams.container):
                     options["movflags"] += "+use_metadata_tags"
                 self._output = self._destination.open(container.name, options)
