@@ -134,7 +134,7 @@ def test_a_signal_ends_the_job_cleanly(tmp_path: Path, number: signal.Signals, c
         process.send_signal(number)
         _, error = process.communicate(timeout=30)
     assert process.returncode == code
-    assert error.splitlines()[-1] == "error: stopped before the end"
+    assert error.splitlines()[-1] == "stopped before the end"
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
 
@@ -146,7 +146,7 @@ def test_a_library_that_makes_another_error_of_a_signal_is_no_bug(tmp_path: Path
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert error.splitlines()[-1] == "error: stopped before the end"
+    assert error.splitlines()[-1] == "stopped before the end"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here")

@@ -100,8 +100,13 @@ EVENT_KINDS: Mapping[str, EventKind] = {
     ),
     "job": EventKind(
         "jobs list, jobs clean",
-        "An unfinished job; `removed` is said by `clean`, and false while the job is `busy`.",
-        ("folder", "source", "frames", "bytes", "busy", "removed"),
+        "An unfinished job: `frames` of `frames_all` are done, `bytes` are on disk, and `age_s` "
+        "seconds ago it was last at work; `command` goes on with it. `removed` is said by `clean`, "
+        "and false while the job is `busy`.",
+        (
+            *("folder", "source", "target", "frames", "frames_all", "bytes", "age_s", "command"),
+            *("busy", "removed"),
+        ),
     ),
     "weights": EventKind(
         "weights list, weights info",
