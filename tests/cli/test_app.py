@@ -203,6 +203,27 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == -signal.SIGINT  # a shell shows 130
 
 
+def test_a_second_interrupt_leaves_the_terminal_with_its_cursor(tmp_path: Path) -> None:
+    leader, follower = os.openpty()
+    code = WAITING_VSR.format(cleanup='print("cleaning", file=sys.stderr); time.sleep(60)')
+    command = [sys.executable, "-c", code, "upscale", "in.mp4", "out.mp4"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stderr=follower
+    ) as process:
+        shown = ""
+        for word in ("waiting", "cleaning"):
+            while word not in shown:
+                shown += os.read(leader, 1000).decode()
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT
+    os.close(follower)
+    os.close(leader)
+    hide, show = "\x1b[?25l", "\x1b[?25h"
+    assert -1 < shown.find(hide) < shown.find(show)
+    assert shown.rfind(hide) < shown.rfind(show)
+
+
 def test_a_reader_that_leaves_ends_the_job_quietly(tmp_path: Path) -> None:
     with start(tmp_path, WAITING_VSR.format(cleanup=""), "--json", "-q") as process:
         assert process.stdout is not None
