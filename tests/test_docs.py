@@ -3,12 +3,16 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docs.make_events import TARGET, events_page
+from docs.make_man import TARGET as MAN_PAGE
+from docs.make_man import man_page
 from tests.cli.fakes import plan_of
 from vsr_cli.cli.event_kinds import EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION, report_as_json
@@ -21,6 +25,20 @@ SOURCES = sorted((ROOT / "vsr_cli").rglob("*.py"))
 
 def test_the_reference_of_events_is_that_of_the_program_as_it_is() -> None:
     assert TARGET.read_text(encoding="utf-8") == events_page(), "run `make docs`"
+
+
+def test_the_manual_page_is_that_of_the_program_as_it_is() -> None:
+    assert MAN_PAGE.read_text(encoding="utf-8") == man_page(), "run `make docs`"
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff")
+def test_the_manual_page_is_shown_without_a_warning() -> None:
+    command = ["groff", "-man", "-Tutf8", "-ww", str(MAN_PAGE)]
+    run = subprocess.run(command, capture_output=True, check=True)
+    shown = re.sub(r"\x1b\[\d+m|.\x08", "", run.stdout.decode())
+    assert run.stderr == b""
+    for words in ("vsr weights import", "--clip-length N", "-ss, --start TIME", "EXIT STATUS"):
+        assert words in shown
 
 
 def test_every_code_of_a_note_is_explained_and_none_that_is_not_there() -> None:

@@ -33,7 +33,7 @@ def batch(
     options: Options,
     sources: Annotated[
         list[Path] | None,
-        typer.Argument(readable=False, metavar="SOURCE...", help="Files, folders, patterns."),
+        typer.Argument(readable=False, metavar="SOURCE", help="Files, folders, patterns."),
     ] = None,
     *,
     out: Annotated[

@@ -160,9 +160,7 @@ class Batch:
             if outcome.target is not None:
                 self.upscaler.forget_finished(outcome.target)
             return
-        from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
-
-        reuse_memory()
+        _prepare_memory()
         _make_folder(target.parent)
         if not self.quiet:
             print_line(f"{self._position()}: `{source.path}`")
@@ -246,6 +244,12 @@ class Batch:
             arrow = f" -> {o.target}" if o.target else ""
             time = duration(o.seconds) if o.frames else "-"
             print_line(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
+
+
+def _prepare_memory() -> None:
+    from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
+
+    reuse_memory()
 
 
 def _make_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from vsr_cli import api
 from vsr_cli.cli.command_line import from_here
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.help import App
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import AsJson
 from vsr_cli.errors import ConfigError
@@ -18,11 +19,11 @@ from vsr_cli.errors import ConfigError
 if TYPE_CHECKING:
     from vsr_cli.pipeline.resume.job import FoundJob
 
-jobs_app = typer.Typer(help="List or remove unfinished jobs.", no_args_is_help=True)
+jobs_app = App(help="List or remove unfinished jobs.", no_args_is_help=True)
 
 Folders = Annotated[
     list[Path] | None,
-    typer.Argument(readable=False, metavar="DIR...", help="Where to look.", show_default="here"),
+    typer.Argument(readable=False, metavar="DIR", help="Where to look.", show_default="here"),
 ]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into folders within folders, too.")
