@@ -28,7 +28,7 @@ help:
 	@echo "make mutants   break one line at a time, and see that a test notices"
 	@echo "make soak      upscale 10,000 frames, and see that memory does not grow"
 	@echo "make sizes     upscale sources of all sizes in 8 GB, and compare memory with the plan"
-	@echo "make docs      write docs/events.md and docs/vsr.1 anew, from the program"
+	@echo "make docs      write what is in docs/ anew, from the program"
 	@echo "make train-X   train X; options through ARGS='...'"
 	@echo "make clean     remove caches and build products; keeps .venv and runs/"
 
@@ -67,7 +67,7 @@ faults fuzz mutants soak sizes: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
 
 docs: $(READY)
-	$(call timed,writing docs/events.md and docs/vsr.1,$(PY) -m docs.make_events && $(PY) -m docs.make_man)
+	$(call timed,writing docs/,for page in events schema man; do $(PY) -m docs.make_$$page || exit 1; done)
 
 train-%: $(READY)
 	$(call timed,training $*,$(PY) -m vsr_cli.training stage $* $(ARGS))

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from docs.make_events import TARGET, events_page
 from docs.make_man import TARGET as MAN_PAGE
 from docs.make_man import man_page
+from docs.make_schema import TARGET as SCHEMA
+from docs.make_schema import events_schema, schema_text
 from tests.cli.fakes import plan_of
 from vsr_cli.cli.event_kinds import EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION, report_as_json
@@ -39,6 +42,38 @@ def test_the_manual_page_is_shown_without_a_warning() -> None:
     assert run.stderr == b""
     for words in ("vsr weights import", "--clip-length N", "-ss, --start TIME", "EXIT STATUS"):
         assert words in shown
+
+
+def test_the_schema_of_events_is_that_of_the_program_as_it_is() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run `make docs`"
+    Draft202012Validator.check_schema(events_schema())
+
+
+@pytest.mark.parametrize(
+    ("change", "is_right"),
+    [
+        ({}, True),
+        ({"more": 1}, True),  # new keys may come
+        ({"frame": "1"}, False),
+        ({"frame": None}, False),
+        ({"frames": None}, True),
+        ({"type": "unknown"}, False),
+        ({"v": 2}, False),
+        ({"source": "a.mp4", "file_index": 1, "file_count": None}, True),
+        ({"file_index": 0}, False),
+    ],
+)
+def test_the_schema_tells_events_from_what_is_none(
+    change: dict[str, object], is_right: bool
+) -> None:
+    event = {
+        **{"type": "progress", "v": 1, "time": "2030-01-31T23:59:59.000+00:00"},
+        **{"stage": "upscale", "frame": 1, "ahead": 0.5, "frames": 9, "fps": 2.0, "eta_s": 4},
+    }
+    validator = Draft202012Validator(events_schema())
+    assert validator.is_valid({**event, **change}) == is_right
+    del event["frame"]
+    assert not validator.is_valid(event)
 
 
 def test_every_code_of_a_note_is_explained_and_none_that_is_not_there() -> None:

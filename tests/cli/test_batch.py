@@ -207,7 +207,7 @@ def test_every_video_and_every_event_says_which_of_how_many_it_is(
     }
     for event in found[:-1]:  # the last one is about all of them
         place = {"in/a.mp4": 1, "in/b.flv": 2, "in/deep/c.MKV": 3}[event["source"]]
-        assert (event["file"], event["files"]) == (place, 3)
+        assert (event["file_index"], event["file_count"]) == (place, 3)
     assert "source" not in found[-1]
     times = [datetime.fromisoformat(event["time"]) for event in found]
     assert times == sorted(times)

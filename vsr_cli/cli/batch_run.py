@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import typer
 
@@ -11,6 +12,7 @@ from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import Stopped
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.damage import DamageWatch
+from vsr_cli.cli.event_kinds import Status
 from vsr_cli.cli.failures import FailureReport
 from vsr_cli.cli.json_events import events_with, progress_values, report_as_json, write_event
 from vsr_cli.cli.overall import MOST_PROBED, Overall, measure_work
@@ -20,8 +22,6 @@ from vsr_cli.errors import ConfigError, JobBusyError, OutputError, VsrError
 from vsr_cli.events import Event, Plan, Progress, ignore
 from vsr_cli.exit_codes import ExitCode
 
-STATUSES = ("done", "planned", "damaged", "skipped", "busy", "failed")
-
 
 @dataclass(kw_only=True)
 class Outcome:
@@ -29,7 +29,7 @@ class Outcome:
 
     source: Path
     target: Path | None = None
-    status: str = "failed"  # one of STATUSES
+    status: Status = "failed"
     exit: ExitCode = ExitCode.DONE
     frames: int = 0
     seconds: float = 0.0
@@ -101,7 +101,7 @@ class Batch:
             typer.Exit: some failed or are damaged.
         """
         found = [outcome.status for outcome in self.outcomes]
-        counts = {status: found.count(status) for status in STATUSES}
+        counts = {status: found.count(status) for status in get_args(Status)}
         if not self.quiet and self.outcomes and not self._is_dry:
             self._print_table()
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
@@ -117,8 +117,8 @@ class Batch:
     def _treat(self, source: Source, treat: Callable[[Source, Outcome], None]) -> Outcome:
         """Have a video made or looked at; what is wrong with it is noted."""
         outcome = Outcome(source=source.path)
-        keys: dict[str, object] = {"source": str(source.path), "file": len(self.outcomes) + 1}
-        with events_with(**keys, files=self.num_files):
+        keys: dict[str, object] = {"source": str(source.path), "file_index": len(self.outcomes) + 1}
+        with events_with(**keys, file_count=self.num_files):
             try:
                 treat(source, outcome)
             except Stopped:

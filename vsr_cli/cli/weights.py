@@ -80,7 +80,7 @@ def show_path(
 def verify_weights(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="Names of `list`, or files.", show_default="all"),
+        typer.Argument(metavar="NAME", help="Names of `list`, or files.", show_default="all"),
     ] = None,
     *,
     as_json: AsJson = False,
