@@ -5,21 +5,26 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
+import av
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
 from vsr_cli import __version__
 from vsr_cli.cli.app import app
+from vsr_cli.cli.versions import version_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # A `vsr` whose pipeline waits in the middle of a job, holding a file as the real one does.
 WAITING_VSR = """
 import signal, sys, time
+from importlib import metadata
 from pathlib import Path
 from tests.cli.fakes import FakePipeline
 from types import ModuleType
@@ -118,7 +123,20 @@ def test_it_runs_as_a_module_and_tells_its_version() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "vsr_cli", "--version"], cwd=ROOT, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"vsr {__version__}\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *others = done.stdout.splitlines()
+    assert first == f"vsr {__version__}"
+    names = ("Python", "torch", "PyAV", "OpenCV")
+    assert [line.split()[0] for line in others[:4]] == list(names)
+    assert f"torch {metadata.version('torch')}, built " in done.stdout
+    assert f"PyAV {av.__version__}" in others
+
+
+def test_versions_are_told_without_loading_what_they_are_of() -> None:
+    loaded = modules_after("from vsr_cli.cli.versions import version_lines; version_lines()")
+    assert loaded & {"torch", "numpy", "av", "cv2"} == set()
+    told = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    assert any(told in line for line in version_lines())
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

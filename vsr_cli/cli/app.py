@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli import __version__
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.bench import bench
 from vsr_cli.cli.completion import completion
 from vsr_cli.cli.config import config_app
-from vsr_cli.cli.console import open_missing_streams
+from vsr_cli.cli.console import open_missing_streams, print_result, printable
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
 from vsr_cli.cli.doctor import doctor
@@ -80,7 +79,10 @@ def with_command(words: list[str]) -> list[str]:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vsr {__version__}")
+        from vsr_cli.cli.versions import version_lines
+
+        for line in version_lines():
+            print_result(printable(line))
         raise typer.Exit
 
 
@@ -88,9 +90,7 @@ def _print_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
+        typer.Option("--version", help="Print versions.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Upscale real-world video: sharp, faithful and steady, with sound and timing kept."""
