@@ -14,8 +14,8 @@ _RATE = "`--crf X` sets the quality, and `-x b=20M` a bit rate where the encoder
 _ENCODER = "`-x NAME=VALUE` sets what the encoder has, as `-x tune=film`"
 _FILTERS = (
     "there are no filters: `--size` sets the size, `--fps` and `--cfr` the frame rate, "
-    "`--deinterlace` joins fields; for others pipe `ffmpeg -i in.mp4 -vf ... -f matroska -c:v ffv1 -` "
-    "into `vsr upscale - out.mkv`"
+    "`--deinterlace` joins fields; for others pipe `ffmpeg -i in.mp4 -vf ... -f matroska "
+    "-c:v ffv1 -` into `vsr upscale - out.mkv`"
 )
 _WORDS = "`--quiet` says less, `--verbose` more"
 
