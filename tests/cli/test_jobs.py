@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.cli.fakes import FakePipeline
 from vsr_cli.cli.app import app
 from vsr_cli.config import JobConfig
 from vsr_cli.pipeline.resume.job import open_job
@@ -117,3 +118,13 @@ def test_a_job_whose_manifest_is_damaged_is_listed_and_can_be_removed(
     assert json.loads(result.stdout)["folder"] == str(folder)
     assert jobs("clean", tmp_path, "-y").exit_code == 0
     assert not folder.exists()
+
+
+def test_a_command_leaves_with_its_job_how_to_go_on(
+    pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["upscale", "in.mp4", "out.mp4", "--fresh"]
+    monkeypatch.setattr("sys.argv", ["vsr", *words])
+    assert CliRunner().invoke(app, words).exit_code == 0
+    [(_, _, config)] = pipeline.jobs
+    assert config.job.command == f"cd {Path.cwd()} && vsr upscale in.mp4 out.mp4"
