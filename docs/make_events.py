@@ -6,7 +6,7 @@ python -m docs.make_events
 import inspect
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vsr_cli.cli.event_kinds import COMMON_KEYS, EVENT_KINDS
@@ -60,7 +60,7 @@ def events_page() -> str:
     return "\n".join([*parts, NOTES + codes])
 
 
-def list_keys(keys: Sequence[str], meanings: Mapping[str, str]) -> str:
+def list_keys(keys: Iterable[str], meanings: Mapping[str, str]) -> str:
     """The keys of a type of event, each on a line of its own where more is to be said of them."""
     if not meanings:
         return fill("Keys: " + ", ".join(f"`{key}`" for key in keys) + ".")

@@ -4,12 +4,15 @@ python -m docs.make_reference
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
+import typer
 
+from docs.make_man import commands_of
 from vsr_cli.cli.app import app
+from vsr_cli.cli.help import panels_of
 
 TARGET = Path(__file__).with_name("reference.md")
 
@@ -18,56 +21,40 @@ HEAD = """\
 
 <!-- Written by `make docs` from the program. -->
 
-What a command prints with `--help-all`, rare options included.
+What commands print with `--help-all`, rare options included.
 """
 
 
 def reference_page() -> str:
     """The whole of `docs/reference.md`."""
-    return "\n".join([HEAD, *_sections(typer.main.get_command(app), "vsr", [])])
+    root = typer.main.get_command(app)
+    context = root.make_context("vsr", [], resilient_parsing=True)
+    lines = [HEAD]
+    for command, name in commands_of(root, context, "vsr"):
+        lines += describe(command, name)
+    return "\n".join(lines)
 
 
-def _sections(command: Any, name: str, parents: list[Any]) -> list[str]:  # noqa: ANN401
-    """A section for a command, or for each of a group; Typer does not export their types."""
-    context = command.context_class(
-        command, info_name=name, parent=parents[-1] if parents else None
-    )
-    if hasattr(command, "commands"):
-        parts = [_text(command.help)] if parents else []
-        head = [f"## `{context.command_path}`", "", *parts, ""] if parents else []
-        found = command.commands.items()
-        below = [_sections(sub, sub_name, [*parents, context]) for sub_name, sub in found]
-        return [*head, *(line for lines in below for line in lines)]
-    usage = " ".join(command.collect_usage_pieces(context))
-    lines = [f"## `{context.command_path}`", "", f"    {context.command_path} {usage}", ""]
-    lines += [_text(command.help), ""]
-    rows = [row for parameter in command.get_params(context) if (row := _row(parameter, context))]
-    if rows:
-        lines += ["| option | meaning |", "|---|---|", *rows, ""]
-    return lines
-
-
-def _row(parameter: Any, context: Any) -> str | None:  # noqa: ANN401
-    """A row of the table of options; None for what every command has."""
-    parameter.hidden = False
-    record = parameter.get_help_record(context)
-    if record is None or parameter.name in {"help", "help_all"}:
-        return None
-    names, meaning = (_cell(text) for text in record)
-    return f"| `{names}` | {meaning} |"
+def describe(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401  Typer's own, not public
+    """A section about a command: how it is called, what it takes, and examples."""
+    context = typer.Context(command, info_name=name)
+    yield f"## `{name}`\n"
+    yield f"    {name} {' '.join(command.collect_usage_pieces(context))}\n"
+    yield " ".join(str(command.help).split()) + "\n"
+    for parameter in command.params:
+        parameter.hidden = False
+    for panel, records in panels_of(command, context).items():
+        yield f"| {panel} | |\n|---|---|"
+        for words, text in records:
+            yield f"| `{_cell(words)}` | {_cell(text)} |"
+        yield ""
+    if command.epilog:
+        _, *examples = command.epilog.replace("\b", "").strip().splitlines()
+        yield "\n".join(f"    {line.strip()}" for line in examples) + "\n"
 
 
 def _cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
-
-
-def _text(help_text: str | None) -> str:
-    """What a command is for, and its examples as a block of code."""
-    said, _, examples = (help_text or "").partition("\b\n")
-    said = re.sub(r"\n(?!\n)", " ", said).strip()
-    if not examples:
-        return said
-    return f"{said}\n\n" + "\n".join(f"    {line.strip()}" for line in examples.splitlines()[1:])
 
 
 if __name__ == "__main__":

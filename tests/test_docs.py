@@ -3,12 +3,19 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from docs import make_events, make_reference
+from docs.make_man import TARGET as MAN_PAGE
+from docs.make_man import man_page
+from docs.make_schema import TARGET as SCHEMA
+from docs.make_schema import events_schema, schema_text
 from tests.cli.fakes import plan_of
 from vsr_cli.cli.event_kinds import EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION, report_as_json
@@ -30,6 +37,52 @@ def test_the_reference_of_commands_is_that_of_the_program_as_it_is(
     monkeypatch.delenv("COLUMNS", raising=False)
     page = make_reference.TARGET.read_text(encoding="utf-8")
     assert page == make_reference.reference_page(), "run `make docs`"
+
+
+def test_the_manual_page_is_that_of_the_program_as_it_is() -> None:
+    assert MAN_PAGE.read_text(encoding="utf-8") == man_page(), "run `make docs`"
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff")
+def test_the_manual_page_is_shown_without_a_warning() -> None:
+    command = ["groff", "-man", "-Tutf8", "-ww", str(MAN_PAGE)]
+    run = subprocess.run(command, capture_output=True, check=True)
+    shown = re.sub(r"\x1b\[\d+m|.\x08", "", run.stdout.decode())
+    assert run.stderr == b""
+    for words in ("vsr weights import", "--clip-length N", "-ss, --start TIME", "EXIT STATUS"):
+        assert words in shown
+
+
+def test_the_schema_of_events_is_that_of_the_program_as_it_is() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run `make docs`"
+    Draft202012Validator.check_schema(events_schema())
+
+
+@pytest.mark.parametrize(
+    ("change", "is_right"),
+    [
+        ({}, True),
+        ({"more": 1}, True),  # new keys may come
+        ({"frame": "1"}, False),
+        ({"frame": None}, False),
+        ({"frames": None}, True),
+        ({"type": "unknown"}, False),
+        ({"v": 2}, False),
+        ({"source": "a.mp4", "file_index": 1, "file_count": None}, True),
+        ({"file_index": 0}, False),
+    ],
+)
+def test_the_schema_tells_events_from_what_is_none(
+    change: dict[str, object], is_right: bool
+) -> None:
+    event = {
+        **{"type": "progress", "v": 1, "time": "2030-01-31T23:59:59.000+00:00"},
+        **{"stage": "upscale", "frame": 1, "ahead": 0.5, "frames": 9, "fps": 2.0, "eta_s": 4},
+    }
+    validator = Draft202012Validator(events_schema())
+    assert validator.is_valid({**event, **change}) == is_right
+    del event["frame"]
+    assert not validator.is_valid(event)
 
 
 def test_every_code_of_a_note_is_explained_and_none_that_is_not_there() -> None:

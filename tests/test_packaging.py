@@ -18,7 +18,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 def test_a_wheel_holds_every_module_the_mark_of_types_and_the_weights(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77")
     source = tmp_path / "source"
-    listed = ["vsr_cli", "weights", "pyproject.toml", "README.md", "LICENSE"]
+    listed = ["vsr_cli", "weights", "pyproject.toml", "README.md", "LICENSE", "docs"]
     source.mkdir()
     for name in listed:  # a link to each, for building leaves files beside them
         (source / name).symlink_to(ROOT / name)
@@ -29,7 +29,10 @@ def test_a_wheel_holds_every_module_the_mark_of_types_and_the_weights(tmp_path: 
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "vsr_cli").rglob("*.py")}
     weights = {f"vsr_cli/_weights/{n}" for n in ("small.safetensors", "SHA256SUMS", "README.md")}
     assert modules | weights | {"vsr_cli/py.typed"} <= names
-    assert {name for name in names if not re.match(r"vsr_cli(/|-.*\.dist-info/)", name)} == set()
+    page = {name for name in names if name.endswith(".data/data/share/man/man1/vsr.1")}
+    assert len(page) == 1
+    others = {name for name in names if not re.match(r"vsr_cli(/|-.*\.dist-info/)", name)}
+    assert others == page
 
 
 def test_versions_of_python_are_the_same_wherever_they_are_told() -> None:

@@ -136,6 +136,12 @@ def test_what_is_no_file_of_settings_is_refused(file: Path, data: bytes, what: s
     assert caught.value.exit_code == 2
 
 
+def test_a_path_may_begin_at_home(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    file.write_text('job-dir = "~/jobs"\nvcodec = "~"')
+    assert values(find_settings(file)) == {"job_dir": "/home/alice/jobs", "vcodec": "~"}
+
+
 def test_an_encoder_s_preset_is_text_and_no_preset(file: Path) -> None:
     file.write_text('preset = "slow"')
     assert values(find_settings(file)) == {"preset": "slow"}

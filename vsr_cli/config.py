@@ -185,6 +185,8 @@ class JobConfig:
     keep: bool = False  # leave the files there when the target is complete
     checkpoint: float = 60.0  # seconds of work between two places to go on from
     chunk_length: int = 240  # frames in each chunk of the target, which starts with a key frame
+    # That goes on with it, to be told to people.
+    command: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.checkpoint <= 86400:

@@ -209,12 +209,14 @@ class ConfigFile:
 
     def settings(self, values: Table, origin: Origin, preset: str | None) -> dict[str, Setting]:
         """The settings of one table of the file, by name."""
-        found = {}
+        found, known = {}, option_types()
         for key, value in values.items():
             line = self._line_of(key, preset)
             of_preset = f"preset `{preset}`, " if preset is not None else ""
             place = f"{of_preset}`{self._path}`, line {line}"
             name = key.replace("-", "_")
+            if isinstance(value, str) and Path in _kinds(known[name]):
+                value = str(Path(value).expanduser())  # as a shell does
             found[name] = Setting(name=name, value=value, origin=origin, place=place)
         return found
 

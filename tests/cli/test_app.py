@@ -5,21 +5,26 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
+import av
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
 from vsr_cli import __version__
 from vsr_cli.cli.app import app
+from vsr_cli.cli.versions import version_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # A `vsr` whose pipeline waits in the middle of a job, holding a file as the real one does.
 WAITING_VSR = """
 import signal, sys, time
+from importlib import metadata
 from pathlib import Path
 from tests.cli.fakes import FakePipeline
 from types import ModuleType
@@ -118,7 +123,20 @@ def test_it_runs_as_a_module_and_tells_its_version() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "vsr_cli", "--version"], cwd=ROOT, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"vsr {__version__}\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *others = done.stdout.splitlines()
+    assert first == f"vsr {__version__}"
+    names = ("Python", "torch", "PyAV", "OpenCV")
+    assert [line.split()[0] for line in others[:4]] == list(names)
+    assert f"torch {metadata.version('torch')}, built " in done.stdout
+    assert f"PyAV {av.__version__}" in others
+
+
+def test_versions_are_told_without_loading_what_they_are_of() -> None:
+    loaded = modules_after("from vsr_cli.cli.versions import version_lines; version_lines()")
+    assert loaded & {"torch", "numpy", "av", "cv2"} == set()
+    told = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    assert any(told in line for line in version_lines())
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:
@@ -134,7 +152,7 @@ def test_a_signal_ends_the_job_cleanly(tmp_path: Path, number: signal.Signals, c
         process.send_signal(number)
         _, error = process.communicate(timeout=30)
     assert process.returncode == code
-    assert error.splitlines()[-1] == "error: stopped before the end"
+    assert error.splitlines()[-1] == "stopped before the end"
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
 
@@ -146,7 +164,7 @@ def test_a_library_that_makes_another_error_of_a_signal_is_no_bug(tmp_path: Path
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert error.splitlines()[-1] == "error: stopped before the end"
+    assert error.splitlines()[-1] == "stopped before the end"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here")
@@ -201,6 +219,27 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
         wait_until_working(process, "cleaning")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == -signal.SIGINT  # a shell shows 130
+
+
+def test_a_second_interrupt_leaves_the_terminal_with_its_cursor(tmp_path: Path) -> None:
+    leader, follower = os.openpty()
+    code = WAITING_VSR.format(cleanup='print("cleaning", file=sys.stderr); time.sleep(60)')
+    command = [sys.executable, "-c", code, "upscale", "in.mp4", "out.mp4"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stderr=follower
+    ) as process:
+        shown = ""
+        for word in ("waiting", "cleaning"):
+            while word not in shown:
+                shown += os.read(leader, 1000).decode()
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT
+    os.close(follower)
+    os.close(leader)
+    hide, show = "\x1b[?25l", "\x1b[?25h"
+    assert -1 < shown.find(hide) < shown.find(show)
+    assert shown.rfind(hide) < shown.rfind(show)
 
 
 def test_a_reader_that_leaves_ends_the_job_quietly(tmp_path: Path) -> None:

@@ -167,9 +167,10 @@ def test_a_name_tells_the_size_of_the_target(
     assert [file["exit"] for file in events(result, "file")] == [0, 3]
 
 
-def test_what_cannot_be_written_becomes_matroska(tmp_path: Path, make_clip: MakeClip) -> None:
+def test_what_cannot_be_written_becomes_what_holds_it(tmp_path: Path, make_clip: MakeClip) -> None:
     config = UpscaleConfig()
-    assert name_target("{stem}{ext}", Path("x.y.WMV"), config) == "x.y.mkv"
+    for source, target in (("x.y.WMV", "x.y.mkv"), ("a.JPG", "a.png"), ("a.gif", "a.mp4")):
+        assert name_target("{stem}{ext}", Path(source), config) == target
     clip = make_clip(tmp_path / "x.mov", size=(12, 16)).rename(tmp_path / "x.MOV")
     assert name_target("{name}-{width}x{height}.mp4", clip, config) == "x.MOV-64x48.mp4"
 
@@ -207,7 +208,7 @@ def test_every_video_and_every_event_says_which_of_how_many_it_is(
     }
     for event in found[:-1]:  # the last one is about all of them
         place = {"in/a.mp4": 1, "in/b.flv": 2, "in/deep/c.MKV": 3}[event["source"]]
-        assert (event["file"], event["files"]) == (place, 3)
+        assert (event["file_index"], event["file_count"]) == (place, 3)
     assert "source" not in found[-1]
     times = [datetime.fromisoformat(event["time"]) for event in found]
     assert times == sorted(times)

@@ -1,6 +1,8 @@
 """The command that looks at the machine says what is wrong, and what mends it."""
 
+import getpass
 import json
+import re
 import socket
 import sys
 import tempfile
@@ -10,14 +12,18 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import vsr_cli
+from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app
+from vsr_cli.errors import DeviceError
 from vsr_cli.events import Finding
+from vsr_cli.media.reading.decoders import missing_decoders
 from vsr_cli.models import files
 from vsr_cli.pipeline import doctor as examination
+from vsr_cli.pipeline import doctor_trial
 
 
 def run_doctor(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["doctor", *arguments])
+    return CliRunner().invoke(app, ["doctor", "--quick", *arguments])
 
 
 @pytest.fixture
@@ -46,9 +52,11 @@ def test_all_that_jobs_need_is_looked_at_without_a_network_and_nothing_is_left(
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     before = sorted(tmp_path.rglob("*"))
-    found = states(vsr_cli.doctor())
+    found = states(vsr_cli.doctor(quick=True))
     assert {"vsr", "Python", "torch", "PyAV", "OpenCV", "cpu", "plan", "cache"} <= set(found)
     assert {"weights small", "encoder libx264", "encoder ffv1", "temporary files"} <= set(found)
+    assert {"encoder prores_ks", "decoders", "renaming", "clock"} <= set(found)
+    assert "job" not in found
     assert "fail" not in found.values()
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -129,13 +137,72 @@ def test_a_disk_or_memory_that_is_nearly_full_is_told(
     assert (found["this folder"], found["cpu"]) == ("warn", "warn")
 
 
-def test_what_is_shown_does_not_name_the_user(
+def test_what_is_shown_names_neither_user_nor_machine_unless_it_is_to(
     weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    home = tmp_path / "alice"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("VSR_CACHE_DIR", str(home / "cache"))
+    monkeypatch.chdir(home)
+    weights.write_bytes(b"damaged")
     text = run_doctor().stdout
-    assert "`~/cache`" in text
-    assert str(tmp_path) + "/cache" not in text
+    assert "small.safetensors` is damaged" in text
+    assert not {"alice", tmp_path.name, "~", socket.gethostname(), getpass.getuser() + "/"} & {
+        *re.findall(r"[\w.~-]+/?", text)
+    }
+    assert "/" + tmp_path.parts[1] not in text
+    assert "`~/cache` can be written to" in run_doctor("-v").stdout
+
+
+def test_paths_in_messages_of_others_are_left_out() -> None:
+    finding = Finding(
+        subject="x",
+        state="fail",
+        text="dlopen /home/alice/lib/libx.so.1: no /home/alice at 3/2",
+        hint="see `~/notes/a.txt`",
+    )
+    hidden = examination._without_names(finding)
+    assert hidden.text == "dlopen libx.so.1: no FOLDER at 3/2"
+    assert hidden.hint == "see `a.txt`"
+
+
+def test_a_job_is_run_unless_something_is_missing_anyway(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_weights(weights)
+    files.record_digest(weights)
+    found = {finding.subject: finding for finding in vsr_cli.doctor()}
+    assert found["job"].state == "ok"
+    assert "4 frames 64x48 -> 256x192, 0." in found["job"].text
+    weights.write_bytes(b"damaged")
+    assert "job" not in states(vsr_cli.doctor())
+
+
+@pytest.mark.parametrize(
+    "error", [DeviceError("no device", hint="get one"), RuntimeError("illegal\ninstruction")]
+)
+def test_a_job_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("vsr_cli.pipeline.upscale.Upscaler.upscale", fail)
+    found = doctor_trial.try_job()
+    assert (found.state, found.hint is not None) == ("fail", True)
+    assert "\n" not in found.text
+
+
+def test_a_codec_that_cannot_be_read_is_told(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert missing_decoders(["h264", "h999", "aac"]) == ["h999"]
+    monkeypatch.setattr(examination, "_DECODERS", ("h264", "h999"))
+    assert states(examination.examine())["decoders"] == "warn"
+
+
+def test_a_clock_that_is_far_behind_is_told(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert examination._clock().state == "warn"
 
 
 def test_a_torch_that_does_not_load_is_a_finding_and_no_crash(

@@ -3,14 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from vsr_cli.cli.app import app, with_command
 from vsr_cli.cli.ffmpeg_options import INSTEAD
+from vsr_cli.config import OutputConfig
 from vsr_cli.errors import find_nearest
+from vsr_cli.media.containers import container_of
 
 
 def vsr(*arguments: object) -> Result:
@@ -131,3 +135,34 @@ def test_what_is_no_command_and_looks_like_a_file_is_one(tmp_path: Path) -> None
         assert with_command([word, "out.mp4"]) == ["upscale", word, "out.mp4"]
     for words in (["upscal", "a.mp4"], ["batch"], ["--version"], []):
         assert with_command(words) == words
+
+
+def picture(path: Path) -> Path:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["in.png", "in.gif"])
+@pytest.mark.parametrize(
+    ("words", "pix_fmt"),
+    [(("out.mp4",), "yuv420p"), (("out.mp4", "--pix-fmt", "yuv444p"), "yuv444p")],
+)
+def test_rgb_becomes_what_every_player_shows_unless_something_else_is_asked_for(
+    tmp_path: Path, name: str, words: tuple[str, ...], pix_fmt: str
+) -> None:
+    target = tmp_path / words[0]
+    result = vsr("upscale", picture(tmp_path / name), target, "--dry-run", *words[1:])
+    assert result.exit_code == 0, result.stderr
+    assert f"256x192, libx264 {pix_fmt}\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("in.png", "in_192p.png"), ("in.jpg", "in_192p.png"), ("in.gif", "in_192p.mp4")],
+)
+def test_an_image_becomes_an_image_and_a_moving_one_a_video(
+    tmp_path: Path, pipeline: FakePipeline, name: str, target: str
+) -> None:
+    assert vsr("upscale", picture(tmp_path / name)).exit_code == 0
+    assert [job[1] for job in pipeline.jobs] == [tmp_path / target]
+    assert container_of(tmp_path / target, OutputConfig()).name in ("mp4", "image2")

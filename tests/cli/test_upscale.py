@@ -27,7 +27,8 @@ def vsr(*arguments: str | Path) -> Result:
 
 
 def events(result: Result) -> list[dict[str, object]]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    return [{key: value for key, value in event.items() if key != "time"} for event in found]
 
 
 def raiser(error: BaseException) -> None:

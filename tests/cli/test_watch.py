@@ -236,7 +236,7 @@ def test_a_watcher_that_is_ended_at_work_loses_nothing_and_makes_nothing_twice(
         assert process.stdout is not None
         for line in process.stdout:
             event = json.loads(line)
-            if event["type"] == "progress" and event["frame"] >= 16 and event["file"] == 2:
+            if event["type"] == "progress" and event["frame"] >= 16 and event["file_index"] == 2:
                 break
             assert time.monotonic() - started < 120
         process.send_signal(number)

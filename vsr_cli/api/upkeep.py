@@ -128,11 +128,15 @@ def import_weights(
     )
 
 
-def doctor() -> list[Finding]:
+def doctor(*, quick: bool = False, verbose: bool = False) -> list[Finding]:
     """Look at all that jobs need of this machine: libraries, devices, weights, encoders, folders.
 
     Nothing is changed, and nothing is fetched. What a job could not do without is a finding whose
     `state` is `fail`.
+
+    Args:
+        quick: whether to do without a job of four frames.
+        verbose: whether folders are named, which may tell who the user is.
     """
     try:
         from vsr_cli.pipeline.doctor import examine
@@ -140,4 +144,4 @@ def doctor() -> list[Finding]:
         name = getattr(error, "name", None) or "a library"
         text = f"{name} does not load: {' '.join(str(error).split())}"
         return [Finding(subject="Python", state="fail", text=text, hint="install vsr again")]
-    return examine()
+    return examine(has_job=not quick, has_names=verbose)

@@ -8,17 +8,18 @@ from typing import Annotated
 
 import typer
 
-from vsr_cli import __version__
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.bench import bench
+from vsr_cli.cli.completion import completion
 from vsr_cli.cli.config import config_app
-from vsr_cli.cli.console import open_missing_streams
+from vsr_cli.cli.console import open_missing_streams, print_result, printable
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
 from vsr_cli.cli.doctor import doctor
 from vsr_cli.cli.erase import ERASE_EXAMPLES, erase
 from vsr_cli.cli.evaluate import evaluate
 from vsr_cli.cli.fill import FILL_EXAMPLES, fill
+from vsr_cli.cli.help import WIDEST, App
 from vsr_cli.cli.jobs import jobs_app
 from vsr_cli.cli.probe import probe
 from vsr_cli.cli.restore import RESTORE_EXAMPLES, restore
@@ -26,28 +27,30 @@ from vsr_cli.cli.upscale import EXAMPLES, upscale
 from vsr_cli.cli.usage import Commands
 from vsr_cli.cli.weights import weights_app
 
-app = typer.Typer(
+app = App(
     name="vsr",
     cls=Commands,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     pretty_exceptions_enable=False,  # `report_failures` says what there is to say
     rich_markup_mode=None,  # plain text
 )
-app.command(epilog=EXAMPLES)(upscale)
-app.command(epilog=BATCH_EXAMPLES)(batch)
-app.command(epilog=RESTORE_EXAMPLES)(restore)
-app.command(epilog=FILL_EXAMPLES)(fill)
-app.command(epilog=ERASE_EXAMPLES)(erase)
-app.command()(probe)
-app.command()(demo)
-app.command()(doctor)
-app.command()(evaluate)
-app.command()(degrade)
-app.command()(bench)
-app.add_typer(weights_app, name="weights")
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(config_app, name="config")
+_VIDEOS, _LOOKS, _MEASURES, _KEEPS = "Videos", "A look at things", "Measuring", "Setting up"
+app.command(epilog=EXAMPLES, rich_help_panel=_VIDEOS)(upscale)
+app.command(epilog=BATCH_EXAMPLES, rich_help_panel=_VIDEOS)(batch)
+app.command(epilog=RESTORE_EXAMPLES, rich_help_panel=_VIDEOS)(restore)
+app.command(epilog=FILL_EXAMPLES, rich_help_panel=_VIDEOS)(fill)
+app.command(epilog=ERASE_EXAMPLES, rich_help_panel=_VIDEOS)(erase)
+app.command(rich_help_panel=_LOOKS)(probe)
+app.command(rich_help_panel=_LOOKS)(demo)
+app.command(rich_help_panel=_LOOKS)(doctor)
+app.command(rich_help_panel=_MEASURES)(evaluate)
+app.command(rich_help_panel=_MEASURES)(degrade)
+app.command(rich_help_panel=_MEASURES)(bench)
+app.add_typer(weights_app, name="weights", rich_help_panel=_KEEPS)
+app.add_typer(jobs_app, name="jobs", rich_help_panel=_KEEPS)
+app.add_typer(config_app, name="config", rich_help_panel=_KEEPS)
+app.command(rich_help_panel=_KEEPS)(completion)
 
 
 def main() -> None:
@@ -76,7 +79,10 @@ def with_command(words: list[str]) -> list[str]:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vsr {__version__}")
+        from vsr_cli.cli.versions import version_lines
+
+        for line in version_lines():
+            print_result(printable(line))
         raise typer.Exit
 
 
@@ -84,9 +90,7 @@ def _print_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
+        typer.Option("--version", help="Print versions.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Upscale real-world video: sharp, faithful and steady, with sound and timing kept."""

@@ -9,6 +9,7 @@ import typer
 from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.batch_run import Batch
+from vsr_cli.cli.command_line import with_command
 from vsr_cli.cli.console import show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import RARE, AsJson, DryRun, Quiet, Verbose
@@ -32,7 +33,7 @@ def batch(
     options: Options,
     sources: Annotated[
         list[Path] | None,
-        typer.Argument(readable=False, metavar="SOURCE...", help="Files, folders, patterns."),
+        typer.Argument(readable=False, metavar="SOURCE", help="Files, folders, patterns."),
     ] = None,
     *,
     out: Annotated[
@@ -79,6 +80,7 @@ def batch(
             show_debug_log()
         upscaler = Upscaler(stop=stop, **options)
         check_template(name)
+        upscaler.config = with_command(upscaler.config)
         work = Batch(
             upscaler=upscaler, out=out, template=name, errors=errors, as_json=as_json, quiet=quiet
         )

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import typer
 
@@ -12,6 +13,7 @@ from vsr_cli.cancellation import Stopped
 from vsr_cli.cli.amounts import duration
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.damage import DamageWatch
+from vsr_cli.cli.event_kinds import Status
 from vsr_cli.cli.failures import FailureReport
 from vsr_cli.cli.json_events import events_with, progress_values, report_as_json, write_event
 from vsr_cli.cli.overall import MOST_PROBED, Overall, measure_work
@@ -21,8 +23,6 @@ from vsr_cli.errors import ConfigError, JobBusyError, OutputError, VsrError
 from vsr_cli.events import Event, Plan, Progress, ignore
 from vsr_cli.exit_codes import ExitCode
 
-STATUSES = ("done", "planned", "damaged", "skipped", "busy", "failed")
-
 
 @dataclass(kw_only=True)
 class Outcome:
@@ -30,7 +30,7 @@ class Outcome:
 
     source: Path
     target: Path | None = None
-    status: str = "failed"  # one of STATUSES
+    status: Status = "failed"
     exit: ExitCode = ExitCode.DONE
     frames: int = 0
     seconds: float = 0.0
@@ -102,7 +102,7 @@ class Batch:
             typer.Exit: some failed or are damaged.
         """
         found = [outcome.status for outcome in self.outcomes]
-        counts = {status: found.count(status) for status in STATUSES}
+        counts = {status: found.count(status) for status in get_args(Status)}
         if not self.quiet and self.outcomes and not self._is_dry:
             self._print_table()
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
@@ -118,8 +118,8 @@ class Batch:
     def _treat(self, source: Source, treat: Callable[[Source, Outcome], None]) -> Outcome:
         """Have a video made or looked at; what is wrong with it is noted."""
         outcome = Outcome(source=source.path)
-        keys: dict[str, object] = {"source": str(source.path), "file": len(self.outcomes) + 1}
-        with events_with(**keys, files=self.num_files):
+        keys: dict[str, object] = {"source": str(source.path), "file_index": len(self.outcomes) + 1}
+        with events_with(**keys, file_count=self.num_files):
             try:
                 treat(source, outcome)
             except Stopped:
@@ -161,9 +161,7 @@ class Batch:
             if outcome.target is not None:
                 self.upscaler.forget_finished(outcome.target)
             return
-        from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
-
-        reuse_memory()
+        _prepare_memory()
         _make_folder(target.parent)
         if not self.quiet:
             print_line(f"{self._position()}: `{source.path}`")
@@ -247,6 +245,12 @@ class Batch:
             arrow = f" -> {o.target}" if o.target else ""
             time = duration(o.seconds) if o.frames else "-"
             print_line(f"{o.status:8} {o.exit:4} {o.frames or '-':>7} {time:>8}  {o.source}{arrow}")
+
+
+def _prepare_memory() -> None:
+    from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
+
+    reuse_memory()
 
 
 def _make_folder(folder: Path) -> None:

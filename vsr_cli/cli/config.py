@@ -9,10 +9,11 @@ from vsr_cli import api
 from vsr_cli.cli.configured import as_words
 from vsr_cli.cli.console import print_line, print_result, printable
 from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.help import App
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import AsJson
 
-config_app = typer.Typer(help="Show settings, or begin a file of them.", no_args_is_help=True)
+config_app = App(help="Show settings, or begin a file of them.", no_args_is_help=True)
 
 File = Annotated[
     Path | None,

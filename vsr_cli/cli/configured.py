@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.complete import complete_preset
 from vsr_cli.cli.console import print_line
-from vsr_cli.errors import VsrError
 from vsr_cli.settings import Setting, option_types, without_rivals
 
 
@@ -130,7 +130,7 @@ def configured_options(own: Collection[str]) -> list[inspect.Parameter]:
         *("--preset-name", "-P"),
         metavar="NAME",
         help="Take options from a preset of that file; repeat.",
-        autocompletion=_complete_preset,
+        autocompletion=complete_preset,
         is_eager=True,
     )
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -143,9 +143,3 @@ def configured_options(own: Collection[str]) -> list[inspect.Parameter]:
         inspect.Parameter(name, kind, default=default, annotation=annotation)
         for name, annotation, default in declared
     ]
-
-
-def _complete_preset(incomplete: str) -> list[str]:
-    with suppress(VsrError):
-        return [name for name in api.preset_names() if name.startswith(incomplete)]
-    return []

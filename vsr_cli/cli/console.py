@@ -57,6 +57,14 @@ def print_result(text: str) -> None:
         ) from error
 
 
+def show_cursor() -> None:
+    """Show the cursor, which a progress bar has hidden and may not come to show again."""
+    if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        with suppress(OSError):
+            sys.stderr.write("\x1b[?25h")
+            sys.stderr.flush()
+
+
 def silence(stream: TextIO | None) -> None:
     """Point a standard stream nowhere, so that what it still holds does no harm at the end."""
     with suppress(OSError, ValueError, AttributeError):  # closed, or in memory

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from typing import Annotated
 
 import typer
 
@@ -15,10 +16,17 @@ from vsr_cli.events import Finding
 from vsr_cli.exit_codes import ExitCode
 
 
-def doctor(*, as_json: ResultAsJson = False) -> None:
-    """Check versions, devices, weights, encoders and folders; ends with 1 if a job would fail."""
-    with report_failures(as_json=as_json):
-        findings = api.doctor()
+def doctor(
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Run no job.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name folders, which may tell who you are.")
+    ] = False,
+    as_json: ResultAsJson = False,
+) -> None:
+    """Check versions, devices, weights, encoders, folders and a job; ends with 1 if jobs fail."""
+    with report_failures(verbose=verbose, as_json=as_json):
+        findings = api.doctor(quick=quick, verbose=verbose)
         for finding in findings:
             _show(finding, as_json=as_json)
         _show_terminal(as_json=as_json)

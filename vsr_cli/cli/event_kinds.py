@@ -2,17 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_type_hints
 
 from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Live, Plan
+from vsr_cli.settings import Origin
+
+Status = Literal["done", "planned", "damaged", "skipped", "busy", "failed"]  # of a video of a batch
+Seconds = float | None
+Table = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class EventKind:
-    """One type of event; `keys` come beside `type` and `v`, not all of them every time."""
+    """One type of event.
 
-    command: str  # that writes it
+    command: that writes it.
+    meaning: for people.
+    keys: that come beside those of all events, and the types of their values.
+    optional: which of them do not come every time.
+    """
+
+    command: str
     meaning: str
-    keys: tuple[str, ...]
+    keys: Mapping[str, object]
+    optional: frozenset[str] = frozenset()
 
 
 # Keys that every event has, and those that each has within a batch.
@@ -21,14 +34,15 @@ COMMON_KEYS: Mapping[str, str] = {
     "v": "The version of what keys mean.",
     "time": "When it was written, in UTC, as `2030-01-31T23:59:59.000+00:00`.",
     "source": "Within a batch: the video that the event is about.",
-    "file": "Within a batch: which video that is, counted from 1.",
-    "files": "Within a batch: how many videos there are; null while folders are watched.",
+    "file_index": "Within a batch: which video that is, counted from 1.",
+    "file_count": "Within a batch: how many videos there are; null while folders are watched.",
 }
 
 
-def _names(record: type) -> tuple[str, ...]:
-    """Names of the fields of a dataclass."""
-    return tuple(field.name for field in fields(record))
+def _types(record: type) -> dict[str, object]:
+    """The fields of a dataclass, and their types."""
+    hints = get_type_hints(record)
+    return {field.name: hints[field.name] for field in fields(record)}
 
 
 EVENT_KINDS: Mapping[str, EventKind] = {
@@ -36,113 +50,143 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "upscale, restore, batch, fill, erase",
         "Everything that was chosen, said once before the first frame; with `--dry-run` it is the "
         "last event, and says `dry_run`.",
-        (*_names(Plan), "dry_run"),
+        {**_types(Plan), "dry_run": bool},
+        frozenset({"dry_run"}),
     ),
     "progress": EventKind(
         "upscale, restore, batch, fill, erase, degrade, weights import",
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
         "are left; null is not known yet. `ahead` is what is done of the frames after these, as a "
         "number of frames. A batch has `batch_eta_s`, the same for all its videos.",
-        ("stage", "frame", "ahead", "frames", "fps", "eta_s", "batch_eta_s"),
+        {
+            **{"stage": str, "frame": int, "ahead": float, "frames": int | None},
+            **{"fps": float | None, "eta_s": float | None, "batch_eta_s": float | None},
+        },
+        frozenset({"batch_eta_s"}),
     ),
     "warning": EventKind(
         "upscale, restore, batch, fill, erase, degrade",
         "Something to know; `code` is one of those below, and `text` is for people.",
-        ("code", "text"),
+        {"code": str, "text": str},
     ),
     "live": EventKind(
         "upscale",
         "With `--live`, every ten seconds: how late the picture is.",
-        _names(Live),
+        _types(Live),
     ),
     "done": EventKind(
         "upscale, restore, batch, fill, erase, degrade",
         "The target `out` is complete and verified.",
-        ("out", *(name for name in _names(Done) if name != "target")),
+        {"out": str, **{name: kind for name, kind in _types(Done).items() if name != "target"}},
     ),
     "skipped": EventKind(
-        "upscale, restore, fill, erase", "With `-n`: the target `out` exists and is kept.", ("out",)
+        "upscale, restore, fill, erase",
+        "With `-n`: the target `out` exists and is kept.",
+        {"out": str},
     ),
     "file": EventKind(
         "batch",
         "What became of one video: `status` is done, damaged, skipped, busy or failed, or with "
         "`--dry-run` planned, and `exit` the exit code that it would have had by itself; `why` is "
         "for people.",
-        ("source", "target", "status", "exit", "frames", "seconds", "why"),
+        {
+            **{"source": str, "target": str | None, "status": Status, "exit": int},
+            **{"frames": int, "seconds": float, "why": str | None},
+        },
     ),
     "summary": EventKind(
         "batch",
         "How many videos there were of each status; the last event.",
-        ("done", "planned", "damaged", "skipped", "busy", "failed"),
+        dict.fromkeys(get_args(Status), int),
     ),
     "found": EventKind(
-        "batch", "With `--watch`: a video that is not made yet, and whole.", ("source", "bytes")
+        "batch",
+        "With `--watch`: a video that is not made yet, and whole.",
+        {"source": str, "bytes": int},
     ),
     "waiting": EventKind(
         "batch",
         "With `--watch`: a video does not change any more and is not whole; `why` is for people.",
-        ("source", "why"),
+        {"source": str, "why": str},
     ),
     "degradation": EventKind(
         "degrade",
         "What was drawn for the clip.",
-        _names(DegradationDrawn),
+        _types(DegradationDrawn),
     ),
     "probe": EventKind(
         "probe",
         "What a source holds, how it is understood, and what `output` would be; times are in "
         "seconds, rates and ratios fractions.",
-        (
-            *("source", "container", "duration", "origin", "start", "stop", "timecode", "video"),
-            *("streams", "num_chapters", "output"),
-        ),
+        {
+            **{"source": str, "container": str, "duration": Seconds, "origin": Seconds},
+            **{"start": Seconds, "stop": Seconds, "timecode": str | None},
+            **{"video": Table, "streams": tuple[Table, ...], "num_chapters": int, "output": Table},
+        },
     ),
     "gap": EventKind(
         "fill",
         "With `--list`: frames from `first` to `last` would be made anew, for `reasons`; the first "
         "is shown at `start` seconds.",
-        ("first", "last", "start", "reasons"),
+        {"first": int, "last": int, "start": float, "reasons": tuple[str, ...]},
     ),
     "job": EventKind(
         "jobs list, jobs clean",
-        "An unfinished job; `removed` is said by `clean`, and false while the job is `busy`.",
-        ("folder", "source", "frames", "bytes", "busy", "removed"),
+        "An unfinished job: `frames` of `frames_all` are done, `bytes` are on disk, and `age_s` "
+        "seconds ago it was last at work; `command` goes on with it. `removed` is said by `clean`, "
+        "and false while the job is `busy`.",
+        {
+            **{"folder": str, "source": str | None, "target": str | None, "frames": int},
+            **{"frames_all": int | None, "bytes": int, "age_s": float, "command": str | None},
+            **{"busy": bool, "removed": bool},
+        },
+        frozenset(
+            {
+                *("source", "target", "frames", "frames_all", "bytes", "age_s", "command"),
+                *("busy", "removed"),
+            }
+        ),
     ),
     "weights": EventKind(
         "weights list, weights info",
         "A file of weights; `info` says what it holds, its licence and the memory it needs.",
-        (
-            *("name", "file", "bytes", "sha256", "family", "tensors", "parameters", "license"),
-            *("sources", "memory"),
-        ),
+        {
+            **{"name": str, "file": str, "bytes": int, "sha256": str, "family": str},
+            **{"tensors": int, "parameters": int, "license": str | None},
+            **{"sources": tuple[str, ...], "memory": tuple[str, ...]},
+        },
+        frozenset({"sha256", "family", "tensors", "parameters", "license", "sources", "memory"}),
     ),
     "verified": EventKind(
-        "weights verify", "A file of weights loads and is whole.", ("file", "sha256")
+        "weights verify", "A file of weights loads and is whole.", {"file": str, "sha256": str}
     ),
     "imported": EventKind(
         "weights import",
         "Published checkpoints have become the weights `name`; `findings` are for people.",
-        ("name", "file", "bytes", "tensors", "findings", "license"),
+        {
+            **{"name": str, "file": str, "bytes": int, "tensors": int},
+            **{"findings": tuple[str, ...], "license": str | None},
+        },
     ),
     "setting": EventKind(
         "config show",
         "An option that has another value than its default, without being typed: `origin` is "
         "environment, preset or file, and `place` says where, for people.",
-        ("name", "value", "origin", "place"),
+        {"name": str, "value": object, "origin": Origin, "place": str},
     ),
     "finding": EventKind(
         "doctor",
         "One thing that was looked at: `state` is ok, warn, or fail where a job would fail; the "
         "rest is for people.",
-        _names(Finding),
+        _types(Finding),
     ),
     "cost": EventKind(
-        "bench", "What a frame of one size costs with one number of steps.", _names(BenchResult)
+        "bench", "What a frame of one size costs with one number of steps.", _types(BenchResult)
     ),
     "error": EventKind(
         "all",
         "What ended the command, or one video of a batch; `exit` is the exit code, `code` is "
         "stable (`E_...`), and the rest is for people.",
-        ("exit", "code", "what", "why", "hint"),
+        {"exit": int, "code": str, "what": str, "why": str | None, "hint": str | None},
     ),
 }

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shlex
 import sys
 import tempfile
 import time
@@ -15,7 +14,8 @@ import typer
 
 from vsr_cli import __version__
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.cli.console import print_line, printable, silence
+from vsr_cli.cli.command_line import command_to_go_on
+from vsr_cli.cli.console import print_line, silence
 from vsr_cli.cli.json_events import close_events, write_event
 from vsr_cli.cli.signals import Signals
 from vsr_cli.errors import MemoryExhaustedError, VsrError, is_short_of_memory
@@ -88,16 +88,20 @@ class FailureReport:
             what, why, hint = "stopped before the end", None, None
             if isinstance(error, Stopped) and error.num_frames:
                 why = f"{error.num_frames} frames are done, and kept"
-                hint = f"to go on, run `{shlex.join(['vsr', *sys.argv[1:]])}`"
+                hint = f"to go on, run `{command_to_go_on()}`"
         else:
             code, name = ExitCode.INTERNAL_ERROR, "INTERNAL"
             what, why = "internal error", _summary(error)
             hint = f"please report it with `{write_crash_log(error)}`"
             if self._verbose:
                 print_line("".join(traceback.format_exception(error)).rstrip())
-        for name_of_line, text in (("error", what), ("why", why), ("hint", hint)):
-            if text:
-                print_line(f"{name_of_line}: {printable(text)}")
+        if is_stopped:  # by someone who knows it, and has made no error
+            lines = [f"{what}: {why}" if why else what, f"hint: {hint}" if hint else None]
+        else:
+            pairs = (("error", what), ("why", why), ("hint", hint))
+            lines = [f"{begin}: {text}" if text else None for begin, text in pairs]
+        for line in filter(None, lines):
+            print_line(line)
         if self._as_json:
             values = {"exit": code, "code": f"E_{name}", "what": what, "why": why, "hint": hint}
             write_event("error", values)

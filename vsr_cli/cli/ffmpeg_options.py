@@ -13,9 +13,9 @@ _QUALITY = "`--crf X` sets the quality; lower is better"
 _RATE = "`--crf X` sets the quality, and `-x b=20M` a bit rate where the encoder has one"
 _ENCODER = "`-x NAME=VALUE` sets what the encoder has, as `-x tune=film`"
 _FILTERS = (
-    "there are no filters: `--size` sets the size, `--cfr` the frame rate, `--deinterlace` joins "
-    "fields; for others pipe `ffmpeg -i in.mp4 -vf ... -f matroska -c:v ffv1 -` "
-    "into `vsr upscale - out.mkv`"
+    "there are no filters: `--size` sets the size, `--fps` and `--cfr` the frame rate, "
+    "`--deinterlace` joins fields; for others pipe `ffmpeg -i in.mp4 -vf ... -f matroska "
+    "-c:v ffv1 -` into `vsr upscale - out.mkv`"
 )
 _WORDS = "`--quiet` says less, `--verbose` more"
 
@@ -31,7 +31,8 @@ INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("-filter:v", "-filter_complex", "-lavfi", "-vf"), _FILTERS),
     **dict.fromkeys(
         ("-r", "-framerate", "-fps_mode", "-vsync"),
-        "`--cfr RATE` writes a constant rate; `--input-fps` is that of numbered images",
+        "`--fps RATE` makes frames for a higher rate, `--cfr RATE` repeats some or leaves some "
+        "out; `--input-fps` is that of numbered images",
     ),
     "-sn": "`--subs none` drops subtitles",
     **dict.fromkeys(("-c:s", "-codec:s", "-scodec"), "`--subs copy` keeps subtitles, `none` not"),

@@ -43,7 +43,7 @@ def fill(
     ],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[TARGET]", readable=False, help="Video to write."),
+        typer.Argument(metavar="TARGET", readable=False, help="Video to write."),
     ] = None,
     *,
     only_list: Annotated[

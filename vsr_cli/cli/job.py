@@ -8,6 +8,7 @@ from typing import Protocol
 
 import typer
 
+from vsr_cli.cli.command_line import with_command
 from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
@@ -87,6 +88,7 @@ def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags
     elif flags.dry_run:
         _show_plan(source, target, worker, quiet=flags.quiet, as_json=flags.has_events)
     else:
+        worker.config = with_command(worker.config)
         run(source, target, work, flags)
 
 

@@ -1,21 +1,29 @@
 """`vsr jobs`: unfinished jobs, what they take on disk, and how to be rid of them."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.command_line import from_here
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.help import App
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import AsJson
+from vsr_cli.errors import ConfigError
 
-jobs_app = typer.Typer(help="List or remove unfinished jobs.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from vsr_cli.pipeline.resume.job import FoundJob
+
+jobs_app = App(help="List or remove unfinished jobs.", no_args_is_help=True)
 
 Folders = Annotated[
     list[Path] | None,
-    typer.Argument(readable=False, metavar="DIR...", help="Where to look.", show_default="here"),
+    typer.Argument(readable=False, metavar="DIR", help="Where to look.", show_default="here"),
 ]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into folders within folders, too.")
@@ -26,37 +34,89 @@ Recursive = Annotated[
 def list_jobs(
     folders: Folders = None, *, recursive: Recursive = False, as_json: AsJson = False
 ) -> None:
-    """List unfinished jobs: what is done, and what they take on disk."""
+    """List unfinished jobs: what is done, what they take on disk, and how to go on."""
     with report_failures(as_json=as_json):
         jobs = api.find_jobs(folders or ["."], recursive=recursive)
         for job in jobs:
             if as_json:
-                values = {
-                    "folder": job.folder,
-                    "source": job.source,
-                    "frames": job.num_frames,
-                    "bytes": job.num_bytes,
-                    "busy": job.is_busy,
-                }
-                write_event("job", values)
+                write_event("job", _values(job))
             else:
-                state = ", at work" if job.is_busy else ""
-                size = f"{job.num_bytes / 1e6:.1f} MB"
-                print_line(f"`{job.folder}`: {job.num_frames} frames done, {size}{state}")
+                print_line(_describe(job))
+                if job.command is not None:
+                    print_line(f"  to go on: {from_here(job.command)}")
         if not jobs and not as_json:
             print_line("no unfinished jobs here")
 
 
 @jobs_app.command("clean")
 def clean_jobs(
-    folders: Folders = None, *, recursive: Recursive = False, as_json: AsJson = False
+    folders: Folders = None,
+    *,
+    recursive: Recursive = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove unfinished jobs, but none that is at work; what they had done is lost."""
     with report_failures(as_json=as_json):
-        for job in api.find_jobs(folders or ["."], recursive=recursive):
+        if not yes and not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ConfigError(
+                "what unfinished jobs have done would be lost, and there is nobody to ask",
+                hint="add `-y`; `vsr jobs list` shows them",
+            )
+        jobs = api.find_jobs(folders or ["."], recursive=recursive)
+        idle = [job for job in jobs if not job.is_busy]
+        if idle and not yes and not _is_agreed(idle):
+            print_line("nothing is removed")
+            return
+        for job in jobs:
             is_removed = api.remove_job(job.folder)
             if as_json:
                 write_event("job", {"folder": job.folder, "removed": is_removed})
             else:
                 what = "removed" if is_removed else "kept, since it is at work:"
-                print_line(f"{what} `{job.folder}`, {job.num_bytes / 1e6:.1f} MB")
+                print_line(f"{what} `{job.folder}`, {_size(job.num_bytes)}")
+        if not jobs and not as_json:
+            print_line("no unfinished jobs here")
+
+
+def _is_agreed(jobs: "Sequence[FoundJob]") -> bool:
+    """Show what would be lost, and ask."""
+    for job in jobs:
+        print_line(_describe(job))
+    size = _size(sum(job.num_bytes for job in jobs))
+    return typer.confirm(f"remove {len(jobs)} unfinished jobs, {size}?", err=True)
+
+
+def _describe(job: "FoundJob") -> str:
+    """A job in a line, for people."""
+    of_all = "" if job.num_all is None else f" of {job.num_all}"
+    files = f", `{job.source}` -> `{job.target}`" if job.source and job.target else ""
+    state = "at work" if job.is_busy else f"{_ago(job.seconds)} ago"
+    size = _size(job.num_bytes)
+    return f"`{job.folder}`: {job.num_frames}{of_all} frames done{files}, {size}, {state}"
+
+
+def _values(job: "FoundJob") -> dict[str, object]:
+    return {
+        "folder": job.folder,
+        "source": job.source,
+        "target": job.target,
+        "frames": job.num_frames,
+        "frames_all": job.num_all,
+        "bytes": job.num_bytes,
+        "age_s": round(job.seconds, 1),
+        "command": job.command,
+        "busy": job.is_busy,
+    }
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _ago(seconds: float) -> str:
+    """How long something is past, roughly."""
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from vsr_cli.cli.complete import complete_device, complete_model
 from vsr_cli.config import NUM_TRAIN_TIMESTEPS, DtypeChoice
 
 # Shown by `--help-all` only, so that `--help` stays what one can take in at once.
@@ -33,9 +34,13 @@ Model = Annotated[
         metavar="NAME",
         help="Weights: a file, or a name of `vsr weights list`.",
         show_default="the shipped ones",
+        autocompletion=complete_model,
     ),
 ]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", autocompletion=complete_device),
+]
 Dtype = Annotated[
     DtypeChoice, typer.Option("--dtype", "--precision", help="Number format of networks.")
 ]

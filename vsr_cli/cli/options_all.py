@@ -9,12 +9,13 @@ from typing import Annotated, Concatenate, ParamSpec, cast, get_args
 import typer
 
 from vsr_cli.cli.configured import Untyped, configured_options
+from vsr_cli.cli.help import OTHERS
 from vsr_cli.cli.job import Flags
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options, live_options
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
-from vsr_cli.cli.options_repair import erase_options
+from vsr_cli.cli.options_repair import erase_options, fill_options
 from vsr_cli.options import Options
 
 P = ParamSpec("P")
@@ -36,6 +37,16 @@ HelpAll = Annotated[
 ]
 
 
+# What the options that a function declares are about, as help says it.
+PANELS: Mapping[Callable[..., None], str] = {
+    model_options: "Picture",
+    input_options: "Source",
+    output_options: "Target",
+    erase_options: "Taken out",
+    fill_options: "Made anew",
+    job_options: "Unfinished work",
+    live_options: "Live sources",
+}
 _FLAGS = tuple(inspect.signature(Flags).parameters.values())
 
 
@@ -53,7 +64,7 @@ def with_options(
             command what it is, and nothing but the command line changes them.
     """
     shared = {
-        name: parameter
+        name: _in_panel(parameter, PANELS[declare])
         for declare in declarations
         for name, parameter in inspect.signature(declare).parameters.items()
     }
@@ -70,8 +81,8 @@ def with_options(
         parameters = [
             *(parameter for parameter in own if parameter.kind != parameter.KEYWORD_ONLY),
             *shared.values(),
-            *(parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY),
-            *configured_options(set(defaults or {})),
+            *(_in_panel(p, OTHERS) for p in own if p.kind == p.KEYWORD_ONLY),
+            *(_in_panel(p, OTHERS) for p in configured_options(set(defaults or {}))),
             help_all,
         ]
 
@@ -97,6 +108,14 @@ def with_options(
         return decorated
 
     return decorate
+
+
+def _in_panel(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:
+    """An option that help shows in a panel."""
+    kind, option = get_args(parameter.annotation)
+    option = copy(option)
+    option.rich_help_panel = panel
+    return parameter.replace(annotation=Annotated[kind, option])
 
 
 def _with_default(parameter: inspect.Parameter, default: object) -> inspect.Parameter:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vsr_cli.cli.complete import complete_size
 from vsr_cli.cli.options import RARE, Device, Dtype, Fidelity, Model, MotionScale, Steps
 from vsr_cli.config import (
     ClipConfig,
@@ -29,7 +30,11 @@ def model_options(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Size of TARGET: 1080p, 4k, WxH, W:-2 or -2:H."),
+        typer.Option(
+            metavar="SIZE",
+            help="Size of TARGET: 1080p, 4k, WxH, W:-2 or -2:H.",
+            autocompletion=complete_size,
+        ),
     ] = None,
     height: Annotated[
         int | None, typer.Option(metavar="N", help="Height of TARGET, its shape kept.", **RARE)

@@ -4,6 +4,12 @@ from typing import Annotated
 
 import typer
 
+from vsr_cli.cli.complete import (
+    complete_encoder,
+    complete_format,
+    complete_pixel_format,
+    complete_speed,
+)
 from vsr_cli.cli.options import RARE
 from vsr_cli.config import Audio, OutputConfig, Subs, Verify
 
@@ -14,6 +20,7 @@ def output_options(
         str | None,
         typer.Option(
             *("--vcodec", "-c:v"),
+            autocompletion=complete_encoder,
             metavar="NAME",
             help="Encoder, as FFmpeg names it.",
             show_default="fits target and source",
@@ -32,6 +39,7 @@ def output_options(
         str | None,
         typer.Option(
             *("--preset", "-preset"),
+            autocompletion=complete_speed,
             metavar="NAME",
             help="The encoder's speed.",
             show_default="the encoder's",
@@ -41,6 +49,7 @@ def output_options(
         str | None,
         typer.Option(
             *("--pix-fmt", "-pix_fmt"),
+            autocompletion=complete_pixel_format,
             metavar="NAME",
             help="Pixel format, as FFmpeg names it.",
             show_default="fits the source",
@@ -60,6 +69,7 @@ def output_options(
         str | None,
         typer.Option(
             *("--format", "-f"),
+            autocompletion=complete_format,
             metavar="NAME",
             help="Container, as FFmpeg names it.",
             show_default="by TARGET's extension; matroska for `-`",

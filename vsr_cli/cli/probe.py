@@ -41,7 +41,7 @@ def probe(
     target: Annotated[
         Path | None,
         typer.Argument(
-            readable=False, metavar="[TARGET]", help="Where it would go.", show_default="a `.mkv`"
+            readable=False, metavar="TARGET", help="Where it would go.", show_default="a `.mkv`"
         ),
     ] = None,
     *,

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.cli.console import print_line
+from vsr_cli.cli.console import print_line, show_cursor
 from vsr_cli.exit_codes import ExitCode
 
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -58,6 +58,7 @@ class Signals(AbstractContextManager[None]):
         self._number = number
         for other in self._handlers:
             signal.signal(other, signal.SIG_DFL)
+        show_cursor()  # the next signal ends the program where it is
         try:
             self._stop.request()
         except Stopped:

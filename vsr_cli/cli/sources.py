@@ -96,23 +96,31 @@ def name_target(
     Raises:
         InputError: the source cannot be read.
     """
-    from vsr_cli.media.containers import BY_SUFFIX, PICTURE_ONLY
-
     size = (0, 0)
     if "{height}" in template or "{width}" in template:
         from vsr_cli.media.reading.reader import probe
 
         info = info or probe(source, config.input)
         size = config.target_size(info.height, info.width)
-    suffix = source.suffix.lower()
-    is_whole = suffix in BY_SUFFIX and BY_SUFFIX[suffix] not in PICTURE_ONLY
     return template.format(
         stem=source.stem,
-        ext=suffix if is_whole else ".mkv",  # which holds everything
+        ext=_extension(source.suffix.lower()),
         name=source.name,
         height=size[0],
         width=size[1],
     )
+
+
+def _extension(suffix: str) -> str:
+    """The extension of a target where that of the source is `suffix`."""
+    from vsr_cli.media.containers import BY_SUFFIX, IMAGE_SUFFIXES, PICTURE_ONLY
+
+    if suffix in IMAGE_SUFFIXES:
+        return ".png"
+    if suffix == ".gif":
+        return ".mp4"  # which plays wherever a GIF does
+    is_whole = suffix in BY_SUFFIX and BY_SUFFIX[suffix] not in PICTURE_ONLY
+    return suffix if is_whole else ".mkv"  # which holds everything
 
 
 def check_template(template: str) -> None:

@@ -33,7 +33,7 @@ def upscale(
     target: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[TARGET]",
+            metavar="TARGET",
             readable=False,
             help="Video to write.",
             show_default="beside SOURCE, named by size",

@@ -10,12 +10,17 @@ from typer.core import TyperGroup
 
 from vsr_cli.cli.failures import FailureReport
 from vsr_cli.cli.ffmpeg_options import explain_ffmpeg_option, refuse_ffmpeg_options
+from vsr_cli.cli.help import format_commands
 from vsr_cli.cli.signals import Signals
 from vsr_cli.errors import ConfigError, VsrError, did_you_mean, find_nearest
 
 
 class Commands(TyperGroup):
     """The commands, with errors of usage in the form of all others, and exit code 2."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write the commands in their panels."""
+        format_commands(self, ctx, formatter)
 
     def main(
         self,

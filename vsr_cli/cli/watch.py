@@ -143,14 +143,12 @@ class Watch:
 
     def _is_to_be_made(self, source: Source, look: Look) -> bool:
         """Whether a file that is no longer written is whole, and has no target yet."""
-        from vsr_cli.media.reading.whole import why_incomplete
-
         with suppress(VsrError):  # it does not open, which is told below
             if self._batch.target_of(source).exists():
                 look.is_settled = True
                 return False
         if look.why is None:  # what does not change need not be read again
-            look.why = why_incomplete(source.path)
+            look.why = _why_incomplete(source.path)
             if look.why is not None:
                 self._say_waiting(source, look.why)
         if look.why is not None and look.num_unchanged < PATIENCE:
@@ -220,6 +218,12 @@ class FailureNotes:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replace_when_complete(self._path) as part:
                 part.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def _why_incomplete(path: Path) -> str | None:
+    from vsr_cli.media.reading.whole import why_incomplete  # loads libraries of video
+
+    return why_incomplete(path)
 
 
 def is_unfinished(path: Path) -> bool:

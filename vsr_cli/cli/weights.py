@@ -8,13 +8,12 @@ import typer
 from vsr_cli import api
 from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
+from vsr_cli.cli.help import App
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet
 from vsr_cli.cli.progress import progress_bar, tee
 
-weights_app = typer.Typer(
-    help="Show and check weights, and import published ones.", no_args_is_help=True
-)
+weights_app = App(help="Show and check weights, and import published ones.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `list`, or a file.")]
 
@@ -81,7 +80,7 @@ def show_path(
 def verify_weights(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="Names of `list`, or files.", show_default="all"),
+        typer.Argument(metavar="NAME", help="Names of `list`, or files.", show_default="all"),
     ] = None,
     *,
     as_json: AsJson = False,

@@ -2,10 +2,13 @@
 
 import os
 import platform
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Literal
@@ -15,6 +18,7 @@ import torch
 from vsr_cli import __version__
 from vsr_cli.errors import VsrError, WeightsError
 from vsr_cli.events import Finding
+from vsr_cli.media.reading.decoders import missing_decoders
 from vsr_cli.media.writing.encoder_trial import why_not
 from vsr_cli.models.files import (
     installed_weights,
@@ -28,22 +32,42 @@ from vsr_cli.pipeline.run_plan import choose_device, choose_dtype, dtype_name
 from vsr_cli.pipeline.speed import cache_dir, processor
 
 State = Literal["ok", "warn", "fail"]
-_ENCODERS = ("libx264", "libx265", "libsvtav1", "ffv1")
+_ENCODERS = ("libx264", "libx265", "libsvtav1", "ffv1", "prores_ks")
+_OF_GPUS = ("h264_nvenc", "hevc_nvenc")  # never chosen by themselves
+_DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg2video", "mpeg4", "prores", "mjpeg", "ffv1", "png")
+_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16")
+_DRIVER = Path("/proc/driver/nvidia/version")
 _MOST_HASHED = 2**29  # bytes of weights that are read whole; more would take its time
+_DAY = 86400  # seconds
+_PATH = re.compile(r"(?<=`)~?/[^`]*(?=`)|(?<![\w/.`~])~?/[^\s`:,]*")  # quoted or not
 _LITTLE_MEMORY = 2 * 2**30
 _LITTLE_DISK = 2**30
 
 
-def examine() -> list[Finding]:
-    """Look at all that jobs need of this machine; nothing is changed, and nothing is fetched."""
-    return [
+def examine(*, has_job: bool = False, has_names: bool = True) -> list[Finding]:
+    """Look at all that jobs need of this machine; nothing is changed, and nothing is fetched.
+
+    Args:
+        has_job: whether a small job is run as well.
+        has_names: whether folders are named, which may tell who the user is.
+    """
+    found = [
         *_versions(),
         *_devices(),
         _plan(),
         *_weights(),
         *(_encoder(name) for name in _ENCODERS),
-        *_folders(),
+        *(_encoder_of_gpu(name) for name in _OF_GPUS if torch.cuda.is_available()),
+        _decoders(),
+        *_folders(has_names=has_names),
+        _renaming(),
+        _clock(),
     ]
+    if has_job and not any(finding.state == "fail" for finding in found):
+        from vsr_cli.pipeline.doctor_trial import try_job  # loads all that jobs need
+
+        found.append(try_job())
+    return found if has_names else [_without_names(finding) for finding in found]
 
 
 def _versions() -> Iterator[Finding]:
@@ -71,7 +95,12 @@ def _library(subject: str, module: str, package: str, more: str | None) -> Findi
 def _devices() -> Iterator[Finding]:
     threads, cores = torch.get_num_threads(), _cores()
     free = free_memory(CPU)
-    text = f"{processor()}, {threads} threads on {cores} cores, {_size(free)} of memory free"
+    whole, available = (_memory(name) for name in ("MemTotal", "MemAvailable"))
+    features = "/".join(_features()) or "no vectors known"
+    text = f"{processor()} ({features}), {threads} threads on {cores} cores, {_size(free)}"
+    text += f" of {_size(whole)} of memory free" if whole else " of memory free"
+    if available and free < available * 0.95:
+        text += ", as limits of this session allow"
     state: State = "ok"
     hint = None
     if threads < cores // 2:  # two threads a core are of no use
@@ -81,12 +110,12 @@ def _devices() -> Iterator[Finding]:
     yield Finding(subject="cpu", state=state, text=text, hint=hint)
     for index in range(torch.cuda.device_count()):
         yield _gpu(index)
-    if not torch.cuda.is_available() and Path("/proc/driver/nvidia/version").exists():
+    if not torch.cuda.is_available() and _DRIVER.exists():
         why = "built for CUDA" if torch.version.cuda else "built without CUDA"
         yield Finding(
             subject="cuda",
             state="warn",
-            text=f"there is a driver, and torch, {why}, finds no device",
+            text=f"there is driver {_driver()}, and torch, {why}, finds no device",
             hint="install the torch that fits the driver, and see `nvidia-smi`",
         )
 
@@ -96,6 +125,7 @@ def _gpu(index: int) -> Finding:
     try:
         free, whole = torch.cuda.mem_get_info(index)
         text = f"{torch.cuda.get_device_name(index)}, {_size(free)} of {_size(whole)} free"
+        text += f", driver {_driver()}"
     except RuntimeError as error:
         hint = "use `--device cpu`, and see `nvidia-smi`"
         return Finding(subject=name, state="fail", text=_line(error), hint=hint)
@@ -157,28 +187,116 @@ def _encoder(name: str) -> Finding:
     return Finding(subject=f"encoder {name}", state=state, text=why, hint=hint)
 
 
-def _folders() -> Iterator[Finding]:
-    yield _folder("this folder", Path.cwd(), "warn", "targets and jobs are written beside sources")
-    yield _folder("temporary files", Path(tempfile.gettempdir()), "fail", "set `TMPDIR`")
-    yield _folder("cache", cache_dir(), "warn", "set `VSR_CACHE_DIR`; without it no time is told")
-    yield _folder("your weights", user_weights_dir(), "warn", "set `VSR_WEIGHTS_DIR`")
+def _encoder_of_gpu(name: str) -> Finding:
+    """One that is used only where it is asked for."""
+    why = why_not(name)
+    text = "opens" if why is None else f"does not open, and is not needed: {why}"
+    return Finding(subject=f"encoder {name}", state="ok", text=text)
+
+
+def _decoders() -> Finding:
+    if missing := missing_decoders(_DECODERS):
+        text = f"{', '.join(missing)} cannot be read"
+        hint = "install the `av` of PyPI, which brings them"
+        return Finding(subject="decoders", state="warn", text=text, hint=hint)
+    return Finding(subject="decoders", state="ok", text=f"{', '.join(_DECODERS)} can be read")
+
+
+def _renaming() -> Finding:
+    """Whether a file can take the place of another at once, as all that is kept does."""
+    hint = "work in a folder of a local disk"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".vsr-doctor-", dir=Path.cwd()) as name:
+            old, new = Path(name, "old"), Path(name, "new")
+            old.write_text("old")
+            new.write_text("new")
+            new.replace(old)
+            is_right = old.read_text() == "new" and not new.exists()
+    except OSError as error:
+        return Finding(subject="renaming", state="warn", text=_line(error), hint=hint)
+    if not is_right:
+        text = "this folder's disk does not replace files at once"
+        return Finding(subject="renaming", state="warn", text=text, hint=hint)
+    return Finding(subject="renaming", state="ok", text="files are replaced at once here")
+
+
+def _clock() -> Finding:
+    """Whether it is later than this program, as what has changed is told by times."""
+    text = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    if time.time() < Path(__file__).stat().st_mtime - _DAY:
+        text, hint = f"{text}, which is before vsr was installed", "set the clock"
+        return Finding(subject="clock", state="warn", text=text, hint=hint)
+    return Finding(subject="clock", state="ok", text=text)
+
+
+def _folders(*, has_names: bool) -> Iterator[Finding]:
+    places: list[tuple[str, Path, State, str]] = [
+        ("this folder", Path.cwd(), "warn", "targets and jobs are written beside sources"),
+        ("temporary files", Path(tempfile.gettempdir()), "fail", "set `TMPDIR`"),
+        ("cache", cache_dir(), "warn", "set `VSR_CACHE_DIR`; without it no time is told"),
+        ("your weights", user_weights_dir(), "warn", "set `VSR_WEIGHTS_DIR`"),
+    ]
+    for subject, folder, otherwise, hint in places:
+        found = _folder(subject, folder, otherwise, hint)
+        name = f"`{_short(folder)}` " if has_names else ""
+        yield replace(found, text=name + found.text)
 
 
 def _folder(subject: str, folder: Path, otherwise: State, hint: str) -> Finding:
     """Whether it can be written to, or made, and what its disk has left."""
     existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    text = f"`{_short(folder)}`"
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        text = f"{text} cannot be written to"
-        return Finding(subject=subject, state=otherwise, text=text, hint=hint)
+        return Finding(subject=subject, state=otherwise, text="cannot be written to", hint=hint)
     try:
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        return Finding(subject=subject, state=otherwise, text=f"{text}: {_line(error)}", hint=hint)
-    text = f"{text}, {_size(free)} free"
+        return Finding(subject=subject, state=otherwise, text=_line(error), hint=hint)
+    text = f"can be written to, {_size(free)} free"
     if free < _LITTLE_DISK:
         return Finding(subject=subject, state="warn", text=text, hint="free some space")
     return Finding(subject=subject, state="ok", text=text)
+
+
+def _memory(name: str) -> int:
+    """A line of what the system says of its memory, in bytes; 0 where it says nothing."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _features() -> list[str]:
+    """What the processor has that makes networks fast, as far as the system tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith(("flags", "features")):
+                return [name for name in _FEATURES if name in line.split()]
+    return []
+
+
+def _driver() -> str:
+    """The version of the GPU's driver."""
+    with suppress(OSError):
+        if found := re.search(r"\b\d+\.\d+(\.\d+)?\b", _DRIVER.read_text(encoding="utf-8")):
+            return found[0]
+    return "of an unknown version"
+
+
+def _without_names(finding: Finding) -> Finding:
+    """The same, without folders: what lies in them is named alone."""
+    hint = None if finding.hint is None else _hide(finding.hint)
+    return replace(finding, text=_hide(finding.text), hint=hint)
+
+
+def _hide(text: str) -> str:
+    """A text with the names of files in the place of their paths; a folder's may be a person's."""
+
+    def last_name(path: re.Match[str]) -> str:
+        name = path[0].rpartition("/")[2]
+        return name if "." in name else "FOLDER"
+
+    return _PATH.sub(last_name, text)
 
 
 def _cores() -> int:

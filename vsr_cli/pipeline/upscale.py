@@ -304,12 +304,16 @@ def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
         device, dtype = run.run_plan.device.type, dtype_name(run.run_plan.dtype)
     now = Manifest(
         path=str(run.source.absolute()),
+        target=str(job.target.absolute()),
+        num_frames=run.output.info.num_frames,
+        command=run.config.job.command,
         source=identify_source(run.source),
         options=identify_options(run.config, device, dtype),
     )
     if before is None:
         return now
     before.require_same(now)
+    before = replace(before, command=now.command or before.command)
     if (damage := job.find_damage(before)) is None:
         return before
     if (rest := before.back_to(damage.num_chunks)) is None:

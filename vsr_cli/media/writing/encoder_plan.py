@@ -1,6 +1,7 @@
 """Which encoder writes the picture, in which pixel format, with which settings."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -122,6 +123,16 @@ def find_encoder(name: str) -> Codec:
     if codec.type != "video":
         raise ConfigError(f"`{name}` encodes {codec.type}, not video", hint=usual)
     return codec
+
+
+def encoder_names() -> list[str]:
+    """The names of all video encoders that this build of FFmpeg has."""
+    found = []
+    for name in sorted(av.codecs_available):
+        with suppress(UnknownCodecError):
+            if Codec(name, "w").type == "video":
+                found.append(name)
+    return found
 
 
 def plan_encoder(

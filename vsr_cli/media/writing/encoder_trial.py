@@ -21,7 +21,9 @@ def why_not(name: str) -> str | None:
         if not isinstance(context, VideoCodecContext):
             return "it does not encode video"
         context.height = context.width = _SIDE
-        context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
+        formats = [fmt.name for fmt in context.codec.video_formats or ()]
+        context.pix_fmt = "yuv420p" if "yuv420p" in formats or not formats else formats[0]
+        context.time_base = Fraction(1, 25)
         context.options = dict(_QUIET.get(name, {}))
         context.open()
     except av.codec.codec.UnknownCodecError:

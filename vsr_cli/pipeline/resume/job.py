@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -216,8 +217,12 @@ class FoundJob:
 
     folder: Path
     source: str | None  # None: nothing is written down yet
+    target: str | None  # likewise
     num_frames: int  # that are done
+    num_all: int | None  # frames of the target; None: not known
     num_bytes: int  # on disk
+    seconds: float  # since something was last written down
+    command: str | None  # that goes on with it
     is_busy: bool
 
 
@@ -261,17 +266,25 @@ def _identity(path: Path) -> str:
 
 
 def _describe(folder: Path) -> FoundJob:
-    source, num_frames, is_busy = None, 0, False
+    manifest, is_busy = None, False
     with suppress(VsrError):  # damaged, or of another version: it can still be removed
-        if (manifest := Job(Path(), folder).read()) is not None:
-            source, num_frames = manifest.path, manifest.checkpoint.num_frames
+        manifest = Job(Path(), folder).read()
     if (folder / LOCK).exists():  # or else looking would make one
         try:
             with lock_folder(folder):
                 pass
         except JobBusyError:
             is_busy = True
-    num_bytes = sum(path.stat().st_size for path in folder.glob("*"))
+    found = [path.stat() for path in folder.glob("*")]
+    latest = max((stat.st_mtime for stat in found), default=folder.stat().st_mtime)
     return FoundJob(
-        folder=folder, source=source, num_frames=num_frames, num_bytes=num_bytes, is_busy=is_busy
+        folder=folder,
+        source=manifest.path if manifest else None,
+        target=manifest.target if manifest else None,
+        num_frames=manifest.checkpoint.num_frames if manifest else 0,
+        num_all=manifest.num_frames if manifest else None,
+        num_bytes=sum(stat.st_size for stat in found),
+        seconds=max(time.time() - latest, 0.0),
+        command=manifest.command if manifest else None,
+        is_busy=is_busy,
     )

@@ -16,13 +16,14 @@ from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.resume.journal import FrameTime
 
-VERSION = 4  # of the manifest and of what is kept beside it
+VERSION = 5  # of the manifest and of what is kept beside it
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
 # what is added to the picture when it is complete.
 _NOT_IDENTIFYING = frozenset(
     {
         *("clip.length", "tile", "job.folder", "job.fresh", "job.keep", "job.checkpoint"),
+        "job.command",
         "has_model",  # `model` says so
         *("output.overwrite", "output.audio", "output.subs", "output.chapters"),
         *("output.attachments", "output.metadata", "output.strict_copy", "output.verify"),
@@ -97,9 +98,12 @@ class Checkpoint:
 class Manifest:
     """The manifest of one job, as `manifest.json` holds it."""
 
-    path: str  # of the source, for people
+    path: str  # of the source, for people; so are `target`, `num_frames` and `command`
     source: Values
     options: Values
+    target: str | None = None
+    num_frames: int | None = None  # of the target, if that is known
+    command: str | None = None  # that goes on with it
     planned: PreviousPlan | None = None
     chunks: tuple[ChunkRecord, ...] = ()
     checkpoint: Checkpoint = Checkpoint()
@@ -145,6 +149,9 @@ class Manifest:
             ]
             return cls(
                 path=values["path"],
+                target=values["target"],
+                num_frames=values["num_frames"],
+                command=values["command"],
                 source=values["source"],
                 options=values["options"],
                 planned=PreviousPlan(**values["planned"]) if values["planned"] else None,
