@@ -75,6 +75,7 @@ MAY_USE = {
 # Single modules that may use more, and what for.
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
+    "ops/interpolate.py": {"cv2", "numpy"},  # median filters
     "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick
     "pipeline/speed.py": {"platformdirs"},  # where speeds are kept

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,7 @@ from vsr_cli.ops.fill import complete
 from vsr_cli.ops.warp import backward_warp, resize_flow, visibility, warp_adjoint
 
 _REACHED = 0.05  # of a pixel's weight that has to arrive for its motion to count
+_MEDIAN = 5  # pixels
 _UNLIKENESS = 12.0  # exponent of the weight of a vector for an error of the whole range
 
 
@@ -60,7 +63,9 @@ def between(
     what the frames differ by at its ends, so that what is in front wins where several arrive
     ("Softmax splatting", arXiv 2003.05534, eq. 9, with a fixed importance). Where none arrive the
     motion is completed from around. A pixel seen in one frame only comes from there: each frame
-    counts by its nearness in time, times how much of its visible part has arrived.
+    counts by its nearness in time, times how much of its visible part has arrived. Motion and
+    shares are median filtered, and shares softened, so that where motions meet one of them wins in
+    a whole area instead of in scattered pixels.
 
     Args:
         earlier: (1, 1, h, w) luma in [0, 1].
@@ -79,7 +84,21 @@ def between(
         motion = complete(motion, hole)
     share_a = (1 - time) * (0.02 + weight_a.clamp(max=1) * (0.15 + seen_a))
     share_b = time * (0.02 + weight_b.clamp(max=1) * (0.15 + seen_b))
-    return Between(-motion * time, motion * (1 - time), share_b / (share_a + share_b))
+    motion = _median(motion)
+    share = _soften(_median(share_b / (share_a + share_b)))
+    return Between(-motion * time, motion * (1 - time), share)
+
+
+def _median(x: Tensor) -> Tensor:
+    """The median of 5x5 pixels, of each plane (1, C, h, w) by itself."""
+    planes = [cv2.medianBlur(np.ascontiguousarray(plane), _MEDIAN) for plane in x[0].numpy()]
+    return torch.from_numpy(np.stack(planes))[None]
+
+
+def _soften(x: Tensor) -> Tensor:
+    """A plane (1, 1, h, w), blurred by a Gaussian of one pixel."""
+    plane = np.ascontiguousarray(x[0, 0].numpy())
+    return torch.from_numpy(cv2.GaussianBlur(plane, (0, 0), 1.0))[None, None]
 
 
 def _splat(
