@@ -32,8 +32,10 @@ MAY_IMPORT = {
     "options": {"config", "errors", "pixels", "sizes", "models.files", "repair_options"},
     "repair_options": {"config", "errors"},
     "api": BASE
-    | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"},
+    | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"}
+    | {"viewing"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
+    "viewing": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
     "config": {"errors", "pixels", "sizes"},
@@ -59,6 +61,7 @@ MAY_USE = {
     "api": {"numpy", "torch"},  # for their types
     "evaluation": {"torch"},  # likewise
     "media": {"av", "numpy", "PIL"},
+    "viewing": {"av", "numpy", "torch", "PIL"},
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
     "diffusion": {"torch"},
@@ -82,7 +85,7 @@ EXCEPTIONS = {
 APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
 
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
-LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
+LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training", "viewing"}
 
 
 def layer_of(path: Path) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Repairer,
         Upscaler,
         bench,
+        compare,
         degrade,
         describe_weights,
         doctor,
@@ -34,10 +35,20 @@ if TYPE_CHECKING:
     )
     from vsr_cli.cancellation import Stopped, StopRequest
     from vsr_cli.errors import VsrError
-    from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Note, Plan, Progress
+    from vsr_cli.events import (
+        BenchResult,
+        Comparison,
+        DegradationDrawn,
+        Done,
+        Finding,
+        Note,
+        Plan,
+        Progress,
+    )
 
 __all__ = [
     "BenchResult",
+    "Comparison",
     "DegradationDrawn",
     "Done",
     "Finding",
@@ -52,6 +63,7 @@ __all__ = [
     "VsrError",
     "__version__",
     "bench",
+    "compare",
     "degrade",
     "describe_weights",
     "doctor",
@@ -75,7 +87,11 @@ __all__ = [
 _ELSEWHERE = {
     **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
     **dict.fromkeys(
-        ("BenchResult", "DegradationDrawn", "Done", "Finding", "Note", "Plan", "Progress"), "events"
+        (
+            *("BenchResult", "Comparison", "DegradationDrawn", "Done", "Finding", "Note"),
+            *("Plan", "Progress"),
+        ),
+        "events",
     ),
     "VsrError": "errors",
 }

@@ -115,6 +115,20 @@ class DegradationDrawn:
     steps: tuple[str, ...]  # in words, one line for each
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a comparison of videos has found."""
+
+    sources: tuple[str, ...]  # paths
+    out: str | None  # what was written; null: nothing
+    frames: int  # of the first video, that were compared
+    frames_of: tuple[int, ...]  # of each video; empty where they were not read to the end
+    reference: str | None = None  # the name of the one that others are held against
+    is_truth: bool = False  # whether that was named the truth: else figures tell no quality
+    means: Mapping[str, Mapping[str, float]]  # over all frames, by name and metric
+    seconds: float  # that it took
+
+
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
 NOTE_CODES: Mapping[str, str] = {
     "W_INPUT_DAMAGED": "Packets of the source do not decode; the exit code will be 8.",
@@ -170,11 +184,15 @@ NOTE_CODES: Mapping[str, str] = {
     "W_MASK_RESIZED": "The mask has another size than the picture, and is resized.",
     "W_MASK_SHORT": "The mask ends before the source; nothing is erased after its end.",
     "W_UNSEEN": "Some of what was erased is seen in no other frame, and is a guess from its rim.",
+    "W_SIZES_DIFFER": "Videos that are compared have other sizes; the smaller ones are enlarged.",
+    "W_RATES_DIFFER": "Videos that are compared have other frame rates; times decide.",
+    "W_COUNTS_DIFFER": "Videos that are compared have other numbers of frames.",
+    "W_PAGE_SAMPLED": "All frames would make a page too large, which shows samples instead.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
 
-Event = Plan | Progress | Note | Done | BenchResult | DegradationDrawn
+Event = Plan | Progress | Note | Done | BenchResult | DegradationDrawn | Comparison
 Report = Callable[[Event], None]
 
 

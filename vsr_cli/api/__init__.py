@@ -17,12 +17,14 @@ from vsr_cli.api.upkeep import (
     verify_weights,
 )
 from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, restore, upscale
+from vsr_cli.api.viewing import compare
 
 __all__ = [
     "Probe",
     "Repairer",
     "Upscaler",
     "bench",
+    "compare",
     "degrade",
     "describe_weights",
     "doctor",

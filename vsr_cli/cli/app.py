@@ -11,6 +11,7 @@ import typer
 from vsr_cli import __version__
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.bench import bench
+from vsr_cli.cli.compare import COMPARE_EXAMPLES, compare
 from vsr_cli.cli.console import open_missing_streams
 from vsr_cli.cli.degrade import degrade
 from vsr_cli.cli.demo import demo
@@ -38,6 +39,7 @@ app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=RESTORE_EXAMPLES)(restore)
 app.command(epilog=FILL_EXAMPLES)(fill)
 app.command(epilog=ERASE_EXAMPLES)(erase)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command()(probe)
 app.command()(demo)
 app.command()(doctor)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Plan
+from vsr_cli.events import BenchResult, Comparison, DegradationDrawn, Done, Finding, Plan
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,11 @@ EVENT_KINDS: Mapping[str, EventKind] = {
     ),
     "cost": EventKind(
         "bench", "What a frame of one size costs with one number of steps.", _names(BenchResult)
+    ),
+    "comparison": EventKind(
+        "compare",
+        "What was compared, and how far the videos are from the first or from the truth.",
+        _names(Comparison),
     ),
     "error": EventKind(
         "all",

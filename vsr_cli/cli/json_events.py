@@ -12,7 +12,16 @@ from vsr_cli.atomic import is_same_file
 from vsr_cli.cli.console import print_result
 from vsr_cli.cli.progress import frames_per_second, seconds_left
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Note, Plan, Progress
+from vsr_cli.events import (
+    BenchResult,
+    Comparison,
+    DegradationDrawn,
+    Done,
+    Event,
+    Note,
+    Plan,
+    Progress,
+)
 
 JSON_VERSION = 1
 _START = b'{"type": "'  # of every event
@@ -142,3 +151,5 @@ def report_as_json(event: Event) -> None:
             write_event("degradation", asdict(event))
         case BenchResult():
             write_event("cost", asdict(event))
+        case Comparison():
+            write_event("comparison", asdict(event))

@@ -1,0 +1,124 @@
+"""Videos looked at: beside each other, and before a job."""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import Comparison, Report, ignore
+from vsr_cli.options import PathLike
+from vsr_cli.repair_options import Time, parse_time
+
+if TYPE_CHECKING:
+    from vsr_cli.viewing.drawing import Piece
+
+MODES = ("side", "split", "stack", "blink", "heat")
+
+
+def compare(
+    *sources: PathLike,
+    out: PathLike | None = None,
+    mode: Literal["side", "split", "stack", "blink", "heat"] = "side",
+    at: Time | None = None,
+    crop: str | None = None,
+    offset: float | Fraction = 0,
+    fit: Literal["bicubic", "nearest"] = "bicubic",
+    every: float | Fraction = 0.5,
+    gain: float = 8,
+    sweep: bool = False,
+    metrics: str | Sequence[str] | None = None,
+    truth: int | None = None,
+    lpips_weights: PathLike | None = None,
+    per_frame: PathLike | None = None,
+    names: str | Sequence[str] | None = None,
+    most_mb: float = 40,
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> Comparison:
+    """Show two to four videos at the same instants, and measure how far they are apart.
+
+    Each frame of the first stands beside the frame that the others show at its time, all first
+    frames at 0. The smaller are enlarged to the largest. Videos of any length are read in order,
+    a frame of each at a time.
+
+    Args:
+        sources: files, or folders of images; the first leads.
+        out: `.html` is a page to look at in a browser, `.png` one picture, and everything else a
+            video without sound; None: only measure.
+        mode: how a video or picture lays them out: in a row, as strips of one picture, in a
+            column, in turns, or the differences of luma from the first (or the truth).
+        at: seconds, or `HH:MM:SS.mmm`, of the picture; a page then holds that one, without loss.
+        crop: `WxH+X+Y`, the part to show and to measure, in pixels of the largest.
+        offset: seconds by which all but the first are shown later.
+        fit: how smaller ones are enlarged.
+        every: seconds between changes of `blink`.
+        gain: by how much differences are multiplied to be seen.
+        sweep: whether the line of `split` moves once across.
+        metrics: some of `psnr`, `ssim` and `lpips`, against the first (or the truth).
+        truth: number of the source that is the truth, from 1; None: figures are differences.
+        lpips_weights: for `lpips`.
+        per_frame: a `.csv` or `.json` to write with the figures of every frame.
+        names: of the sources, as they are shown; None: those of the files.
+        most_mb: size of a page, in MB, above which it shows samples (`W_PAGE_SAMPLED`).
+        overwrite: whether files that exist are replaced.
+        report: receives progress and notes.
+
+    Returns:
+        What was compared, and the means of the figures.
+
+    Raises:
+        ConfigError: options contradict each other or do not fit the videos.
+        InputError: a source cannot be read.
+        OutputError: a file exists or cannot be written, or is a source.
+        WeightsError: those of `lpips` cannot be read.
+    """
+    if mode not in MODES or fit not in ("bicubic", "nearest"):
+        raise ConfigError(f"`--mode {mode}` or `--fit {fit}` is not known", hint="see `--help`")
+    from vsr_cli.viewing.compare import Request, compare_videos, name_videos
+    from vsr_cli.viewing.measure import parse_metrics
+
+    if per_frame is not None and metrics is None:
+        metrics = "psnr,ssim"
+    paths = [Path(source) for source in sources]
+    named = names.split(",") if isinstance(names, str) else list(names or ())
+    request = Request(
+        sources=paths,
+        target=None if out is None else Path(out),
+        names=name_videos(paths, named),
+        mode=mode,
+        at=parse_time("--at", at),
+        piece=parse_piece(crop),
+        offset=Fraction(str(offset)),
+        fit=fit,
+        every=Fraction(str(every)),
+        gain=gain,
+        sweep=sweep,
+        metrics=parse_metrics(metrics) if metrics else (),
+        truth=truth,
+        lpips_weights=None if lpips_weights is None else Path(lpips_weights),
+        per_frame=None if per_frame is None else Path(per_frame),
+        most_mb=most_mb,
+        overwrite=overwrite,
+    )
+    return compare_videos(request, report)
+
+
+def parse_piece(text: str | None) -> "Piece | None":
+    """Read `WxH+X+Y`, a part of the picture in pixels.
+
+    Raises:
+        ConfigError: it is none, or an empty one.
+    """
+    if text is None:
+        return None
+    from vsr_cli.viewing.drawing import Piece
+
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})\+(\d{1,6})\+(\d{1,6})", text)
+    width, height, x, y = (int(number) for number in match.groups()) if match else (0, 0, 0, 0)
+    if not width or not height:
+        raise ConfigError(
+            f"`--crop {text}` is no part of a picture", hint="give WxH+X+Y, such as 320x180+64+32"
+        )
+    return Piece(x, y, width, height)
