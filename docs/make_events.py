@@ -11,14 +11,23 @@ from pathlib import Path
 
 from vsr_cli.cli.event_kinds import EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION
-from vsr_cli.events import NOTE_CODES, BenchResult, Comparison, DegradationDrawn, Done, Plan
+from vsr_cli.events import (
+    NOTE_CODES,
+    BenchResult,
+    Comparison,
+    DegradationDrawn,
+    Done,
+    Plan,
+    Prediction,
+    PreviewSample,
+)
 
 TARGET = Path(__file__).with_name("events.md")
 
 # Types of event that are records as they are, whose fields are explained where they are defined.
 RECORDS = {
     **{"plan": Plan, "done": Done, "cost": BenchResult, "degradation": DegradationDrawn},
-    "comparison": Comparison,
+    **{"comparison": Comparison, "preview": PreviewSample, "prediction": Prediction},
 }
 
 HEAD = f"""\

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     | {"options", "repair_options", "media", "models", "pipeline", "quality", "evaluation"}
     | {"viewing"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
-    "viewing": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
+    "viewing": BASE
+    | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
     "config": {"errors", "pixels", "sizes"},

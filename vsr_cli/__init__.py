@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vsr_cli.api import (
+        Preview,
         Probe,
         Repairer,
         Upscaler,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         import_weights,
         list_weights,
         plan,
+        preview,
         probe,
         remove_job,
         restore,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
         Finding,
         Note,
         Plan,
+        Prediction,
+        PreviewSample,
         Progress,
     )
 
@@ -54,6 +58,9 @@ __all__ = [
     "Finding",
     "Note",
     "Plan",
+    "Prediction",
+    "Preview",
+    "PreviewSample",
     "Probe",
     "Progress",
     "Repairer",
@@ -75,6 +82,7 @@ __all__ = [
     "import_weights",
     "list_weights",
     "plan",
+    "preview",
     "probe",
     "remove_job",
     "restore",
@@ -89,7 +97,7 @@ _ELSEWHERE = {
     **dict.fromkeys(
         (
             *("BenchResult", "Comparison", "DegradationDrawn", "Done", "Finding", "Note"),
-            *("Plan", "Progress"),
+            *("Plan", "Prediction", "PreviewSample", "Progress"),
         ),
         "events",
     ),

@@ -129,6 +129,32 @@ class Comparison:
     seconds: float  # that it took
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreviewSample:
+    """A part of a source that a preview has enlarged, or found where an earlier one had kept it."""
+
+    variant: str  # the settings it has of its own, as `steps=4`; empty: none
+    at: float  # seconds, of its first frame in the source
+    frames: int  # that are shown
+    size: tuple[int, int]  # (height, width) of what is shown
+    s_per_frame: float  # seconds that a frame took
+    is_kept: bool  # whether an earlier preview had computed it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the whole job would cost, by the samples of a preview."""
+
+    variant: str  # as in `PreviewSample`
+    frames: int | None  # of the whole target; null: unknown
+    seconds: float | None  # for all of them, here
+    s_per_frame: float
+    bytes: int | None  # of the target, about, without sound; null: samples are too short to tell
+    memory_gb: float | None  # at the peak, as planned
+    free_memory_gb: float | None
+    free_disk_gb: float | None  # where the preview was written
+
+
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
 NOTE_CODES: Mapping[str, str] = {
     "W_INPUT_DAMAGED": "Packets of the source do not decode; the exit code will be 8.",
@@ -188,11 +214,22 @@ NOTE_CODES: Mapping[str, str] = {
     "W_RATES_DIFFER": "Videos that are compared have other frame rates; times decide.",
     "W_COUNTS_DIFFER": "Videos that are compared have other numbers of frames.",
     "W_PAGE_SAMPLED": "All frames would make a page too large, which shows samples instead.",
+    "W_PREVIEW_LONG": "A preview will take some minutes; a piece of the picture would be faster.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
 
-Event = Plan | Progress | Note | Done | BenchResult | DegradationDrawn | Comparison
+Event = (
+    Plan
+    | Progress
+    | Note
+    | Done
+    | BenchResult
+    | DegradationDrawn
+    | Comparison
+    | PreviewSample
+    | Prediction
+)
 Report = Callable[[Event], None]
 
 

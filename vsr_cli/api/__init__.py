@@ -17,9 +17,10 @@ from vsr_cli.api.upkeep import (
     verify_weights,
 )
 from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, restore, upscale
-from vsr_cli.api.viewing import compare
+from vsr_cli.api.viewing import Preview, compare, preview
 
 __all__ = [
+    "Preview",
     "Probe",
     "Repairer",
     "Upscaler",
@@ -36,6 +37,7 @@ __all__ = [
     "import_weights",
     "list_weights",
     "plan",
+    "preview",
     "probe",
     "remove_job",
     "restore",

@@ -1,18 +1,37 @@
 """Videos looked at: beside each other, and before a job."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
+from vsr_cli.cancellation import StopRequest
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import Comparison, Report, ignore
-from vsr_cli.options import PathLike
+from vsr_cli.events import Comparison, Prediction, PreviewSample, Report, ignore
+from vsr_cli.options import Options, PathLike
 from vsr_cli.repair_options import Time, parse_time
 
 if TYPE_CHECKING:
     from vsr_cli.viewing.drawing import Piece
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a preview has found.
+
+    out: the file or folder that was written.
+    samples: what was enlarged, place after place, of each variant.
+    predictions: what the whole job would cost, one for each variant.
+    seconds: that it took.
+    """
+
+    out: Path
+    samples: tuple[PreviewSample, ...]
+    predictions: tuple[Prediction, ...]
+    seconds: float
+
 
 MODES = ("side", "split", "stack", "blink", "heat")
 
@@ -103,6 +122,69 @@ def compare(
         overwrite=overwrite,
     )
     return compare_videos(request, report)
+
+
+def preview(
+    source: PathLike,
+    out: PathLike | None = None,
+    *,
+    at: str | Sequence[str | float] = "10%,50%,90%",
+    seconds: float | Fraction = 2,
+    frame: bool = False,
+    grid: Sequence[str] | Mapping[str, Sequence[str | float | int | bool]] | None = None,
+    crop: str | None = None,
+    cache: bool = True,
+    report: Report = ignore,
+    stop: StopRequest | None = None,
+    **options: Unpack[Options],
+) -> Preview:
+    """Show what `upscale` would make of a few places with these options, and what it would cost.
+
+    Frames are those of the whole job: each sample is computed from 16 frames earlier on. Samples
+    are kept in the user's cache, at most 2 GB of them, so that the next preview computes only what
+    is new.
+
+    Args:
+        source: a file, or images; no pipe.
+        out: `.html` is a page to look at in a browser, `.png` a sheet, `.mp4` a video side by
+            side, and a folder gets all pieces; None: `SOURCE.preview.html` beside the source.
+        at: where: times of the source, and shares of its length; near the end they are moved.
+        seconds: length of a sample, at most 10.
+        frame: whether a single frame of each place is enough.
+        grid: options of the model with several values, `steps=4,50`, of which every combination is
+            tried, 12 at most.
+        crop: `WxH+X+Y`, a piece of the source as it is stored, or `auto`: where most detail moves.
+            It is enlarged as a video of its own.
+        cache: whether samples are kept.
+        report: receives a `PreviewSample` for each, a `Prediction` for each variant, progress and
+            notes.
+        stop: ends it early where another thread or a signal asks for it.
+        options: of the job; see `Options`.
+
+    Raises:
+        VsrError: as `upscale`.
+        Stopped: as was asked for.
+    """
+    from vsr_cli.viewing.preview import PreviewRequest, preview_job
+
+    request = PreviewRequest(
+        source=Path(source),
+        target=None if out is None else Path(out),
+        at=at,
+        seconds=Fraction(str(seconds)),
+        frame=frame,
+        grid=grid or (),
+        piece="auto" if crop == "auto" else parse_piece(crop),
+        has_cache=cache,
+        options=options,
+    )
+    found = preview_job(request, report, stop or StopRequest())
+    return Preview(
+        out=found.out,
+        samples=found.samples,
+        predictions=found.predictions,
+        seconds=found.seconds,
+    )
 
 
 def parse_piece(text: str | None) -> "Piece | None":

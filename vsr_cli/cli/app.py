@@ -20,6 +20,7 @@ from vsr_cli.cli.erase import ERASE_EXAMPLES, erase
 from vsr_cli.cli.evaluate import evaluate
 from vsr_cli.cli.fill import FILL_EXAMPLES, fill
 from vsr_cli.cli.jobs import jobs_app
+from vsr_cli.cli.preview import PREVIEW_EXAMPLES, preview
 from vsr_cli.cli.probe import probe
 from vsr_cli.cli.restore import RESTORE_EXAMPLES, restore
 from vsr_cli.cli.upscale import EXAMPLES, upscale
@@ -39,6 +40,7 @@ app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=RESTORE_EXAMPLES)(restore)
 app.command(epilog=FILL_EXAMPLES)(fill)
 app.command(epilog=ERASE_EXAMPLES)(erase)
+app.command(epilog=PREVIEW_EXAMPLES)(preview)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command()(probe)
 app.command()(demo)

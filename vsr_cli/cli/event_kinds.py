@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from vsr_cli.events import BenchResult, Comparison, DegradationDrawn, Done, Finding, Plan
+from vsr_cli.events import (
+    BenchResult,
+    Comparison,
+    DegradationDrawn,
+    Done,
+    Finding,
+    Plan,
+    Prediction,
+    PreviewSample,
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,16 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "compare",
         "What was compared, and how far the videos are from the first or from the truth.",
         _names(Comparison),
+    ),
+    "preview": EventKind(
+        "preview",
+        "A sample is enlarged, or was found where an earlier preview had kept it.",
+        _names(PreviewSample),
+    ),
+    "prediction": EventKind(
+        "preview",
+        "What the whole job would cost with the settings of one variant.",
+        _names(Prediction),
     ),
     "error": EventKind(
         "all",

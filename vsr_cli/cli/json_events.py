@@ -20,6 +20,8 @@ from vsr_cli.events import (
     Event,
     Note,
     Plan,
+    Prediction,
+    PreviewSample,
     Progress,
 )
 
@@ -153,3 +155,7 @@ def report_as_json(event: Event) -> None:
             write_event("cost", asdict(event))
         case Comparison():
             write_event("comparison", asdict(event))
+        case PreviewSample():
+            write_event("preview", asdict(event))
+        case Prediction():
+            write_event("prediction", asdict(event))

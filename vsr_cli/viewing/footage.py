@@ -33,6 +33,7 @@ class Footage:
     info: of the part.
     zero: seconds on the clock of the file that count as 0; what comes before is not shown.
     config: which part, and how it is understood.
+    length: seconds after which nothing is shown; None: to its end.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Footage:
     info: VideoInfo
     zero: Fraction
     config: InputConfig = EVERYTHING
+    length: Fraction | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -77,7 +79,8 @@ class Footage:
             if config.duration is not None:
                 stop = (config.start or 0) + config.duration
             config = replace(config, start=early, stop=stop, duration=None)
-        first = max(start, Fraction(0)) - min(SLACK, self.step / 4)
+        slack = min(SLACK, self.step / 4)
+        first = max(start, Fraction(0)) - slack
         with ExitStack() as stack:
             try:
                 video = stack.enter_context(open_video(self.path, config))
@@ -87,7 +90,8 @@ class Footage:
                 return  # it ends before
             for frame in video.frames(report=report):
                 time = frame.pts * frame.time_base - self.zero
-                if time >= first:
+                is_over = self.length is not None and time > self.length - slack
+                if time >= first and not is_over:
                     yield Shown(frame, time, self)
 
 
