@@ -318,12 +318,17 @@ def test_frames_at_a_higher_rate_are_those_of_the_job(tmp_path: Path, model: Pat
     source = write_clip(tmp_path / "in.mkv", num_frames=60)
     options = options_of(model, fps=50, vcodec="ffv1", pix_fmt="yuv420p")
     vsr.upscale(source, tmp_path / "whole.mkv", **options)
-    found = vsr.preview(source, tmp_path / "all", at="1.0", seconds=0.2, **options)
+    out = tmp_path / "all"
+    found = vsr.preview(source, out, at="1.0", seconds=0.2, **options)
     assert found.predictions[0].frames == 120
-    shown, whole = pictures(tmp_path / "all" / "1_vsr.mkv"), pictures(tmp_path / "whole.mkv")
+    shown, whole = pictures(out / "1_vsr.mkv"), pictures(tmp_path / "whole.mkv")
     assert len(shown) in (9, 10)
     far = [np.abs(frame - whole[50 + k]).mean() for k, frame in enumerate(shown)]
     assert max(far) < 0.1
+    times = data_of(read_page(out / "page.html"))["times"]
+    assert times == pytest.approx([1 + k / 50 for k in range(len(shown))], abs=1e-3)
+    vsr.preview(source, tmp_path / "a.mp4", at="20%,1.0", seconds=0.2, **options)
+    assert len(pictures(tmp_path / "a.mp4")) == 2 * len(shown)
 
 
 def test_the_function_has_the_options_of_the_command() -> None:

@@ -15,15 +15,22 @@ class Moment:
 
     index: of the moment, from 0.
     shown: one frame of each video.
+    lead: number of the video whose frames come one by one.
     """
 
     index: int
     shown: tuple[Shown, ...]
+    lead: int = 0
+
+    @property
+    def leading(self) -> Shown:
+        """The frame of the video that leads."""
+        return self.shown[self.lead]
 
     @property
     def time(self) -> Fraction:
-        """Seconds since the first frame of the first video."""
-        return self.shown[0].time
+        """Seconds since the first frame of the video that leads."""
+        return self.leading.time
 
     @property
     def pictures(self) -> list[Picture]:
@@ -52,24 +59,26 @@ def moments(
     start: Fraction = Fraction(0),
     report: Report = ignore,
     counts: Counts | None = None,
+    lead: int = 0,
 ) -> Generator[Moment, None, None]:
     """Read several videos side by side, holding two frames of each.
 
-    Each frame of the first video stands beside the frame that each other one shows at its time,
+    Each frame of the one that leads stands beside the frame that each other one shows at its time,
     all first frames at 0. Times may differ by what containers round. All videos are read to their
     ends, so that what is damaged is known.
 
     Args:
-        videos: the first leads.
-        offset: seconds by which all but the first are shown later.
-        start: seconds; frames of the first video before are left out.
+        videos: in any order.
+        offset: seconds by which all but the one that leads are shown later.
+        start: seconds; frames of that one before are left out.
         report: receives what there is to know of each file.
         counts: is filled in at the end.
+        lead: number of the one that leads.
     """
     counts = counts if counts is not None else Counts()
     slack = min(SLACK, min(video.step for video in videos) / 4)
     with ExitStack() as stack:
-        first, *rest = videos
+        first, rest = videos[lead], [*videos[:lead], *videos[lead + 1 :]]
         leading = stack.enter_context(closing(first.shots(report, start=start)))
         begin = max(Fraction(0), start - offset - 1 / first.info.rate)
         followers = [
@@ -83,11 +92,13 @@ def moments(
             if None in found:
                 counts.num_alone += 1
                 continue
-            yield Moment(counts.num_moments, (shown, *filter(None, found)))
+            others = tuple(filter(None, found))
+            yield Moment(counts.num_moments, (*others[:lead], shown, *others[lead:]), lead)
             counts.num_moments += 1
         for follower in followers:
             follower.drain()
-        counts.num_read = [num_leading, *(follower.num_read for follower in followers)]
+        counts.num_read = [follower.num_read for follower in followers]
+        counts.num_read.insert(lead, num_leading)
 
 
 class _Follower:

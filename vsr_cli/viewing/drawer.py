@@ -30,6 +30,7 @@ class Drawer:
     reference: which of them the others are held against, for `heat`.
     every: seconds between changes, for `blink`.
     gain: by which differences are multiplied, for `heat`.
+    lead: number of the video whose times are those of what is drawn.
     sweep: seconds in which the line of `split` moves once across; None: it stands in the middle.
     """
 
@@ -39,6 +40,7 @@ class Drawer:
     reference: int = 0
     every: Fraction = Fraction(1, 2)
     gain: float = 8.0
+    lead: int = 0
     sweep: Fraction | None = None
 
     @property

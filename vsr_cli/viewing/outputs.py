@@ -52,7 +52,7 @@ def write_video(
         OutputError: the target exists, cannot be written, or names no container.
     """
     remaining = iter(frames)
-    leading = drawer.videos[0]
+    leading = drawer.videos[drawer.lead]
     first = next(remaining, None)
     if first is None:
         raise ConfigError(
@@ -79,7 +79,7 @@ def write_video(
             picture = drawer.draw(moment)
             rgb = torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
             planes = tuple(p.numpy() for p in to_planes(rgb, coding.layout, coding.color))
-            header = moment.shown[0].frame
+            header = moment.leading.frame
             writer.write(header.with_planes(planes, coding.layout, coding.color))
         writer.finish()
     return size
@@ -141,7 +141,7 @@ def find_moment(read: Read, at: Fraction) -> Moment:
                 found = moment
         if found is not None:
             break
-    if found is None or (found.time > 0 and at > found.shown[0].end + SAMPLE):
+    if found is None or (found.time > 0 and at > found.leading.end + SAMPLE):
         raise ConfigError(
             f"nothing is shown at {float(at):g} s by all of them",
             hint="choose another `--at`, or another `--offset`",
@@ -254,7 +254,7 @@ def _instants(
                 held = moment
         if held is not None:
             times.append(float(held.time))
-            yield held.shown[0].end - held.time, drawer.place(held)
+            yield held.leading.end - held.time, drawer.place(held)
 
 
 def _most_bytes(most_mb: float) -> int:

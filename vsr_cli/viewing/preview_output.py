@@ -42,9 +42,15 @@ class Scene:
         """The source, and then each variant."""
         return [self.part.footage, *(sample.footage for sample in self.samples)]
 
+    @property
+    def lead(self) -> int:
+        """The one that shows most frames: a job may make some that the source has not."""
+        rates = [video.info.rate for video in self.videos]
+        return rates.index(max(rates))
+
     def moments(self) -> Generator[Moment, None, None]:
         """What they show at the same instants."""
-        return moments(self.videos)
+        return moments(self.videos, lead=self.lead)
 
     def first(self) -> Moment:
         """The first of these.
@@ -74,7 +80,8 @@ class Story:
         """Places what is shown beside each other."""
         videos = self.scenes[0].videos
         sizes = [video.size for video in videos]
-        return Drawer(videos=videos, canvas=Canvas(size=max(sizes, key=lambda s: s[0] * s[1])))
+        canvas = Canvas(size=max(sizes, key=lambda size: size[0] * size[1]))
+        return Drawer(videos=videos, canvas=canvas, lead=self.scenes[0].lead)
 
     @property
     def start(self) -> Fraction:
@@ -177,7 +184,7 @@ def _instants(
                 if most is not None and moment.index >= most:
                     break
                 _note_time(story, scene, moment, number, told)
-                yield moment.shown[0].end - moment.time, drawer.place(moment)
+                yield moment.leading.end - moment.time, drawer.place(moment)
 
 
 def _note_time(
@@ -191,17 +198,19 @@ def _note_time(
 
 def _joined(story: Story) -> Iterator[Moment]:
     """What is shown in all places, one after the other on one clock."""
-    clock, index = story.scenes[0].videos[0].zero, 0
+    lead = story.scenes[0].lead
+    clock, index = story.scenes[0].videos[lead].zero, 0
     for scene in story.scenes:
         end = Fraction(0)
         for moment in scene.moments():
-            leading = moment.shown[0]
+            leading = moment.leading
             pts = round((clock + leading.time) / leading.frame.time_base)
             frame = replace(leading.frame, pts=pts)
             shown = replace(leading, frame=frame)
             # The picture is that of the frame as it was read.
             shown._picture = leading.picture
-            yield Moment(index, (shown, *moment.shown[1:]))
+            others = moment.shown
+            yield Moment(index, (*others[:lead], shown, *others[lead + 1 :]), lead)
             index, end = index + 1, leading.end
         clock += end
 
