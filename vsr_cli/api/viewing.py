@@ -109,16 +109,16 @@ def compare(
         mode=mode,
         at=parse_time("--at", at),
         piece=parse_piece(crop),
-        offset=Fraction(str(offset)),
+        offset=_number("offset", offset, is_signed=True),
         fit=fit,
-        every=Fraction(str(every)),
-        gain=gain,
+        every=_number("every", every),
+        gain=float(_number("gain", gain)),
         sweep=sweep,
         metrics=parse_metrics(metrics) if metrics else (),
         truth=truth,
         lpips_weights=None if lpips_weights is None else Path(lpips_weights),
         per_frame=None if per_frame is None else Path(per_frame),
-        most_mb=most_mb,
+        most_mb=float(_number("most-mb", most_mb)),
         overwrite=overwrite,
     )
     return compare_videos(request, report)
@@ -171,7 +171,7 @@ def preview(
         source=Path(source),
         target=None if out is None else Path(out),
         at=at,
-        seconds=Fraction(str(seconds)),
+        seconds=_number("seconds", seconds),
         frame=frame,
         grid=grid or (),
         piece="auto" if crop == "auto" else parse_piece(crop),
@@ -185,6 +185,22 @@ def preview(
         predictions=found.predictions,
         seconds=found.seconds,
     )
+
+
+def _number(option: str, value: float | Fraction, *, is_signed: bool = False) -> Fraction:
+    """A number as it is printed, exactly.
+
+    Raises:
+        ConfigError: it is none, or not above 0 where it has to be.
+    """
+    try:
+        number = Fraction(str(value))
+    except ValueError:  # as `nan`
+        number = Fraction(0)
+        is_signed = False
+    if not is_signed and number <= 0:
+        raise ConfigError(f"`--{option} {value}` is out of range", hint="give a number above 0")
+    return number
 
 
 def parse_piece(text: str | None) -> "Piece | None":

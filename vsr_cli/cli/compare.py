@@ -12,8 +12,10 @@ from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.progress import duration, progress_bar, tee
+from vsr_cli.errors import ConfigError
 from vsr_cli.events import Comparison
 from vsr_cli.exit_codes import ExitCode
+from vsr_cli.stdio import is_stdout
 
 COMPARE_EXAMPLES = """\b
 Examples:
@@ -98,6 +100,10 @@ def compare(
 ) -> None:
     """Show videos at the same instants, and measure how far they are apart."""
     with report_failures(verbose=verbose, as_json=as_json):
+        if as_json and out is not None and is_stdout(out):
+            raise ConfigError(
+                "standard output cannot hold both video and events", hint="name a file with `-o`"
+            )
         damage = DamageWatch()
         with progress_bar(quiet=quiet) as render:
             found = api.compare(

@@ -66,8 +66,10 @@ class Request:
             raise ConfigError(
                 f"`--truth {self.truth}` is no video", hint=f"use 1 to {len(self.sources)}"
             )
-        if self.every <= 0 or self.gain <= 0 or self.most_mb <= 0:
-            raise ConfigError("`--every`, `--gain` and `--most-mb` are above 0")
+        if self.per_frame is not None and self.per_frame == self.target:
+            raise ConfigError(
+                f"`{self.target}` cannot be two files", hint="give `--per-frame` another name"
+            )
         is_video = self.target is not None and not (self.is_page or self.is_picture)
         if self.at is not None and is_video:
             raise ConfigError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Plan, Prediction, PreviewSample, Report
 from vsr_cli.options import Options
@@ -86,25 +87,11 @@ def preview_job(request: PreviewRequest, report: Report, stop: StopRequest) -> P
     started = time.monotonic()
     variants = make_variants(request.options, request.grid)
     config = variants[0].config
-    is_replaced = config.output.overwrite
-    if request.out.suffix:
-        inputs = {"the source": request.source, **config.inputs}
-        check_files([request.out], inputs, overwrite=is_replaced)
-    else:
-        _check_folder(request.out, overwrite=is_replaced)
-    if request.piece is not None and config.erase is not None:
-        raise ConfigError(
-            "`--crop` and what is erased contradict each other",
-            why="boxes and masks are those of the whole picture",
-            hint="leave out `--crop`",
-        )
+    _check(request, config)
     source = open_footage(request.source, request.source.name, config.input)
     jobs = plan_jobs(source, variants, request.out, stop)
-    sample = source.step if request.frame else request.seconds
-    times = snap(parse_places(request.at, source), length_of(source), sample)
     report = _without_plans(report)
-    tail = tail_of(config)
-    places = [find_place(source, at, sample, tail=tail, report=report) for at in times]
+    places = _find_places(request, source, config, report)
     piece = _find_piece(request, source, places)
     _say_long(jobs, places, piece, report)
     folder = cache_dir() / "preview" if request.has_cache else None
@@ -115,7 +102,6 @@ def preview_job(request: PreviewRequest, report: Report, stop: StopRequest) -> P
             _predict(job, source, scenes, number, piece, request.out)
             for number, job in enumerate(jobs)
         ]
-        samples = tuple(event for scene in scenes for event in scene.events)
         for prediction in predictions:
             report(prediction)
         story = Story(
@@ -124,15 +110,45 @@ def preview_job(request: PreviewRequest, report: Report, stop: StopRequest) -> P
             jobs=jobs,
             predictions=predictions,
             is_frames=request.frame,
-            overwrite=is_replaced,
+            overwrite=config.output.overwrite,
         )
         write_preview(request.out, story, report)
     return PreviewResult(
         out=request.out,
-        samples=samples,
+        samples=tuple(event for scene in scenes for event in scene.events),
         predictions=tuple(predictions),
         seconds=round(time.monotonic() - started, 2),
     )
+
+
+def _check(request: PreviewRequest, config: UpscaleConfig) -> None:
+    """Refuse what can be refused before the source is read.
+
+    Raises:
+        ConfigError: options contradict each other.
+        OutputError: what is to be written exists, or cannot be.
+    """
+    if request.out.suffix:
+        inputs = {"the source": request.source, **config.inputs}
+        check_files([request.out], inputs, overwrite=config.output.overwrite)
+    else:
+        _check_folder(request.out, overwrite=config.output.overwrite)
+    if request.piece is not None and config.erase is not None:
+        raise ConfigError(
+            "`--crop` and what is erased contradict each other",
+            why="boxes and masks are those of the whole picture",
+            hint="leave out `--crop`",
+        )
+
+
+def _find_places(
+    request: PreviewRequest, source: Footage, config: UpscaleConfig, report: Report
+) -> list[Place]:
+    """Where to look."""
+    sample = source.step if request.frame else request.seconds
+    times = snap(parse_places(request.at, source), length_of(source), sample)
+    tail = tail_of(config)
+    return [find_place(source, at, sample, tail=tail, report=report) for at in times]
 
 
 def plan_jobs(
