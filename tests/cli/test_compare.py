@@ -259,6 +259,8 @@ def test_folders_of_images_are_compared(tmp_path: Path, make_clip: MakeClip) -> 
         Image.fromarray(frame).save(tmp_path / "images" / f"{index:03}.png")
     found = vsr.compare(video, tmp_path / "images", metrics=["psnr"])
     assert found.means == {"images": {"psnr": 100.0}}
+    numbered = tmp_path / "images" / "%03d.png"
+    assert vsr.compare(video, numbered, out=tmp_path / "out.html").frames == 6
     found = vsr.compare(tmp_path / "images", video, out=tmp_path / "out.mp4")
     assert found.frames == len(frames_of(tmp_path / "out.mp4")) == 6
 

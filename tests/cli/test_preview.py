@@ -300,6 +300,9 @@ def test_images_are_previewed(tmp_path: Path, make_clip: MakeClip, model: Path) 
     shown, original = pictures(out / "1_source.mkv"), pictures(tmp_path / "in.mp4")
     for number, frame in enumerate(shown):
         assert np.abs(frame - original[15 + number]).mean() < 1
+    numbered = tmp_path / "images" / "%03d.png"
+    again = vsr.preview(numbered, tmp_path / "b.html", at="50%", seconds=0.2, **options_of(model))
+    assert [sample.at for sample in again.samples] == [0.6]
 
 
 def test_a_long_preview_is_said_before_it_begins(

@@ -274,7 +274,7 @@ def _describe(videos: Sequence[Footage], measures: Measures | None) -> list[list
         ["frames per second", *(f"{float(v.info.rate):.6g}" for v in videos)],
         ["frames", *(str(v.num_frames or "unknown") for v in videos)],
         ["coded as", *(f"{v.info.codec}, {v.info.pix_fmt}" for v in videos)],
-        ["file", *(f"{v.path.stat().st_size / 1e6:.2f} MB" for v in videos)],
+        ["file", *(f"{v.num_bytes / 1e6:.2f} MB" for v in videos)],
     ]
     for metric in measures.metrics if measures else ():
         figures = [means.get(v.name, {}).get(metric) for v in videos]

@@ -15,6 +15,7 @@ from vsr_cli.errors import InputError
 from vsr_cli.events import Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import EVERYTHING, is_pipe
+from vsr_cli.media.reading.image_sequence import find_images
 from vsr_cli.media.reading.reader import open_video
 from vsr_cli.ops.yuv import to_rgb
 
@@ -62,6 +63,12 @@ class Footage:
     def step(self) -> Fraction:
         """Seconds from one frame to the next, on average."""
         return 1 / self.info.rate
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the file, or of all images."""
+        files = find_images(self.path) or [self.path]
+        return sum(file.stat().st_size for file in files)
 
     def shots(
         self, report: Report = ignore, *, start: Fraction = Fraction(0)

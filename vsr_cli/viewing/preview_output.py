@@ -280,8 +280,8 @@ def describe(story: Story) -> list[list[str]]:
             *(_duration(p.seconds) for p in story.predictions),
         ],
         [
-            "its size, about",
-            f"{source.path.stat().st_size / 1e6:.1f} MB",
+            "size of the file, about",
+            f"{source.num_bytes / 1e6:.1f} MB",
             *(f"{p.bytes / 1e6:.1f} MB" if p.bytes else "" for p in story.predictions),
         ],
         [
@@ -290,7 +290,7 @@ def describe(story: Story) -> list[list[str]]:
             *(f"{plan.memory_gb:.1f} GB" if plan.memory_gb else "" for plan in plans),
         ],
     ]
-    return [row for row in rows if row]
+    return [row for row in rows if row and any(row[1:])]
 
 
 def _duration(seconds: float | None) -> str:
@@ -298,7 +298,9 @@ def _duration(seconds: float | None) -> str:
         return "unknown"
     hours, rest = divmod(round(seconds), 3600)
     minutes, left = divmod(rest, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"
 
 
 def _remarks(story: Story) -> Iterator[str]:

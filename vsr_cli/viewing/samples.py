@@ -14,6 +14,7 @@ from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import InputConfig, JobConfig, OutputConfig, UpscaleConfig
 from vsr_cli.events import Event, Note, Plan, Progress, Report, ignore
 from vsr_cli.media.frame import Frame
+from vsr_cli.media.reading.image_sequence import find_images
 from vsr_cli.media.reading.reader import open_video
 from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.media.writing.writer import VideoWriter
@@ -309,7 +310,8 @@ def _lossless_format(job: Job) -> str | None:
 
 
 def _identify(path: Path) -> object:
-    if path.is_file():
+    """What tells a source from others, and from what it was."""
+    if (images := find_images(path)) is None:
         return identify_source(path)
-    images = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [(str(one.absolute()), one.stat().st_mtime_ns) for one in images if one.exists()]
+    stats = [(image, image.stat()) for image in images]
+    return [(str(image.absolute()), stat.st_size, stat.st_mtime_ns) for image, stat in stats]
