@@ -11,16 +11,24 @@ from pathlib import Path
 
 from vsr_cli.cli.event_kinds import COMMON_KEYS, EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION
-from vsr_cli.events import NOTE_CODES, BenchResult, DegradationDrawn, Done, Live, Plan
+from vsr_cli.events import (
+    NOTE_CODES,
+    BenchResult,
+    Comparison,
+    DegradationDrawn,
+    Done,
+    Live,
+    Plan,
+    Prediction,
+    PreviewSample,
+)
 
 TARGET = Path(__file__).with_name("events.md")
 
 # Types of event that are records as they are, whose fields are explained where they are defined.
 RECORDS = {
-    "live": Live,
-    "plan": Plan,
-    "done": Done,
-    "cost": BenchResult,
+    **{"plan": Plan, "live": Live, "done": Done, "cost": BenchResult},
+    **{"comparison": Comparison, "preview": PreviewSample, "prediction": Prediction},
     "degradation": DegradationDrawn,
 }
 

@@ -36,8 +36,10 @@ MAY_IMPORT = {
     "settings_file": set[str](),
     "api": BASE
     | {"options", "values", "repair_options", "settings", "media", "models", "pipeline", "quality"}
-    | {"evaluation"},
+    | {"evaluation", "viewing"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
+    "viewing": BASE
+    | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
     "config": {"errors", "pixels", "sizes"},
@@ -63,6 +65,7 @@ MAY_USE = {
     "api": {"numpy", "torch"},  # for their types
     "evaluation": {"torch"},  # likewise
     "media": {"av", "numpy", "PIL"},
+    "viewing": {"av", "numpy", "torch", "PIL"},
     "ops": {"torch"},
     "models": {"torch", "torchvision", "diffusers", "safetensors"},
     "diffusion": {"torch"},
@@ -88,7 +91,7 @@ EXCEPTIONS = {
 APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
 
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
-LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training"}
+LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training", "viewing"}
 
 
 def layer_of(path: Path) -> str:

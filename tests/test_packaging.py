@@ -28,11 +28,12 @@ def test_a_wheel_holds_every_module_the_mark_of_types_and_the_weights(tmp_path: 
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "vsr_cli").rglob("*.py")}
     weights = {f"vsr_cli/_weights/{n}" for n in ("small.safetensors", "SHA256SUMS", "README.md")}
-    assert modules | weights | {"vsr_cli/py.typed"} <= names
-    page = {name for name in names if name.endswith(".data/data/share/man/man1/vsr.1")}
-    assert len(page) == 1
+    pages = {f"vsr_cli/viewing/page.{suffix}" for suffix in ("html", "js")}
+    assert modules | weights | pages | {"vsr_cli/py.typed"} <= names
+    manual = {name for name in names if name.endswith(".data/data/share/man/man1/vsr.1")}
+    assert len(manual) == 1
     others = {name for name in names if not re.match(r"vsr_cli(/|-.*\.dist-info/)", name)}
-    assert others == page
+    assert others == manual
 
 
 def test_versions_of_python_are_the_same_wherever_they_are_told() -> None:

@@ -10,10 +10,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vsr_cli.api import (
+        Preview,
         Probe,
         Repairer,
         Upscaler,
         bench,
+        compare,
         config_path,
         degrade,
         describe_weights,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         load_options,
         plan,
         preset_names,
+        preview,
         probe,
         remove_job,
         restore,
@@ -39,16 +42,31 @@ if TYPE_CHECKING:
     )
     from vsr_cli.cancellation import Stopped, StopRequest
     from vsr_cli.errors import VsrError
-    from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Note, Plan, Progress
+    from vsr_cli.events import (
+        BenchResult,
+        Comparison,
+        DegradationDrawn,
+        Done,
+        Finding,
+        Note,
+        Plan,
+        Prediction,
+        PreviewSample,
+        Progress,
+    )
     from vsr_cli.settings import Setting
 
 __all__ = [
     "BenchResult",
+    "Comparison",
     "DegradationDrawn",
     "Done",
     "Finding",
     "Note",
     "Plan",
+    "Prediction",
+    "Preview",
+    "PreviewSample",
     "Probe",
     "Progress",
     "Repairer",
@@ -59,6 +77,7 @@ __all__ = [
     "VsrError",
     "__version__",
     "bench",
+    "compare",
     "config_path",
     "degrade",
     "describe_weights",
@@ -74,6 +93,7 @@ __all__ = [
     "load_options",
     "plan",
     "preset_names",
+    "preview",
     "probe",
     "remove_job",
     "restore",
@@ -87,7 +107,11 @@ __all__ = [
 _ELSEWHERE = {
     **dict.fromkeys(("StopRequest", "Stopped"), "cancellation"),
     **dict.fromkeys(
-        ("BenchResult", "DegradationDrawn", "Done", "Finding", "Note", "Plan", "Progress"), "events"
+        (
+            *("BenchResult", "Comparison", "DegradationDrawn", "Done", "Finding", "Note"),
+            *("Plan", "Prediction", "PreviewSample", "Progress"),
+        ),
+        "events",
     ),
     "Setting": "settings",
     "VsrError": "errors",

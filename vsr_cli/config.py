@@ -116,6 +116,7 @@ class InputConfig:
     raw_size: tuple[int, int] | None = None  # (height, width) of raw video
     raw_pix_fmt: str | None = None
     raw_rate: Fraction | None = None  # frames per second of sources without times, as images
+    first_index: int = 0  # that the first frame has for the noise: a preview is a part of a job
 
     def __post_init__(self) -> None:
         if self.stop is not None and self.duration is not None:

@@ -127,6 +127,46 @@ class DegradationDrawn:
     steps: tuple[str, ...]  # in words, one line for each
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a comparison of videos has found."""
+
+    sources: tuple[str, ...]  # paths
+    out: str | None  # what was written; null: nothing
+    frames: int  # of the first video, that were compared
+    frames_of: tuple[int, ...]  # of each video; empty where they were not read to the end
+    reference: str | None = None  # the name of the one that others are held against
+    is_truth: bool = False  # whether that was named the truth: else figures tell no quality
+    means: Mapping[str, Mapping[str, float]]  # over all frames, by name and metric
+    seconds: float  # that it took
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewSample:
+    """A part of a source that a preview has enlarged, or found where an earlier one had kept it."""
+
+    variant: str  # the settings it has of its own, as `steps=4`; empty: none
+    at: float  # seconds, of its first frame in the source
+    frames: int  # that are shown
+    size: tuple[int, int]  # (height, width) of what is shown
+    s_per_frame: float  # seconds that a frame took
+    is_kept: bool  # whether an earlier preview had computed it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the whole job would cost, by the samples of a preview."""
+
+    variant: str  # as in `PreviewSample`
+    frames: int | None  # of the whole target; null: unknown
+    seconds: float | None  # for all of them, here
+    s_per_frame: float
+    bytes: int | None  # of the target, about, without sound; null: samples are too short to tell
+    memory_gb: float | None  # at the peak, as planned
+    free_memory_gb: float | None
+    free_disk_gb: float | None  # where the preview was written
+
+
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
 NOTE_CODES: Mapping[str, str] = {
     "W_LIVE_BEHIND": "A live source is faster than the model: frames are enlarged without it.",
@@ -183,11 +223,27 @@ NOTE_CODES: Mapping[str, str] = {
     "W_MASK_RESIZED": "The mask has another size than the picture, and is resized.",
     "W_MASK_SHORT": "The mask ends before the source; nothing is erased after its end.",
     "W_UNSEEN": "Some of what was erased is seen in no other frame, and is a guess from its rim.",
+    "W_SIZES_DIFFER": "Videos that are compared have other sizes; the smaller ones are enlarged.",
+    "W_RATES_DIFFER": "Videos that are compared have other frame rates; times decide.",
+    "W_COUNTS_DIFFER": "Videos that are compared have other numbers of frames.",
+    "W_PAGE_SAMPLED": "All frames would make a page too large, which shows samples instead.",
+    "W_PREVIEW_LONG": "A preview will take some minutes; a piece of the picture would be faster.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
 
-Event = Plan | Progress | Note | Live | Done | BenchResult | DegradationDrawn
+Event = (
+    Plan
+    | Progress
+    | Note
+    | Live
+    | Done
+    | BenchResult
+    | DegradationDrawn
+    | Comparison
+    | PreviewSample
+    | Prediction
+)
 Report = Callable[[Event], None]
 
 

@@ -24,12 +24,15 @@ from vsr_cli.api.upkeep import (
     verify_weights,
 )
 from vsr_cli.api.upscaling import Probe, Upscaler, plan, probe, restore, upscale
+from vsr_cli.api.viewing import Preview, compare, preview
 
 __all__ = [
+    "Preview",
     "Probe",
     "Repairer",
     "Upscaler",
     "bench",
+    "compare",
     "config_path",
     "degrade",
     "describe_weights",
@@ -45,6 +48,7 @@ __all__ = [
     "load_options",
     "plan",
     "preset_names",
+    "preview",
     "probe",
     "remove_job",
     "restore",

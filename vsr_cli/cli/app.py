@@ -10,6 +10,7 @@ import typer
 
 from vsr_cli.cli.batch import BATCH_EXAMPLES, batch
 from vsr_cli.cli.bench import bench
+from vsr_cli.cli.compare import COMPARE_EXAMPLES, compare
 from vsr_cli.cli.completion import completion
 from vsr_cli.cli.config import config_app
 from vsr_cli.cli.console import open_missing_streams, print_result, printable
@@ -21,6 +22,7 @@ from vsr_cli.cli.evaluate import evaluate
 from vsr_cli.cli.fill import FILL_EXAMPLES, fill
 from vsr_cli.cli.help import WIDEST, App
 from vsr_cli.cli.jobs import jobs_app
+from vsr_cli.cli.preview import PREVIEW_EXAMPLES, preview
 from vsr_cli.cli.probe import probe
 from vsr_cli.cli.restore import RESTORE_EXAMPLES, restore
 from vsr_cli.cli.upscale import EXAMPLES, upscale
@@ -41,6 +43,8 @@ app.command(epilog=BATCH_EXAMPLES, rich_help_panel=_VIDEOS)(batch)
 app.command(epilog=RESTORE_EXAMPLES, rich_help_panel=_VIDEOS)(restore)
 app.command(epilog=FILL_EXAMPLES, rich_help_panel=_VIDEOS)(fill)
 app.command(epilog=ERASE_EXAMPLES, rich_help_panel=_VIDEOS)(erase)
+app.command(epilog=PREVIEW_EXAMPLES, rich_help_panel=_LOOKS)(preview)
+app.command(epilog=COMPARE_EXAMPLES, rich_help_panel=_LOOKS)(compare)
 app.command(rich_help_panel=_LOOKS)(probe)
 app.command(rich_help_panel=_LOOKS)(demo)
 app.command(rich_help_panel=_LOOKS)(doctor)

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Live, Plan
+from vsr_cli.events import (
+    BenchResult,
+    Comparison,
+    DegradationDrawn,
+    Done,
+    Finding,
+    Live,
+    Plan,
+    Prediction,
+    PreviewSample,
+)
 from vsr_cli.settings import Origin
 
 Status = Literal["done", "planned", "damaged", "skipped", "busy", "failed"]  # of a video of a batch
@@ -182,6 +192,21 @@ EVENT_KINDS: Mapping[str, EventKind] = {
     ),
     "cost": EventKind(
         "bench", "What a frame of one size costs with one number of steps.", _types(BenchResult)
+    ),
+    "comparison": EventKind(
+        "compare",
+        "What was compared, and how far the videos are from the first or from the truth.",
+        _types(Comparison),
+    ),
+    "preview": EventKind(
+        "preview",
+        "A sample is enlarged, or was found where an earlier preview had kept it.",
+        _types(PreviewSample),
+    ),
+    "prediction": EventKind(
+        "preview",
+        "What the whole job would cost with the settings of one variant.",
+        _types(Prediction),
     ),
     "error": EventKind(
         "all",

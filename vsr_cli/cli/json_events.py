@@ -13,7 +13,19 @@ from vsr_cli.atomic import is_same_file
 from vsr_cli.cli.amounts import frames_per_second, seconds_left
 from vsr_cli.cli.console import print_result
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Live, Note, Plan, Progress
+from vsr_cli.events import (
+    BenchResult,
+    Comparison,
+    DegradationDrawn,
+    Done,
+    Event,
+    Live,
+    Note,
+    Plan,
+    Prediction,
+    PreviewSample,
+    Progress,
+)
 
 JSON_VERSION = 1
 _START = b'{"type": "'  # of every event
@@ -162,3 +174,9 @@ def report_as_json(event: Event) -> None:
             write_event("degradation", asdict(event))
         case BenchResult():
             write_event("cost", asdict(event))
+        case Comparison():
+            write_event("comparison", asdict(event))
+        case PreviewSample():
+            write_event("preview", asdict(event))
+        case Prediction():
+            write_event("prediction", asdict(event))

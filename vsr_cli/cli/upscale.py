@@ -1,5 +1,6 @@
 """`vsr upscale`: options become an `UpscaleConfig`, the pipeline does the work."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
 from vsr_cli.cli.options_all import with_live_options
 from vsr_cli.cli.sources import name_beside
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.options import Options
 
 EXAMPLES = """\b
@@ -51,3 +53,14 @@ def upscale(
             if not flags.quiet:
                 print_line(f"writing `{target}`")
         run_job(source, target, upscaler, upscaler.upscale, flags)
+        if not (flags.quiet or flags.dry_run) and _can_be_compared(source, target, upscaler.config):
+            page = str(target.with_suffix(".html"))
+            words = shlex.join(["vsr", "compare", str(source), str(target), "-o", page])
+            print_line(f"to see both: `{words}`")
+
+
+def _can_be_compared(source: Path, target: Path, config: UpscaleConfig) -> bool:
+    """Whether both are files that begin with the same frame."""
+    reading = config.input
+    is_whole = reading.start is None and reading.frames is None and reading.format is None
+    return is_whole and source.is_file() and target.is_file()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +26,7 @@ def restore_frames(
     scene_cut: bool,
     first: int = 0,
     state: ClipState | None = None,
+    first_index: int = 0,
 ) -> Generator[RestoredClip, None, None]:
     """LR frames -> clips of SR frames, each frame once.
 
@@ -37,9 +39,15 @@ def restore_frames(
         scene_cut: whether to start afresh where shots end.
         first: index of the frame to go on with.
         state: what the clip before it handed on.
+        first_index: that frame 0 has for the restorer, whose noise depends on it.
     """
     clips = _split(frames, restorer, scene_cut=scene_cut, first=first)
-    yield from restorer.restore(clips, state)
+    if not first_index:
+        yield from restorer.restore(clips, state)
+        return
+    numbered = (replace(clip, start=clip.start + first_index) for clip in clips)
+    for restored in restorer.restore(numbered, state):
+        yield replace(restored, start=restored.start - first_index)
 
 
 def split_frames(frames: Tensor, restorer: "Restorer", *, scene_cut: bool) -> Iterator[Clip]:

@@ -235,10 +235,14 @@ class Run:
         state = restorer.read_state(own) if own else None
         rgb = read_rgb(self._run_chain(video, chain, needed, tensors))
         sources = SourceMix(self.config.strength, num_skipped=first - needed)
-        scene_cut = self.config.scene_cut
         with closing(
             restore_frames(
-                sources.kept(rgb), restorer, scene_cut=scene_cut, first=first, state=state
+                sources.kept(rgb),
+                restorer,
+                scene_cut=self.config.scene_cut,
+                first=first,
+                state=state,
+                first_index=self.config.input.first_index,
             )
         ) as clips:
             for clip in clips:

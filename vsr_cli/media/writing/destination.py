@@ -43,7 +43,7 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         elif container.name == IMAGES and not is_single_image(target):
             _check_images(target, source, overwrite=config.overwrite)
         else:
-            _check_path(target, source, config)
+            check_file(target, {"the source": source}, overwrite=config.overwrite)
     except OSError as error:  # a name too long, a folder that may not be entered
         raise OutputError(
             f"`{target}` cannot be written", why=error.strerror, hint="choose another name"
@@ -69,15 +69,25 @@ def require_no_input(target: Path, inputs: Mapping[str, Path | None]) -> None:
             )
 
 
-def _check_path(target: Path, source: Path, config: OutputConfig) -> None:
-    """The part of `check_target` that asks the file system."""
+def check_file(target: Path, inputs: Mapping[str, Path | None], *, overwrite: bool) -> None:
+    """Refuse, before any work, the name of a file that could not be given to one at the end.
+
+    Args:
+        target: the name.
+        inputs: what the work reads, by what users call it, which the target must not be.
+        overwrite: whether a file that has the name gives way.
+
+    Raises:
+        OutputError: it is taken, or its folder cannot be written to.
+        OSError: the system cannot say.
+    """
     if target.is_dir():
         raise OutputError(f"`{target}` is a folder", hint="name a file in it")
     if target.exists():
-        require_no_input(target, {"the source": source})
+        require_no_input(target, inputs)
         if not target.is_file():
             raise OutputError(f"`{target}` is not a regular file", hint="choose another name")
-        if not config.overwrite:
+        if not overwrite:
             raise OutputError(
                 f"`{target}` exists", hint="use `--overwrite`, or choose another name"
             )
