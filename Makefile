@@ -1,5 +1,6 @@
 # Targets set up .venv by themselves when it is missing or older than pyproject.toml.
-# `make PYTHON=/path/to/python3.12 demo` picks the interpreter that .venv is made with.
+# `make PYTHON=/path/to/python3.12 demo` picks the interpreter that .venv is made with, and
+# `make CPU=1 setup` takes torch without CUDA libraries, where the index that pip uses has it.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,6 +10,21 @@ READY  := $(VENV)/.ready
 # Tests run in as many processes as there are cores, of one thread each: threads of two would only
 # be in each other's way. A file of tests stays in one process, whose fixtures it shares.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+# $(call cpu_build,package): its newest version without CUDA libraries, or nothing
+cpu_build = $$($(PY) -m pip index versions $(1) 2>/dev/null | grep -o '[0-9.]*+cpu' | head -n 1)
+
+ifdef CPU
+TORCH = { torch="$(call cpu_build,torch)"; vision="$(call cpu_build,torchvision)"; \
+	  if [ -z "$$torch" ] || [ -z "$$vision" ]; then \
+	    echo "the index in use has no CPU builds of both torch and torchvision:" \
+	         "give pip PyTorch's own index of them, or leave out CPU=1" >&2; exit 1; \
+	  fi; $(PY) -m pip install --quiet "torch==$$torch" "torchvision==$$vision"; }
+SIZE := about 300 MB
+else
+TORCH = true
+SIZE := torch for CUDA, about 6 GB; 1 to 2 minutes on a fast line
+endif
 
 # $(call timed,what it does,command): says what runs, and how long it took
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
@@ -28,7 +44,7 @@ help:
 	@echo "make mutants   break one line at a time, and see that a test notices"
 	@echo "make soak      upscale 10,000 frames, and see that memory does not grow"
 	@echo "make sizes     upscale sources of all sizes in 8 GB, and compare memory with the plan"
-	@echo "make docs      write what is in docs/ anew, from the program"
+	@echo "make docs      write references anew, from the program, and a site of docs/ in site/"
 	@echo "make train-X   train X; options through ARGS='...'"
 	@echo "make clean     remove caches and build products; keeps .venv and runs/"
 
@@ -38,9 +54,8 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "vsr needs Python 3.11 or newer, this is $$($(PYTHON) --version 2>&1);" \
 	       "try \`make PYTHON=python3.12 $(MAKECMDGOALS)\`" >&2; exit 1; }
-	$(call timed,setting up $(VENV); the first time this downloads torch for CUDA \
-	(about 6 GB; 1 to 2 minutes on a fast line), \
-	{ test -x $(PY) || $(PYTHON) -m venv $(VENV); } && \
+	$(call timed,setting up $(VENV); the first time this downloads much ($(SIZE)), \
+	{ test -x $(PY) || $(PYTHON) -m venv $(VENV); } && $(TORCH) && \
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]' && touch $@)
 
 demo: $(READY)
@@ -67,11 +82,13 @@ faults fuzz mutants soak sizes: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
 
 docs: $(READY)
-	$(call timed,writing docs/,for page in events schema man; do $(PY) -m docs.make_$$page || exit 1; done)
+	$(call timed,writing docs/ and site/,for page in events schema reference man; do \
+	  $(PY) -m docs.make_$$page || exit 1; done && \
+	$(PY) -m pip install --quiet -e '.[docs]' && NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet)
 
 train-%: $(READY)
 	$(call timed,training $*,$(PY) -m vsr_cli.training stage $* $(ARGS))
 
 clean:
-	rm -rf build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist demo site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find vsr_cli tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,12 +11,18 @@ from pathlib import Path
 
 from vsr_cli.cli.event_kinds import COMMON_KEYS, EVENT_KINDS
 from vsr_cli.cli.json_events import JSON_VERSION
-from vsr_cli.events import NOTE_CODES, BenchResult, DegradationDrawn, Done, Plan
+from vsr_cli.events import NOTE_CODES, BenchResult, DegradationDrawn, Done, Live, Plan
 
 TARGET = Path(__file__).with_name("events.md")
 
 # Types of event that are records as they are, whose fields are explained where they are defined.
-RECORDS = {"plan": Plan, "done": Done, "cost": BenchResult, "degradation": DegradationDrawn}
+RECORDS = {
+    "live": Live,
+    "plan": Plan,
+    "done": Done,
+    "cost": BenchResult,
+    "degradation": DegradationDrawn,
+}
 
 HEAD = f"""\
 # Events for programs
@@ -25,8 +31,8 @@ HEAD = f"""\
 
 With `--json` a command writes one JSON object a line to standard output; `vsr upscale` also writes
 them to the file or descriptor of `--progress-file`. Ignore types and keys you do not know: new ones
-may come without a new version, which is {JSON_VERSION} now. Exit codes are in
-[README.md](../README.md#for-scripts).
+may come without a new version, which is {JSON_VERSION} now. [Exit codes](scripting.md#exit-codes)
+tell how a command ended.
 
 ## Keys of all events
 """

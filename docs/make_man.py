@@ -16,7 +16,7 @@ from vsr_cli.cli.help import ARGUMENTS, panels_of
 from vsr_cli.settings import option_types
 
 TARGET = Path(__file__).with_name("vsr.1")
-README = Path(__file__).parents[1] / "README.md"
+SCRIPTING = Path(__file__).with_name("scripting.md")
 
 OTHERS = f"""\
 .SH EXIT STATUS
@@ -98,8 +98,8 @@ def describe(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401
 
 
 def exit_codes() -> Iterator[str]:
-    """The table of the README as a list."""
-    table = README.read_text(encoding="utf-8").split("| exit code | meaning |\n|---|---|\n")[1]
+    """The table of the SCRIPTING as a list."""
+    table = SCRIPTING.read_text(encoding="utf-8").split("| exit code | meaning |\n|---|---|\n")[1]
     for row in table.split("\n\n")[0].splitlines():
         codes, meaning = (cell.strip() for cell in row.strip("|").split("|"))
         yield f".TP\n.B {codes}\n{escape(meaning.replace('`', ''))}"

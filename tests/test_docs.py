@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from docs.make_events import TARGET, events_page
+from docs import make_events, make_reference
 from docs.make_man import TARGET as MAN_PAGE
 from docs.make_man import man_page
 from docs.make_schema import TARGET as SCHEMA
@@ -27,7 +27,16 @@ SOURCES = sorted((ROOT / "vsr_cli").rglob("*.py"))
 
 
 def test_the_reference_of_events_is_that_of_the_program_as_it_is() -> None:
-    assert TARGET.read_text(encoding="utf-8") == events_page(), "run `make docs`"
+    page = make_events.TARGET.read_text(encoding="utf-8")
+    assert page == make_events.events_page(), "run `make docs`"
+
+
+def test_the_reference_of_commands_is_that_of_the_program_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    page = make_reference.TARGET.read_text(encoding="utf-8")
+    assert page == make_reference.reference_page(), "run `make docs`"
 
 
 def test_the_manual_page_is_that_of_the_program_as_it_is() -> None:
@@ -116,17 +125,17 @@ def test_the_keys_of_a_job_s_events_are_those_that_are_explained(
         assert set(values) == explained | {"type", "v", "time"}
 
 
-def test_the_readme_names_every_type_of_event_and_the_version() -> None:
-    (paragraph,) = (
-        text for text in README.split("\n\n") if text.startswith("With `--json` stdout")
-    )
+def test_the_page_for_scripts_names_every_type_of_event_and_the_version() -> None:
+    page = (ROOT / "docs/scripting.md").read_text(encoding="utf-8")
+    (paragraph,) = (text for text in page.split("\n\n") if text.startswith("With `--json` stdout"))
     names = set(re.findall(r"`([a-z]+)`", paragraph))
     assert names == set(EVENT_KINDS)
     assert f'`"v": {JSON_VERSION}`' in paragraph
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", TARGET, ROOT / "CONTRIBUTING.md"):
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 

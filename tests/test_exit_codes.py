@@ -6,11 +6,11 @@ from vsr_cli import errors
 from vsr_cli.errors import VsrError
 from vsr_cli.exit_codes import ExitCode
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs/scripting.md"
 
 
 def test_the_readme_tells_every_exit_code() -> None:
-    table = README.read_text().split("| exit code | meaning |")[1].split("\n\n")[0]
+    table = PAGE.read_text().split("| exit code | meaning |")[1].split("\n\n")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ")]
     told = [int(number) for row in rows for number in re.findall(r"\d+", row)]
     assert sorted(told) == sorted(ExitCode)

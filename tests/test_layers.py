@@ -29,12 +29,13 @@ BASE = {
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"api", "cli", "settings"},  # __init__, __main__
-    "options": {"config", "errors", "pixels", "sizes", "models.files", "repair_options"},
+    "options": {"config", "errors", "pixels", "sizes", "models.files", "repair_options", "values"},
+    "values": {"config", "errors"},
     "repair_options": {"config", "errors"},
     "settings": {"errors", "options", "settings_file"},
     "settings_file": set[str](),
     "api": BASE
-    | {"options", "repair_options", "settings", "media", "models", "pipeline", "quality"}
+    | {"options", "values", "repair_options", "settings", "media", "models", "pipeline", "quality"}
     | {"evaluation"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),

@@ -29,6 +29,10 @@ Unseen = Literal["smooth", "blur", "stop"]
 Verify = Literal["quick", "full", "off"]
 
 
+MAX_DELAY = 2.0  # seconds that a live picture may be late
+LIVE_CLIP_LENGTH = 2  # frames: a longer clip waits for its last frame
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """How a video is cut along time. All counts are in frames."""
@@ -161,6 +165,7 @@ class OutputConfig:
     chapters: bool = True
     attachments: bool = True  # fonts and covers
     metadata: bool = True  # titles and other tags; languages are always kept
+    low_delay: bool = False  # hold no frame back to code it better
     strict_copy: bool = False  # refuse a container that cannot hold every stream as it is
     verify: Verify = "quick"  # full also decodes every picture of the finished file
 
@@ -318,6 +323,7 @@ class UpscaleConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     input: InputConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    max_delay: float | None = None  # seconds that a live picture may be late; None: not live
     job: JobConfig = field(default_factory=JobConfig)
 
     @property
@@ -336,6 +342,10 @@ class UpscaleConfig:
             raise ConfigError(f"`--fidelity {self.fidelity}` is out of range", hint="use 0 to 1")
         if not 0 <= self.strength <= 1:
             raise ConfigError(f"`--strength {self.strength:g}` is out of range", hint="use 0 to 1")
+        if self.max_delay is not None and not 0.1 <= self.max_delay <= 60:
+            raise ConfigError(
+                f"`--max-delay {self.max_delay:g}` is out of range", hint="use 0.1 to 60 seconds"
+            )
         if self.fps is not None and not 0 < self.fps <= MAX_RATE:
             raise ConfigError(f"`--fps {self.fps}` is out of range", hint=f"use up to {MAX_RATE}")
         if self.fps is not None and self.output.cfr is not None:

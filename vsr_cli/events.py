@@ -20,6 +20,7 @@ class Plan:
     pix_fmt: str
     reasons: tuple[str, ...]  # why, one line for each choice that was not the user's
     repairs: tuple[str, ...] = ()  # what is done before the model: fill, dirt, erase, rate
+    duration: float | None = None  # seconds, of all of the source; null where a part is read
     rate: Fraction | None = None  # frames per second that are made for, as `60000/1001`; else null
     model: str = "none"  # the file of weights; without a model the next ones mean nothing
     device: str = "cpu"  # or cuda:N
@@ -63,6 +64,15 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Live:
+    """How a live source is kept up with, every ten seconds."""
+
+    delay: float  # seconds that the picture is late
+    fps: float  # frames a second, of the last ten seconds
+    share_plain: float  # of these frames, enlarged without the model
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """The job is complete and verified."""
 
@@ -72,6 +82,8 @@ class Done:
     width: int  # of the target, in pixels
     height: int
     seconds: float  # that this run of the job took
+    num_bytes: int | None = None  # of the target; null where it is a pipe or images
+    streams: tuple[str, ...] = ()  # beside the picture, in order: audio, subtitle, attachment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +130,7 @@ class DegradationDrawn:
 
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
 NOTE_CODES: Mapping[str, str] = {
+    "W_LIVE_BEHIND": "A live source is faster than the model: frames are enlarged without it.",
     "W_INPUT_DAMAGED": "Packets of the source do not decode; the exit code will be 8.",
     "W_INPUT_TRUNCATED": "The source ends before its header says; the exit code will be 8.",
     "W_AUDIO_DAMAGED": "Packets of the sound do not decode; the exit code will be 8.",
@@ -175,7 +188,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
 
-Event = Plan | Progress | Note | Done | BenchResult | DegradationDrawn
+Event = Plan | Progress | Note | Live | Done | BenchResult | DegradationDrawn
 Report = Callable[[Event], None]
 
 

@@ -1,12 +1,13 @@
 """The options of a job by the names users know, from the command line or from Python."""
 
-import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
 from vsr_cli.config import (
+    LIVE_CLIP_LENGTH,
+    MAX_DELAY,
     Alpha,
     Audio,
     ClipConfig,
@@ -26,7 +27,7 @@ from vsr_cli.config import (
     UpscaleConfig,
     Verify,
 )
-from vsr_cli.errors import ConfigError, did_you_mean, find_nearest
+from vsr_cli.errors import ConfigError, find_nearest
 from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
 from vsr_cli.repair_options import (
     RepairOptions,
@@ -38,25 +39,25 @@ from vsr_cli.repair_options import (
     parse_time,
 )
 from vsr_cli.sizes import TargetSize, parse_target_size
+from vsr_cli.values import (
+    Number,
+    parse_frames,
+    parse_name,
+    parse_rate,
+    parse_scale,
+    parse_settings,
+    parse_size,
+    parse_tile,
+)
 
-Number = int | float | str | Fraction  # text as `25`, `29.97` or `30000/1001`
 T = TypeVar("T")
 
-_OF_MODELS = (
-    *(
-        "scale",
-        "size",
-        "height",
-        "steps",
-        "seed",
-        "fidelity",
-        "strength",
-        "motion_scale",
-        "color",
-        "model",
-        "flow",
-    ),
-    *("flow_weights", "mgld_mode", "guidance", "memory", "device", "dtype", "clip_length", "tile"),
+_OF_MODELS = frozenset(
+    {
+        *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
+        *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
+        *("device", "dtype", "clip_length", "tile", "live", "max_delay"),
+    }
 )
 
 
@@ -125,6 +126,9 @@ class Options(RepairOptions, total=False):
     verify: Verify | None
     overwrite: bool | None
 
+    live: bool | None
+    max_delay: float | None
+
     fresh: bool | None
     keep_job: bool | None
     job_dir: str | Path | None
@@ -150,7 +154,8 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         raise TypeError(f"there is no option `{min(unknown)}`{question}")
     if task != "upscale":
         _refuse_options_of_models(options, task)
-    length = _or(options.get("clip_length"), ClipConfig.length)
+    usual_length = LIVE_CLIP_LENGTH if options.get("live") else ClipConfig.length
+    length = _or(options.get("clip_length"), usual_length)
     return UpscaleConfig(
         has_model=task == "upscale",
         fill=fill_config(options, task),
@@ -178,6 +183,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             motion_scale=_or(options.get("motion_scale"), SamplerConfig.motion_scale),
             guidance=options.get("guidance"),
         ),
+        max_delay=_max_delay(options),
         input=_input_config(options, "fill" if task == "fill" else InputConfig.on_decode_error),
         output=_output_config(options),
         job=JobConfig(
@@ -198,6 +204,13 @@ def _refuse_options_of_models(options: Options, task: Task) -> None:
                 why="it is a choice of a model, and there is none",
                 hint="leave it out, or use `vsr upscale`",
             )
+
+
+def _max_delay(options: Options) -> float | None:
+    """Seconds that a live picture may be late; None for all other sources."""
+    if options.get("live"):
+        return _or(options.get("max_delay"), MAX_DELAY)
+    return None
 
 
 def _input_config(options: Options, on_decode_error: OnDecodeError) -> InputConfig:
@@ -237,24 +250,10 @@ def _output_config(options: Options) -> OutputConfig:
         chapters=_or(options.get("chapters"), OutputConfig.chapters),
         attachments=_or(options.get("attachments"), OutputConfig.attachments),
         metadata=_or(options.get("metadata"), OutputConfig.metadata),
+        low_delay=bool(options.get("live")),
         strict_copy=_or(options.get("strict_copy"), OutputConfig.strict_copy),
         verify=_or(options.get("verify"), OutputConfig.verify),
     )
-
-
-def parse_scale(value: Number | None) -> Fraction:
-    """Read an enlargement, `2`, `1.5` or `3/2`.
-
-    Raises:
-        ConfigError: it is no number.
-    """
-    if value is None:
-        return UpscaleConfig.scale
-    if (scale := _as_fraction(value)) is None:
-        is_size = re.fullmatch(r"-?\d+[x:]-?\d+|\d+p|[48]k", str(value).lower())
-        hint = f"use `--size {value}`" if is_size else "use 1 to 4, such as 2, 1.5 or 3/2"
-        raise ConfigError(f"`--scale {value}` is not a number", hint=hint)
-    return scale
 
 
 def _target_size(options: Options) -> TargetSize | None:
@@ -266,119 +265,6 @@ def _target_size(options: Options) -> TargetSize | None:
             hint="give one of them, to `vsr upscale`",
         )
     return size
-
-
-def parse_tile(value: int | str | None) -> int | None:
-    """Read the size of a tile: `auto` leaves it to the memory, `off` is 0, else output pixels.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    text = "auto" if value is None else str(value)
-    if text == "auto":
-        return None
-    if text == "off":
-        return 0
-    if not text.isdecimal():
-        raise ConfigError(
-            f"`--tile {text}` is not a size", hint="use auto, off, or output pixels such as 512"
-        )
-    return int(text)
-
-
-def parse_frames(
-    value: str | tuple[int, int | None] | None,
-) -> tuple[int, int | None] | None:
-    """Read `A:B`, `A:` or `:B`; A is the first frame, B the one after the last.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    if value is None or isinstance(value, tuple):
-        return value
-    match = re.fullmatch(r"(\d*):(\d*)", value)
-    if match is None:
-        raise ConfigError(
-            f"`--frames {value}` is not a range",
-            hint="use A:B, such as 0:100 for the first hundred",
-        )
-    first, last = match.groups()
-    return int(first or 0), int(last) if last else None
-
-
-def parse_name(option: str, name: str | None, names: Mapping[str, T]) -> T | None:
-    """Read a name as its code; `auto` leaves it to the source.
-
-    Raises:
-        ConfigError: there is no such name.
-    """
-    if name in (None, "auto"):
-        return None
-    if name.lower() not in names:
-        raise ConfigError(
-            f"`{option} {name}` is not known",
-            hint=did_you_mean(name, names, "use auto, " + ", ".join(names)),
-        )
-    return names[name.lower()]
-
-
-def parse_size(option: str, value: str | tuple[int, int] | None) -> tuple[int, int] | None:
-    """Read `WxH`, or take a (width, height), and return (height, width).
-
-    Raises:
-        ConfigError: it is no size.
-    """
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else f"{value[0]}x{value[1]}"
-    match = re.fullmatch(r"([1-9]\d*)[x:]([1-9]\d*)", text)
-    if match is None:
-        raise ConfigError(f"`{option} {text}` is not a size", hint="use WxH, such as 1920x1080")
-    return int(match[2]), int(match[1])
-
-
-def parse_rate(option: str, value: Number | None) -> Fraction | None:
-    """Read frames per second, `25`, `29.97` or `30000/1001`.
-
-    Raises:
-        ConfigError: it is no number.
-    """
-    if value is None:
-        return None
-    rate = _as_fraction(value)
-    if rate is None:
-        raise ConfigError(
-            f"`{option} {value}` is not a number",
-            hint="use frames per second, such as 25, 29.97 or 30000/1001",
-        )
-    return rate
-
-
-def parse_settings(
-    values: Sequence[str] | Mapping[str, str] | None,
-) -> tuple[tuple[str, str], ...]:
-    """Read settings of the encoder, each `NAME=VALUE`, or take them from a mapping.
-
-    Raises:
-        ConfigError: one is no setting.
-    """
-    if isinstance(values, Mapping):
-        return tuple(values.items())
-    found = []
-    for text in values or ():
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise ConfigError(f"`-x {text}` is no setting", hint="give it as `-x NAME=VALUE`")
-        found.append((name, value))
-    return tuple(found)
-
-
-def _as_fraction(value: Number) -> Fraction | None:
-    """The exact number; of a float, what it is printed as."""
-    try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        return None
 
 
 def _as_path(value: str | Path | None) -> Path | None:

@@ -52,7 +52,12 @@ class Range(IntEnum):
 # FFmpeg's names of the codes; the first of several names of a code is the usual one.
 MATRIX_NAMES = {
     **{"bt709": Matrix.BT709, "709": Matrix.BT709, "fcc": Matrix.FCC},
-    **{"smpte170m": Matrix.BT601_525, "601": Matrix.BT601_525, "bt470bg": Matrix.BT601_625},
+    **{
+        "smpte170m": Matrix.BT601_525,
+        "bt601": Matrix.BT601_525,
+        "601": Matrix.BT601_525,
+        "bt470bg": Matrix.BT601_625,
+    },
     **{"smpte240m": Matrix.SMPTE240M, "bt2020nc": Matrix.BT2020, "2020": Matrix.BT2020},
 }
 RANGE_NAMES = {
@@ -60,13 +65,13 @@ RANGE_NAMES = {
     **{"full": Range.FULL, "pc": Range.FULL, "jpeg": Range.FULL},
 }
 PRIMARIES_NAMES = {  # H.273, table 2
-    **{"bt709": 1, "709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "601": 6},
+    **{"bt709": 1, "709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "bt601": 6, "601": 6},
     **{"smpte240m": 7, "film": 8, "bt2020": 9, "2020": 9, "smpte428": 10, "smpte431": 11},
     **{"smpte432": 12, "p3": 12, "ebu3213": 22},
 }
 PQ, HLG = 16, 18  # H.273, table 3: SMPTE ST 2084 and ARIB STD-B67
 TRANSFER_NAMES = {  # H.273, table 3
-    **{"bt709": 1, "709": 1, "gamma22": 4, "gamma28": 5, "smpte170m": 6, "601": 6},
+    **{"bt709": 1, "709": 1, "gamma22": 4, "gamma28": 5, "smpte170m": 6, "bt601": 6, "601": 6},
     **{"smpte240m": 7, "linear": 8, "log100": 9, "log316": 10, "iec61966-2-4": 11},
     **{"bt1361e": 12, "iec61966-2-1": 13, "srgb": 13, "bt2020-10": 14, "bt2020-12": 15},
     **{"smpte2084": PQ, "pq": PQ, "smpte428": 17, "arib-std-b67": HLG, "hlg": HLG},

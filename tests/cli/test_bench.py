@@ -28,7 +28,7 @@ def test_bench_counts_operations_seconds_and_memory(model_file: Path) -> None:
     assert 0 < one["tflop"] < three["tflop"]
     assert one["seconds"] > 0
     assert set(one["shares"]) == {"sample", "decode", "color", "flow"}
-    assert 0.2 < sum(one["shares"][name] for name in ("sample", "decode", "color")) <= 1
+    assert 0 < sum(one["shares"][name] for name in ("sample", "decode", "color")) <= 1
     assert one["ceiling"] > one["tflop"] / one["seconds"] > 0
     assert one["peak_gb"] > 0.1
     done = [event["frame"] for event in events if event["type"] == "progress"]

@@ -8,9 +8,9 @@ from typer.testing import CliRunner, Result
 from tests.cli.fakes import FakePipeline
 from vsr_cli.cli.app import app
 from vsr_cli.config import InputConfig
-from vsr_cli.options import parse_frames
 from vsr_cli.pixels import Matrix, Range
 from vsr_cli.repair_options import parse_time
+from vsr_cli.values import parse_frames
 
 
 def vsr(*options: str) -> Result:

@@ -19,7 +19,7 @@ from vsr_cli.errors import (
     WeightsError,
 )
 from vsr_cli.events import Note
-from vsr_cli.options import parse_scale, parse_tile
+from vsr_cli.values import parse_scale, parse_tile
 
 
 def vsr(*arguments: str | Path) -> Result:
@@ -280,10 +280,19 @@ def test_people_read_stderr_and_programs_an_empty_stdout(pipeline: FakePipeline)
     result = vsr("in.mp4", "out.mp4")
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert lines[0] == "`in.mp4` 64x48, 3 frames -> `out.mp4` 256x192, libx264 yuv420p"
-    assert "model tiny, steps 4, seed 0, on cpu in float32" in lines
+    assert lines[0] == "`in.mp4` 64x48, 3 frames -> `out.mp4` 256x192"
+    assert lines[1].startswith("on this CPU, ")
+    assert "model tiny, steps 4, seed 0, on cpu in float32" not in lines
     assert "note: something to know (W_TEST)" in lines
     assert lines[-1] == "wrote `out.mp4`: 3 frames, 256x192, in 6 s"
+
+
+def test_who_wants_to_know_more_is_told_everything_that_was_chosen(
+    pipeline: FakePipeline,
+) -> None:
+    lines = vsr("in.mp4", "out.mp4", "-v").stderr.splitlines()
+    assert "`in.mp4` 64x48, 3 frames -> `out.mp4` 256x192, libx264 yuv420p" in lines
+    assert "model tiny, steps 4, seed 0, on cpu in float32" in lines
 
 
 def test_quiet_leaves_notes_and_errors(pipeline: FakePipeline) -> None:

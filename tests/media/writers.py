@@ -39,7 +39,8 @@ def open_writer(
 def join(chunks: Sequence[Path], plan: OutputPlan, source: Path) -> int:
     """A target from chunks and the other streams of a source."""
     with open_side_streams(source, plan.info) as side_streams:
-        return join_chunks(chunks, plan, side_streams, report=ignore)
+        num_frames, _ = join_chunks(chunks, plan, side_streams, report=ignore)
+        return num_frames
 
 
 def write_planes(writer: VideoWriter, frame: Frame, planes: tuple[Plane, ...]) -> None:

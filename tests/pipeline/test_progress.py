@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from vsr_cli.cli.progress import seconds_left
+from vsr_cli.cli.amounts import seconds_left
 from vsr_cli.events import Event, Progress
 from vsr_cli.pipeline.progress import ProgressReporter, WorkMeter
 

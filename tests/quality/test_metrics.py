@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import squeezenet1_1
 
+from tests.quality.lpips_weights import random_lpips_weights, write_lpips_weights
 from vsr_cli.errors import WeightsError
 from vsr_cli.quality.metrics import (
     Lpips,
@@ -25,7 +26,6 @@ from vsr_cli.quality.metrics import (
 )
 
 LAYERS = (1, 4, 7, 9, 10, 11, 12)  # torchvision's numbers of the layers that are compared
-CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 
 
 def random_frames(num_frames: int = 2, size: int = 40, *, seed: int = 0) -> Tensor:
@@ -35,20 +35,12 @@ def random_frames(num_frames: int = 2, size: int = 40, *, seed: int = 0) -> Tens
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    """Random SqueezeNet and random positive layer weights."""
-    torch.manual_seed(0)
-    features = squeezenet1_1(weights=None).features.state_dict()
-    tensors = {f"features.{name}": tensor for name, tensor in features.items()}
-    for number, channels in enumerate(CHANNELS):
-        tensors[f"lin{number}"] = torch.rand(channels)
-    return tensors
+    return random_lpips_weights()
 
 
 @pytest.fixture(scope="module")
-def lpips(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Lpips:
-    path = tmp_path_factory.mktemp("lpips") / "squeeze.safetensors"
-    save_file(weights, path, metadata={"format": "pt"})
-    return Lpips(path)
+def lpips(tmp_path_factory: pytest.TempPathFactory) -> Lpips:
+    return Lpips(write_lpips_weights(tmp_path_factory.mktemp("lpips") / "squeeze.safetensors"))
 
 
 def test_a_constant_error_has_the_psnr_of_its_size() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from vsr_cli.config import DtypeChoice
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import BenchResult, Done, Report, ignore
-from vsr_cli.options import Options, PathLike, make_config, parse_size
+from vsr_cli.options import Options, PathLike, make_config
+from vsr_cli.values import parse_size
 
 if TYPE_CHECKING:
     from vsr_cli.quality.repair_table import RepairTable

@@ -10,13 +10,14 @@ import typer
 
 from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import Stopped
+from vsr_cli.cli.amounts import duration
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.event_kinds import Status
 from vsr_cli.cli.failures import FailureReport
 from vsr_cli.cli.json_events import events_with, progress_values, report_as_json, write_event
 from vsr_cli.cli.overall import MOST_PROBED, Overall, measure_work
-from vsr_cli.cli.progress import duration, progress_bar, tee
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.sources import Source, name_target
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError, VsrError
 from vsr_cli.events import Event, Plan, Progress, ignore

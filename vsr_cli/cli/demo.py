@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from vsr_cli.api import Upscaler
+from vsr_cli.cli.amounts import duration
 from vsr_cli.cli.console import print_line, print_result, show_debug_log
 from vsr_cli.cli.failures import report_failures
-from vsr_cli.cli.job import run
+from vsr_cli.cli.job import Flags, run
 from vsr_cli.cli.options import Device, Steps, Verbose
-from vsr_cli.cli.progress import duration
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
 
@@ -50,7 +50,7 @@ def demo(
             raise OutputError(
                 f"`{lr_path}` cannot be written", why=error.strerror, hint="use another `--out`"
             ) from error
-        run(lr_path, sr_path, upscaler.upscale, quiet=False)
+        run(lr_path, sr_path, upscaler.upscale, Flags())
         write_comparison(picture_path, lr_path, sr_path, hr_frames)
         print_line(f"took {duration(time.monotonic() - started)}")
         print_result(f"small clip:    {lr_path}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Plan
+from vsr_cli.events import BenchResult, DegradationDrawn, Done, Finding, Live, Plan
 from vsr_cli.settings import Origin
 
 Status = Literal["done", "planned", "damaged", "skipped", "busy", "failed"]  # of a video of a batch
@@ -68,6 +68,11 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "upscale, restore, batch, fill, erase, degrade",
         "Something to know; `code` is one of those below, and `text` is for people.",
         {"code": str, "text": str},
+    ),
+    "live": EventKind(
+        "upscale",
+        "With `--live`, every ten seconds: how late the picture is.",
+        _types(Live),
     ),
     "done": EventKind(
         "upscale, restore, batch, fill, erase, degrade",

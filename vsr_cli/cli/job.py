@@ -13,7 +13,8 @@ from vsr_cli.cli.console import print_line, show_debug_log
 from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.json_events import report_as_json, require_other_file, write_event, write_events_to
 from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
-from vsr_cli.cli.progress import plan_lines, progress_bar, tee
+from vsr_cli.cli.plan_text import plan_lines
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Done, Plan, Report
@@ -88,16 +89,14 @@ def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags
         _show_plan(source, target, worker, quiet=flags.quiet, as_json=flags.has_events)
     else:
         worker.config = with_command(worker.config)
-        run(source, target, work, quiet=flags.quiet, as_json=flags.has_events)
+        run(source, target, work, flags)
 
 
 def run(
     source: Path,
     target: Path,
     work: Callable[..., Done],
-    *,
-    quiet: bool,
-    as_json: bool = False,
+    flags: Flags,
 ) -> None:
     """Make one target and show how it goes.
 
@@ -111,8 +110,8 @@ def run(
         raise BrokenPipeError("standard output is closed")
     reuse_memory()
     damage = DamageWatch()
-    with progress_bar(quiet=quiet) as render:
-        report = tee(tee(render, report_as_json) if as_json else render, damage)
+    with progress_bar(quiet=flags.quiet, verbose=flags.verbose) as render:
+        report = tee(tee(render, report_as_json) if flags.has_events else render, damage)
         done = work(source, target, report=report)
     report(done)
     if damage.has_damage:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TextIO
 
 from vsr_cli.atomic import is_same_file
+from vsr_cli.cli.amounts import frames_per_second, seconds_left
 from vsr_cli.cli.console import print_result
-from vsr_cli.cli.progress import frames_per_second, seconds_left
 from vsr_cli.errors import ConfigError
-from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Note, Plan, Progress
+from vsr_cli.events import BenchResult, DegradationDrawn, Done, Event, Live, Note, Plan, Progress
 
 JSON_VERSION = 1
 _START = b'{"type": "'  # of every event
@@ -156,6 +156,8 @@ def report_as_json(event: Event) -> None:
         case Done():
             values = asdict(event)
             write_event("done", {"out": values.pop("target"), **values})
+        case Live():
+            write_event("live", asdict(event))
         case DegradationDrawn():
             write_event("degradation", asdict(event))
         case BenchResult():

@@ -1,4 +1,4 @@
-"""Options about how unfinished work is kept."""
+"""Options about how unfinished work is kept, and of sources that cannot wait."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli.cli.options import RARE
-from vsr_cli.config import JobConfig
+from vsr_cli.config import MAX_DELAY, JobConfig
 
 
 def job_options(
@@ -38,3 +38,15 @@ def job_options(
     ] = JobConfig.chunk_length,
 ) -> None:
     """Options about how unfinished work is kept."""
+
+
+def live_options(
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="SOURCE is a pipe that goes on: keep up with it.", **RARE)
+    ] = False,
+    max_delay: Annotated[
+        float, typer.Option(metavar="SECONDS", help="With `--live`: how late at most.", **RARE)
+    ] = MAX_DELAY,
+) -> None:
+    """Options of sources that come as they happen."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from vsr_cli.cli.progress import duration, frames_per_second, seconds_left
+from vsr_cli.cli.amounts import duration, frames_per_second, seconds_left
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import VsrError
 from vsr_cli.events import Progress

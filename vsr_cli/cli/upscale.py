@@ -10,7 +10,7 @@ from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
-from vsr_cli.cli.options_all import with_job_options
+from vsr_cli.cli.options_all import with_live_options
 from vsr_cli.cli.sources import name_beside
 from vsr_cli.options import Options
 
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@with_job_options
+@with_live_options
 def upscale(
     options: Options,
     source: Annotated[

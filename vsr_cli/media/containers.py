@@ -170,13 +170,16 @@ def is_single_image(target: Path) -> bool:
     return BY_SUFFIX.get(target.suffix.lower()) == IMAGES and not is_sequence(target)
 
 
-def muxer_options(container: Container, info: VideoInfo, tick_rate: int) -> dict[str, str]:
+def muxer_options(
+    container: Container, info: VideoInfo, tick_rate: int, *, low_delay: bool = False
+) -> dict[str, str]:
     """Options of FFmpeg's muxer.
 
     Args:
         container: which.
         info: of the source.
         tick_rate: ticks per second of the picture's clock.
+        low_delay: whether what is written must not wait.
     """
     if container.is_mp4 and container.is_pipe:
         return {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
@@ -186,9 +189,12 @@ def muxer_options(container: Container, info: VideoInfo, tick_rate: int) -> dict
         return {"movflags": "faststart", "movie_timescale": str(_movie_clock(info, tick_rate))}
     if container.name == "yuv4mpegpipe":
         return {"strict": "experimental"}  # more than 8 bits
+    options = {}
     if container.name == "matroska" and "matroska" in info.container:
-        return {"default_mode": "passthrough"}  # the source has said which tracks are default
-    return {}
+        options["default_mode"] = "passthrough"  # the source has said which tracks are default
+    if container.name in ("matroska", "webm") and low_delay:
+        options["cluster_time_limit"] = "1"  # ms; a cluster is written when it is full
+    return options
 
 
 def _movie_clock(info: VideoInfo, tick_rate: int) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Plan, Report
-from vsr_cli.media.frame import Frame
+from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reading.reader import VideoSource
 from vsr_cli.media.writing.cfr import to_constant_rate
 from vsr_cli.media.writing.encoder_memory import encoder_bytes
@@ -107,6 +107,7 @@ class Run:
             source_size=(output.info.height, output.info.width),
             target_size=output.coding.size,
             num_frames=output.info.num_frames,
+            duration=_duration(output.info),
             codec=output.coding.codec,
             pix_fmt=output.coding.pix_fmt,
             repairs=chain.names,
@@ -193,9 +194,19 @@ class Run:
                 yield from self._repaired(video, chain, first, tensors)
             else:
                 restorer = self.model.restorer(self.config, self.run_plan, self.report)
+                if self.config.max_delay is not None:
+                    restorer = self._keeping_up(restorer, self.config.max_delay)
                 if on_work is not None:
                     restorer.meter.on_work = on_work
                 yield from self._restored(video, chain, restorer, first, tensors)
+
+    def _keeping_up(self, restorer: "Restorer", max_delay: float) -> "Restorer":
+        """A restorer that leaves out what there is no time for."""
+        from vsr_cli.pipeline.live import LiveRestorer, measure_seconds  # few jobs need it
+
+        assert self.model is not None
+        seconds = measure_seconds(self.model, self.config, self._num_pixels)
+        return LiveRestorer(restorer, self.output.coding.size, max_delay, seconds, self.report)
 
     def _repaired(
         self, video: VideoSource, chain: Chain, first: int, tensors: Mapping[str, Tensor] | None
@@ -300,6 +311,12 @@ def memory_errors() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise MemoryExhaustedError.of(error) from None  # its traceback would hold on to the memory
+
+
+def _duration(info: VideoInfo) -> float | None:
+    """Seconds of a source that is read as a whole, where it says so."""
+    is_whole = info.start is None and info.stop is None
+    return round(float(info.duration), 3) if is_whole and info.duration is not None else None
 
 
 def _gigabytes(num_bytes: int | None) -> float | None:

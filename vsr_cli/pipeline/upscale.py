@@ -2,7 +2,7 @@
 
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import JobDamagedError
+from vsr_cli.errors import ConfigError, JobDamagedError
 from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
 from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
@@ -76,15 +76,16 @@ class Upscaler:
             Stopped: as was asked for.
         """
         started = time.monotonic()
+        self._require_pipe(source)
         report = _without_repeats(report)
         remove_finished(target, self.config.job)
         with memory_errors(), open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
             if is_resumable(source, output.container):
-                num_frames = self._upscale_in_job(video, source, output, report)
+                num_frames, streams = self._upscale_in_job(video, source, output, report)
             else:
                 _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
-                num_frames = self._upscale_once(video, source, output, report)
+                num_frames, streams = self._upscale_once(video, source, output, report)
         return Done(
             target=target,
             frames_in=self._num_frames_in(video, num_frames),
@@ -92,6 +93,8 @@ class Upscaler:
             height=output.coding.size[0],
             width=output.coding.size[1],
             seconds=time.monotonic() - started,
+            num_bytes=_size(output),
+            streams=streams,
         )
 
     def plan(self, source: Path, target: Path, *, report: Report = ignore) -> Plan:
@@ -100,11 +103,25 @@ class Upscaler:
         Raises:
             VsrError: as `upscale`, as far as that can be known.
         """
+        self._require_pipe(source)
         report = _without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
             run = self._plan_run(video, source, output, None, report)
             return self._with_foresight(run).describe()
+
+    def _require_pipe(self, source: Path) -> None:
+        """Refuse a file as a live source.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        if self.config.max_delay is not None and not is_pipe(source):
+            raise ConfigError(
+                "`--live` is for a source that comes as it happens",
+                why=f"`{source}` is a file, which waits",
+                hint="give `-` or a named pipe, or leave `--live` out",
+            )
 
     def _num_frames_in(self, video: VideoSource, num_frames: int) -> int:
         """How many frames the source has, of which so many were made."""
@@ -179,7 +196,7 @@ class Upscaler:
 
     def _upscale_in_job(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
-    ) -> int:
+    ) -> tuple[int, tuple[str, ...]]:
         with open_job(output.target, self.config.job) as job:
             check_target(output.target, source, output.config)  # it may have appeared meanwhile
             before = _read_job(job, report)
@@ -196,7 +213,7 @@ class Upscaler:
                 if (done := job.read()) is not None:
                     job.check(done)
             others, temp = video.side_streams, job.temp
-            num_frames = join_chunks(
+            written = join_chunks(
                 job.chunks(),
                 output,
                 others,
@@ -206,11 +223,11 @@ class Upscaler:
             )
             if not self.config.job.keep:
                 job.remove()
-        return num_frames
+        return written
 
     def _upscale_once(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
-    ) -> int:
+    ) -> tuple[int, tuple[str, ...]]:
         with VideoWriter(output, video.side_streams, report=report) as writer:
             run = self._plan_run(video, source, output, None, report)
             report(run.describe())
@@ -227,8 +244,16 @@ class Upscaler:
                         num_frames += 1
                         progress.count(num_frames)
             run.remember(progress)
-            writer.finish()
-        return num_frames
+            return num_frames, writer.finish()
+
+
+def _size(output: OutputPlan) -> int | None:
+    """Bytes of a target that is one file, and still there."""
+    if output.container.is_pipe or output.container.is_image_sequence:
+        return None
+    with suppress(OSError):
+        return output.target.stat().st_size
+    return None
 
 
 def _find_model(config: UpscaleConfig) -> "ModelFile | None":

@@ -142,7 +142,7 @@ def test_without_a_model_no_network_is_loaded_and_the_plan_says_so(
     assert "vsr_cli.pipeline.repair.fill" in loaded
     assert not {name for name in loaded if name.startswith("vsr_cli.models.small")}
     assert not loaded & {"diffusers", "vsr_cli.pipeline.restorers.registry"}
-    assert "model none" in run.stderr
+    assert "without a model" in run.stderr
 
 
 def test_outside_of_the_mask_every_sample_stays_and_what_is_seen_is_said_before(
@@ -166,6 +166,17 @@ def test_outside_of_the_mask_every_sample_stays_and_what_is_seen_is_said_before(
     said = [reason for reason in plan.reasons if reason.startswith("erase: ")]
     assert len(said) == 1
     assert "of the mask is seen in other frames" in said[0]
+
+
+@pytest.mark.parametrize("pts", [[0, 1, 2, 3], [0], [0, 1000]])
+def test_the_look_beforehand_needs_no_frame_at_its_places(
+    tmp_path: Path, make_clip: MakeClip, pts: list[int]
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=len(pts), pts=pts, time_base=Fraction(1, 25))
+    done = vsr.erase(source, tmp_path / "out.mkv", box=["4,4,8,8"])
+    assert done.frames_out == len(pts)
+    vsr.show_mask(source, tmp_path / "look.png", box=["4,4,8,8"])
+    assert (tmp_path / "look.png").is_file()
 
 
 def test_a_mask_is_drawn_on_frames_and_nothing_else_is_written(

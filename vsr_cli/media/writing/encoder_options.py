@@ -73,6 +73,8 @@ def encoder_options(
         _add(options, _LOSSLESS[codec.name])
     if codec.name == "libx264":
         _add(options, reproducible_options())
+    if config.low_delay and codec.name in ("libx264", "libx265"):
+        options["tune"] = "zerolatency"
     if codec.name == "libx265":
         _add(options, {"x265-params": "log-level=none"})  # else it prints 45 lines on stderr
     if layout.kind == "yuv" and layout.shift_x:

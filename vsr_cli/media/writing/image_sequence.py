@@ -93,8 +93,11 @@ class ImageSequenceWriter(ResourceOwner):
             (self._temp / self._name_of(self.num_images)).write_bytes(bytes(packet))
         self.num_images += 1
 
-    def finish(self) -> None:
+    def finish(self) -> tuple[str, ...]:
         """Give the images their names.
+
+        Returns:
+            Nothing, as there is nothing beside images.
 
         Raises:
             OutputError: nothing was written, or a name has been taken meanwhile.
@@ -116,6 +119,7 @@ class ImageSequenceWriter(ResourceOwner):
                     why=f"the new images are complete and kept in `{kept}`",
                     hint="move them where they belong",
                 ) from error
+        return ()
 
     def _publish(self, names: list[str]) -> None:
         if self._name is None:

@@ -74,7 +74,8 @@ class Muxer(ResourceOwner):
         super().__init__()
         try:
             with output_errors(f"`{plan.target}` cannot be written"):
-                options = muxer_options(container, info, plan.coding.time_base.denominator)
+                clock = plan.coding.time_base.denominator
+                options = muxer_options(container, info, clock, low_delay=config.low_delay)
                 if container.is_mp4 and config.metadata and keeps_any_tag(side_streams.container):
                     options["movflags"] += "+use_metadata_tags"
                 self._output = self._destination.open(container.name, options)
@@ -117,11 +118,14 @@ class Muxer(ResourceOwner):
                 if not self._copier.leave_out(error):
                     raise
 
-    def finish(self, *, on_complete: Callable[[Path], None] | None = None) -> None:
+    def finish(self, *, on_complete: Callable[[Path], None] | None = None) -> tuple[str, ...]:
         """Add the rest of the other streams, check, and rename.
 
         Args:
             on_complete: called with the complete file before it gets its name.
+
+        Returns:
+            What kind each stream beside the picture is of, as FFmpeg names it.
 
         Raises:
             OutputError: nothing was written, the disk is full, or the target has appeared.
@@ -139,6 +143,7 @@ class Muxer(ResourceOwner):
         if self._destination.path_to_verify and on_complete is not None:
             on_complete(self._destination.path_to_verify)
         self._destination.commit()
+        return tuple(stream.kind for stream in self._copier.copied().values() if stream.num_packets)
 
     def _report_last_length(self) -> None:
         """Say if the last frame is shown for longer than the container can tell."""

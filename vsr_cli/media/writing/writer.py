@@ -73,8 +73,11 @@ class VideoWriter(ResourceOwner):
         for packet in packets:
             self._muxer.mux(packet)
 
-    def finish(self) -> None:
+    def finish(self) -> tuple[str, ...]:
         """Write what is still held, add the rest of the sound, check, and rename.
+
+        Returns:
+            What kind each stream beside the picture is of, as FFmpeg names it.
 
         Raises:
             OutputError: nothing was written, the disk is full, or the target has appeared.
@@ -84,7 +87,7 @@ class VideoWriter(ResourceOwner):
             packets = self._encoder.flush()
         for packet in packets:
             self._muxer.mux(packet)
-        self._muxer.finish()
+        return self._muxer.finish()
 
 
 def join_chunks(
@@ -95,7 +98,7 @@ def join_chunks(
     report: Report,
     temp: Path | None = None,
     on_complete: Callable[[Path], None] | None = None,
-) -> int:
+) -> tuple[int, tuple[str, ...]]:
     """Write a target from finished chunks, without coding anything again.
 
     The pictures and their times are exactly those that a `VideoWriter` would have written.
@@ -109,7 +112,7 @@ def join_chunks(
         on_complete: called with the complete file before it gets its name.
 
     Returns:
-        The number of frames.
+        The number of frames, and what kind each stream beside the picture is of.
 
     Raises:
         InputError: a chunk cannot be read.
@@ -121,5 +124,5 @@ def join_chunks(
     with Muxer(plan, joined.add_video_stream, side_streams, report=report, temp=temp) as muxer:
         for packet in joined.packets():
             muxer.mux(packet)
-        muxer.finish(on_complete=on_complete)
-    return joined.num_frames
+        streams = muxer.finish(on_complete=on_complete)
+    return joined.num_frames, streams

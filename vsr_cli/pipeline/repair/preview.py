@@ -1,6 +1,7 @@
 """A look at a few places of a source before it is repaired."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -11,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from vsr_cli.config import EraseConfig, InputConfig, UpscaleConfig
+from vsr_cli.errors import InputError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.masks import Mask, Masks
-from vsr_cli.media.reading.reader import open_video
+from vsr_cli.media.reading.reader import VideoSource, open_video
 from vsr_cli.ops.fill import grow
 from vsr_cli.ops.yuv import to_rgb
 from vsr_cli.pipeline.repair.erase import Erase
@@ -37,21 +39,20 @@ def foresee(config: UpscaleConfig, source: Path, info: VideoInfo) -> tuple[str, 
         return ()
     num_masked = num_unseen = 0
     short = replace(config.erase, reach=_NUM_FRAMES, unseen="blur")
-    for reading in _places(config.input, info):
-        with open_video(source, reading) as video:
-            masks = Masks(short, video.info, source, reading, ignore)
-            stage = Erase(short, video.info, masks, ignore, scene_cut=config.scene_cut)
-            frames = islice(video.frames(report=ignore), _NUM_FRAMES)
-            for _ in stage.run(frames, Entry()):
-                pass
+    for video, reading in _places(source, config.input, info):
+        masks = Masks(short, video.info, source, reading, ignore)
+        stage = Erase(short, video.info, masks, ignore, scene_cut=config.scene_cut)
+        frames = islice(video.frames(report=ignore), _NUM_FRAMES)
+        for _ in stage.run(frames, Entry()):
+            pass
         num_masked += stage.num_masked
         num_unseen += stage.num_unseen
     if not num_masked:
         return ("erase: nothing is masked in the frames that were looked at",)
     share = 1 - num_unseen / num_masked
     return (
-        f"erase: {share:.0%} of the mask is seen in other frames, by {_NUM_FRAMES} frames in "
-        f"{len(_PLACES)} places; what no frame shows is guessed from its rim",
+        f"erase: {share:.0%} of the mask is seen in other frames, by a look at a few "
+        f"frames; what no frame shows is guessed from its rim",
     )
 
 
@@ -64,22 +65,31 @@ def outline_masks(config: UpscaleConfig, source: Path, info: VideoInfo) -> NDArr
     """
     assert config.erase is not None
     pictures = []
-    for reading in _places(config.input, info):
-        with open_video(source, reading) as video:
-            masks = Masks(config.erase, video.info, source, reading, ignore)
-            frame = next(video.frames(report=ignore))
-            pictures.append(_outlined(frame, masks.at(0, frame), config.erase))
+    for video, reading in _places(source, config.input, info):
+        masks = Masks(config.erase, video.info, source, reading, ignore)
+        frame = next(video.frames(report=ignore))
+        pictures.append(_outlined(frame, masks.at(0, frame), config.erase))
     return np.concatenate(pictures, axis=1)
 
 
-def _places(reading: InputConfig, info: VideoInfo) -> Iterator[InputConfig]:
-    """How to read from a few places of a part on; from its start alone if it has no length."""
-    if info.duration is None or reading.frames is not None:
-        yield reading
-        return
-    for place in _PLACES:
-        start = (reading.start or Fraction(0)) + place * info.duration
-        yield replace(reading, start=start, stop=None, duration=None)
+def _places(
+    source: Path, reading: InputConfig, info: VideoInfo
+) -> Iterator[tuple[VideoSource, InputConfig]]:
+    """A part, opened at a few places, and how; at its start alone if it has no length.
+
+    A last frame may be shown for long: where none begins any more, nothing is opened.
+    """
+    num_opened = 0
+    if info.duration is not None and reading.frames is None:
+        for place in _PLACES:
+            start = (reading.start or Fraction(0)) + place * info.duration
+            there = replace(reading, start=start, stop=None, duration=None)
+            with suppress(InputError), open_video(source, there) as video:
+                yield video, there
+                num_opened += 1
+    if not num_opened:
+        with open_video(source, reading) as video:
+            yield video, reading
 
 
 def _outlined(frame: Frame, mask: Mask | None, config: EraseConfig) -> NDArray[np.uint8]:

@@ -1,0 +1,97 @@
+"""What will be done, and what was done, in words for people."""
+
+from vsr_cli.cli.amounts import duration, file_size
+from vsr_cli.events import Done, Live, Plan
+
+_KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached files"}
+
+
+def done_line(done: Done) -> str:
+    """What was written, for people."""
+    parts = [f"{done.frames_out} frames", f"{done.width}x{done.height}"]
+    if done.num_bytes is not None:
+        parts.append(file_size(done.num_bytes))
+    kept = [name for kind, name in _KINDS.items() if kind in done.streams]
+    if kept:
+        parts.append(f"{' and '.join(kept)} kept")
+    return f"wrote `{done.target}`: {', '.join(parts)}, in {duration(done.seconds)}"
+
+
+def live_line(event: Live) -> str:
+    """How a live source is kept up with, for people."""
+    plain = f", {event.share_plain:.0%} of them without the model" if event.share_plain else ""
+    return f"live: {event.delay:.1f} s late, {event.fps:.1f} frames/s{plain}"
+
+
+def plan_summary(plan: Plan) -> list[str]:
+    """What becomes of what, where, and how long it takes, in two or three lines for people."""
+    device = "this CPU" if plan.device == "cpu" else plan.device
+    facts = [f"on {device}" if plan.steps is not None else f"without a model, on {device}"]
+    if plan.memory_gb is not None and plan.free_memory_gb is not None:
+        facts.append(f"{plan.memory_gb:.1f} GB of memory ({plan.free_memory_gb:.1f} are free)")
+    facts.append(
+        "time not yet known" if plan.seconds is None else f"about {duration(plan.seconds)}"
+    )
+    return [
+        _files_line(plan),
+        *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
+        ", ".join(facts),
+    ]
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Everything that was chosen, for people: the files, the model, and the reasons."""
+    return [
+        f"{_files_line(plan)}, {plan.codec} {plan.pix_fmt}",
+        *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
+        *_model_lines(plan),
+        *_time_line(plan),
+        *_memory_line(plan),
+        *_disk_line(plan),
+        *(f"  {reason}" for reason in plan.reasons),
+    ]
+
+
+def _files_line(plan: Plan) -> str:
+    (source_height, source_width), (height, width) = plan.source_size, plan.target_size
+    frames = "number of frames unknown" if plan.num_frames is None else f"{plan.num_frames} frames"
+    length = f", {duration(plan.duration)}" if plan.duration else ""
+    before, after = f", {frames}{length}", ""
+    if plan.rate is not None:  # the source has fewer
+        before, after = length, f", {frames} at {float(plan.rate):.6g} per second"
+    return (
+        f"`{plan.source}` {source_width}x{source_height}{before}"
+        f" -> `{plan.target}` {width}x{height}{after}"
+    )
+
+
+def _model_lines(plan: Plan) -> list[str]:
+    if plan.motion_scale is None or plan.fidelity is None:
+        return [f"model {plan.model}"]
+    return [
+        f"model {plan.model}, steps {plan.steps}, seed {plan.seed}, on {plan.device}"
+        f" in {plan.dtype}",
+        f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
+        f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
+    ]
+
+
+def _time_line(plan: Plan) -> list[str]:
+    if plan.seconds is None:
+        return []
+    return [f"about {duration(plan.seconds)}, as long as a job like this took here"]
+
+
+def _memory_line(plan: Plan) -> list[str]:
+    if plan.memory_gb is None or plan.free_memory_gb is None:
+        return []
+    return [f"about {plan.memory_gb:.1f} GB of memory, {plan.free_memory_gb:.1f} GB are free"]
+
+
+def _disk_line(plan: Plan) -> list[str]:
+    if plan.disk_gb is None or plan.free_disk_gb is None:
+        return []
+    return [
+        f"up to {plan.disk_gb:.2f} GB of disk while it runs, beside the coded video; "
+        f"{plan.free_disk_gb:.1f} GB are free"
+    ]
