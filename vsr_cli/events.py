@@ -52,6 +52,7 @@ class Progress:
     first: int = 0  # frames that an earlier run had written
     unit: str = "frames"  # or what else is counted
     ahead: float = 0.0  # what is done of the frames after these, as a number of frames
+    left: float | None = None  # seconds to the end; None: what the pace so far comes to
 
 
 @dataclass(frozen=True, kw_only=True)

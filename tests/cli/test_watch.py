@@ -71,7 +71,11 @@ def test_a_file_is_taken_when_it_has_not_changed_for_two_looks(
 def test_a_file_that_gets_its_name_when_it_is_whole_is_not_seen_before(
     watch: Watch, make_clip: MakeClip
 ) -> None:
-    names = ("a.part.mkv", ".a.mkv", "a.mkv.part", "a.tmp.mkv", "~a.mkv", "a.mkv.crdownload")
+    Path("in/.trash").mkdir()
+    names = (
+        *("a.part.mkv", ".a.mkv", "a.mkv.part", "a.tmp.mkv", "~a.mkv", "a.mkv.crdownload"),
+        ".trash/a.mkv",
+    )
     for name in names:
         make_clip(Path("whole.mkv")).rename(Path("in") / name)
     assert polls(watch, 2 * PATIENCE) == [[]] * 2 * PATIENCE

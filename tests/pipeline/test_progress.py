@@ -18,15 +18,23 @@ class Clock:
 
 
 def run(
-    num_clips: int, length: int, *, steps: int, regions: int, step: float, decode: float
+    num_clips: int,
+    length: int,
+    *,
+    steps: int,
+    regions: int,
+    step: float,
+    decode: float,
+    pause: float = 0.0,
 ) -> list[Progress]:
-    """A steady job: seconds for each step and for each decoded frame of a region."""
+    """A steady job: seconds for each step, each decoded frame of a region, and before each clip."""
     clock, events = Clock(), list[Event]()
     reporter = ProgressReporter("upscale", num_clips * length, events.append, clock=clock)
     meter = WorkMeter(steps, clock=clock)
     meter.on_work = reporter.work
     done = 0
     for _ in range(num_clips):
+        clock.now += pause
         meter.begin_clip(length, regions)
         for _ in range(regions):
             for _ in range(steps):
@@ -64,6 +72,22 @@ def test_what_is_done_never_goes_down_and_ends_at_all_frames(
     assert parts == sorted(parts)
     assert (parts[0], parts[-1]) == (0, 48)
     assert (events[-1].frame, events[-1].ahead) == (48, 0)
+
+
+@pytest.mark.parametrize("pause", [0.0, 3.0, 8.0])
+@pytest.mark.parametrize(("steps", "regions", "step", "decode"), CASES)
+def test_the_time_left_goes_down_with_the_clock_and_is_right(
+    steps: int, regions: int, step: float, decode: float, pause: float
+) -> None:
+    events = run(12, 8, steps=steps, regions=regions, step=step, decode=decode, pause=pause)
+    third = next(k for k, event in enumerate(events) if event.frame == 24)
+    for before, after in pairwise(events[third:]):
+        assert before.left is not None
+        assert after.left is not None
+        expected = before.left - (after.seconds - before.seconds)
+        assert abs(after.left - expected) <= 0.025 * events[-1].seconds
+        assert abs(after.left - (events[-1].seconds - after.seconds)) < 0.09 * events[-1].seconds
+    assert events[-1].left == 0
 
 
 @pytest.mark.parametrize(("steps", "regions", "step", "decode"), CASES)

@@ -37,7 +37,9 @@ def rate(event: Progress) -> str:
 
 
 def seconds_left(event: Progress) -> float | None:
-    """Seconds to the end at the pace so far; None before the first frame or without a count."""
+    """Seconds to the end; None before anything is done, or without a count."""
+    if event.left is not None:
+        return round(event.left, 1)
     fps = frames_per_second(event)
     if not event.num_frames or not fps:
         return None

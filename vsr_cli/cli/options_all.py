@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from copy import copy
 from typing import Annotated, Concatenate, ParamSpec, cast, get_args
 
@@ -64,7 +64,7 @@ def with_options(
             command what it is, and nothing but the command line changes them.
     """
     shared = {
-        name: _in_panel(parameter, PANELS[declare])
+        name: _in_panel(parameter, PANELS.get(declare, OTHERS))
         for declare in declarations
         for name, parameter in inspect.signature(declare).parameters.items()
     }
@@ -88,18 +88,11 @@ def with_options(
 
         @functools.wraps(command)
         def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
-            for name in ("help_all", "no_config", "preset_name"):  # which have done their part
-                kwargs.pop(name, None)
-            untyped = kwargs.pop("config", None)
+            _say_untyped(kwargs)
             options = {name: kwargs.pop(name) for name in shared if name in kwargs}
             if flags:
                 given = {p.name: kwargs.pop(p.name) for p in flags if p.name in kwargs}
                 kwargs["flags"] = Flags(**given)  # type: ignore[arg-type]
-                is_quiet = bool(given.get("quiet"))
-            else:
-                is_quiet = bool(kwargs.get("quiet"))
-            if isinstance(untyped, Untyped) and not is_quiet:
-                untyped.say()
             command(cast(Options, options), *args, **kwargs)
 
         signature = inspect.Signature(parameters)
@@ -108,6 +101,15 @@ def with_options(
         return decorated
 
     return decorate
+
+
+def _say_untyped(given: MutableMapping[str, object]) -> None:
+    """Take out what has done its part by now, and tell people what was not typed."""
+    for name in ("help_all", "no_config", "preset_name"):
+        given.pop(name, None)
+    untyped = given.pop("config", None)
+    if isinstance(untyped, Untyped) and not given.get("quiet"):
+        untyped.say()
 
 
 def _in_panel(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:

@@ -120,7 +120,7 @@ class Watch:
         found = {
             source.path: source
             for source in find_in_folders(self._folders, self._batch.out, recursive=self._recursive)
-            if not is_unfinished(source.path)
+            if not is_unfinished(source)
         }
         self._looks = {path: look for path, look in self._looks.items() if path in found}
         return [source for source in found.values() if self._is_ready(source)]
@@ -226,11 +226,11 @@ def _why_incomplete(path: Path) -> str | None:
     return why_incomplete(path)
 
 
-def is_unfinished(path: Path) -> bool:
-    """Whether a file has a name that programs give to what they are still writing."""
-    name = path.name.lower()
-    is_hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts[-1:])
-    return is_hidden or name.startswith("~") or path.stem.lower().endswith(_UNFINISHED)
+def is_unfinished(source: Source) -> bool:
+    """Whether a file is hidden, or has a name that programs give to what they still write."""
+    path = source.path
+    is_hidden = any(part.startswith(".") for part in (*source.below.parts, path.name))
+    return is_hidden or path.name.startswith("~") or path.stem.lower().endswith(_UNFINISHED)
 
 
 def _key(path: Path) -> str:

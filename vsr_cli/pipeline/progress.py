@@ -1,5 +1,6 @@
 """How far a job is, also within a clip, and what is still to come."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ from vsr_cli.events import Progress, Report
 
 PAUSE = 0.25  # seconds between two reports within a clip
 FEWEST_FRAMES, FEWEST_SECONDS = 8, 5.0  # that tell a pace
+SHARE_OF_TIME = 0.15  # of the run so far, in which a change of pace is mostly believed
 STEPS_A_FRAME = 4  # that take as long as decoding, roughly
 
 
@@ -39,6 +41,7 @@ class ProgressReporter:
         self._first, self._clock = first, clock
         self._done, self._ahead, self._said = first, 0.0, float(first)
         self._begun = self._last = clock()
+        self._time_left = TimeLeft()
         self._tell()
 
     def count(self, num_done: int) -> None:
@@ -64,16 +67,52 @@ class ProgressReporter:
     def _tell(self) -> None:
         self._last = self._clock()
         self._said = max(self._said, self._done + self._ahead)
+        seconds = self._last - self._begun
+        left = None
+        if self._num_frames is not None and self._said > self._first and seconds > 0:
+            missing = max(self._num_frames - self._said, 0.0)
+            left = self._time_left.update(seconds, missing * seconds / (self._said - self._first))
         self._report(
             Progress(
                 stage=self._task,
                 frame=self._done,
                 num_frames=self._num_frames,
-                seconds=self._last - self._begun,
+                seconds=seconds,
                 first=self._first,
                 ahead=round(self._said - self._done, 3),
+                left=left,
             )
         )
+
+
+class TimeLeft:
+    """The time to the end, without jumps: it goes down with the clock, and is drawn to the pace.
+
+    Between clips there is work that does not count as frames, such as finding motion. The pace of
+    the whole run goes up and down with it; the time that is told should not.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._at = 0.0
+        self._left: float | None = None
+
+    def update(self, seconds: float, by_pace: float) -> float:
+        """Return the seconds that are left.
+
+        Args:
+            seconds: since the work began.
+            by_pace: what would be left at the pace of the whole run; 0 is the end.
+        """
+        if self._left is None or by_pace == 0:
+            self._left = by_pace
+        else:
+            passed = seconds - self._at
+            expected = max(self._left - passed, 0.0)
+            weight = -math.expm1(-passed / (SHARE_OF_TIME * seconds))
+            self._left = expected + weight * (by_pace - expected)
+        self._at = seconds
+        return self._left
 
 
 class WorkMeter:
