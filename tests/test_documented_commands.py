@@ -30,6 +30,8 @@ EXIT_CODES = {
     "vsr weights info mgld": 5,
     "vsr weights import mgldvsr_unet.ckpt video_vae_cfw.ckpt": 5,
 }
+# What goes on until it is stopped.
+ENDED = {"vsr batch inbox/ -o up --watch": " --every 0.2 --exit-when-idle 1"}
 # What is about the system that it is typed on.
 LEFT_OUT = {"vsr --install-completion", "vsr doctor"}
 # Programs that are written beside `vsr`: they give a video, or take one.
@@ -78,6 +80,8 @@ def write_source(path: Path, command: str) -> None:
     """A clip as long, or as large, as the command needs it to be."""
     if "1610" in command or "1920" in command:
         write_clip(path, num_frames=16, size=(1080, 1920), rate=Fraction(1))
+    elif "--at" in command:
+        write_clip(path, num_frames=100, size=(240, 400), rate=Fraction(1))
     elif "-ss" in command:
         write_clip(path, num_frames=100, size=(32, 32), rate=Fraction(1), audio=["aac"])
     elif "300-303" in command:
@@ -96,12 +100,16 @@ def write_source(path: Path, command: str) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """Whatever the command names as its source is there, and it is begun there."""
     command = request.node.callspec.params["command"]
-    for name in sorted(set(re.findall(r"[\w/]+\.(?:mp4|mov|avi|mkv)", command))):
-        if not re.match(r"out|up|look|\w+_big|\w+_clean|tape50|small", name):
+    words = re.sub(r"(-o|--show-mask) \S+", "", command)  # but for what is written
+    for name in sorted(set(re.findall(r"(?<!\S)-?[\w/-]+\.(?:mp4|mov|avi|mkv)", words))):
+        is_target = re.match(r"(out|up|look|both)\b|\w+_(big|clean)\b|tape50|small", name)
+        if not is_target or "compare" in command:
             write_source(tmp_path / name, command)
+    if "*.avi" in command:
+        write_source(tmp_path / "one.avi", command)
     write_source(tmp_path / "in.mkv", command)
     tapes, truth, frames = tmp_path / "tapes", tmp_path / "DIR", tmp_path / "frames"
-    for made in (tapes, truth, frames, tmp_path / "up"):
+    for made in (tapes, truth, frames, tmp_path / "up", tmp_path / "inbox"):
         made.mkdir()
     write_source(tapes / "one.mp4", "")
     write_source(tapes / "two.mp4", "")
@@ -111,7 +119,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
         Image.fromarray(cv2.circle(picture.copy(), (20 + number, 20), 9, (200, 90, 9), -1)).save(
             frames / f"{number:05d}.png"
         )
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+    for suffix in ("png", "jpg"):
+        Image.fromarray(picture).save(tmp_path / f"photo.{suffix}")
     Image.fromarray(cv2.circle(picture[..., 0].copy(), (40, 30), 5, 255, -1)).save(
         tmp_path / "mask.png"
     )
@@ -132,8 +141,10 @@ def test_what_is_documented_can_be_typed(
 ) -> None:
     monkeypatch.setenv("VSR_MODEL", str(weights))
     monkeypatch.setenv("VSR_WEIGHTS_DIR", str(folder / "none"))
-    typed = command.replace(" FILE", f" {weights.with_name('lpips.safetensors')}")
-    if re.search(r"[|;&$]|^vsr in", command):  # as a shell has it; without a command, too
+    typed = (command + ENDED.get(command, "")).replace(
+        " FILE", f" {weights.with_name('lpips.safetensors')}"
+    )
+    if re.search(r"[|;&$*]|^vsr (in|photo)", command):  # as a shell has it; without a command, too
         path = f"{stubs}:/usr/bin:/bin"
         run = subprocess.run(
             ["bash", "-o", "pipefail", "-c", typed],

@@ -339,6 +339,7 @@ def test_the_function_has_the_options_of_the_command() -> None:
     function = inspect.signature(vsr.preview).parameters
     own = {"as_json", "quiet", "verbose", "report", "stop", "options", "help_all"}
     shared = set(Options.__annotations__)
+    assert not {"live", "max_delay"} & set(typed)  # a live source cannot be looked into
     assert set(typed) - own - shared == set(function) - own
     for name in set(typed) - own - shared - {"source"}:
         assert typed[name].default == function[name].default, name

@@ -106,7 +106,7 @@ def test_published_files_are_imported_and_upscale_a_clip(
     source = make_clip(tmp_path / "in.mkv", num_frames=3, size=(18, 20), codec="ffv1")
     for mode, options in (("default", []), ("parity", ["--motion-scale", "0"])):
         out = tmp_path / f"{mode}.mkv"
-        command = ["upscale", str(source), str(out), "--model", "narrow", "--mgld-mode", mode]
+        command = ["upscale", "-v", str(source), str(out), "--model", "narrow", "--mgld-mode", mode]
         command += ["--steps", "1", "-c:v", "ffv1", "--device", "cpu", "--dtype", "float32"]
         done = run(app, [*command, *options])
         assert done.exit_code == 0, done.stderr
