@@ -338,6 +338,7 @@ def test_the_function_has_the_options_of_the_command() -> None:
     typed = inspect.signature(preview).parameters
     function = inspect.signature(vsr.preview).parameters
     own = {"as_json", "quiet", "verbose", "report", "stop", "options", "help_all"}
+    own |= {"config", "no_config", "preset_name"}
     shared = set(Options.__annotations__)
     assert not {"live", "max_delay"} & set(typed)  # a live source cannot be looked into
     assert set(typed) - own - shared == set(function) - own
