@@ -78,6 +78,7 @@ MAY_USE = {
 # Single modules that may use more, and what for.
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
+    "ops/dirt.py": {"cv2", "numpy"},  # connected places, template matching
     "ops/interpolate.py": {"cv2", "numpy"},  # median filters
     "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick

@@ -201,7 +201,7 @@ def test_a_signal_ends_a_job_whose_pipe_waits(
         time.sleep(1)  # whatever follows waits as well by then
         process.send_signal(getattr(signal, name))
         try:
-            assert process.wait(timeout=20) == code
+            assert process.wait(timeout=60) == code
         finally:
             process.kill()
         assert process.stderr is not None

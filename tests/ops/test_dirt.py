@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vsr_cli.ops.dirt import find_dirt
+from vsr_cli.ops.dirt import find_dirt, without_things
 
 SIZE = (40, 48)
 
@@ -43,3 +43,23 @@ def test_what_the_next_frame_shows_as_well_is_no_dirt() -> None:
 def test_where_the_neighbours_differ_there_is_none() -> None:
     """Lighter than both, which are 60 codes apart at that place."""
     assert found(spot(3, 0.9), spot(3, 0.4), spot(3, 0.635)).max() == 0
+
+
+def test_what_a_neighbour_shows_elsewhere_has_moved_and_stays() -> None:
+    picture, dirt = spot(6), (spot(6) != gray()).float()
+    elsewhere = torch.roll(spot(6), (-7, 9), (2, 3))
+    for neighbors in ((elsewhere, gray()), (gray(), elsewhere)):
+        assert without_things(dirt, picture, gray(), neighbors).max() == 0
+    far = torch.roll(spot(6), (-20, -20), (2, 3))
+    assert torch.equal(without_things(dirt, picture, gray(), (far, far)), dirt)
+    assert torch.equal(without_things(dirt, picture, gray(), (gray(), gray())), dirt)
+
+
+def test_one_place_stays_while_another_goes() -> None:
+    picture = spot(6).minimum(torch.roll(1 - spot(6), (-15, -15), (2, 3)) + 0.0)
+    picture = torch.where(spot(6) != gray(), spot(6), picture)
+    dirt = (picture != gray()).float()
+    elsewhere = torch.roll(spot(6), (0, 9), (2, 3))
+    left = without_things(dirt, picture, gray(), (elsewhere, gray()))
+    assert torch.equal(left, dirt * (spot(6) == gray()))
+    assert left.sum() == 36

@@ -1,6 +1,10 @@
 """Specks and scratches that are there for one frame."""
 
+import cv2
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vsr_cli.ops.fill import grow
@@ -11,6 +15,9 @@ _WEAK = 0.5  # of the threshold: enough beside what passes it
 _SPREAD = 3  # pixels around a strong place within which weak ones belong to it
 _CALM = 10 / 255  # difference up to which the neighbours agree in flat places
 _LEAST_RADIUS, _RADII = 8, 16  # of what is around: pixels, and in the smaller side
+_REACH, _LEAST_REACH, _MOST_REACH = 1 / 6, 12, 64  # of the smaller side, pixels: how far it moves
+_RIM = 2  # pixels around a place that belong to what it looks like
+_LIKE = 0.5  # of the squared difference from what is behind: less is the same thing elsewhere
 _FEWEST = 3 / 9  # of a pixel and its neighbours: fewer are noise
 
 
@@ -49,6 +56,68 @@ def find_dirt(
     strong = strong * (F.avg_pool2d(strong, 3, 1, 1) >= _FEWEST - 1e-3)
     weak = (excess > _WEAK).float()
     return (strong + weak * grow(strong, _SPREAD)).clamp(max=1)
+
+
+def without_things(
+    dirt: Tensor, picture: Tensor, behind: Tensor, neighbors: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Leave out places that show something which the neighbours show elsewhere.
+
+    A hand that moves faster than the flow can follow is there for one frame, like dirt; but other
+    frames show it nearby, where this frame shows something else by now. For each connected place,
+    the best match (squared difference of luma) is looked for in both neighbours, up to a sixth of
+    the smaller side away, wherever they differ from the frame by as much.
+
+    Args:
+        dirt: (1, 1, h, w), 1 where there may be dirt.
+        picture: (1, C, h, w) in [0, 1], luma first.
+        behind: likewise, what would be put there.
+        neighbors: the frames before and after it, looked up along the motion.
+
+    Returns:
+        (1, 1, h, w), less of `dirt`.
+    """
+    x, ground = _luma(picture), _luma(behind)
+    frames = [_luma(neighbor) for neighbor in neighbors]
+    height, width = x.shape
+    reach = round(min(max(_REACH * min(height, width), _LEAST_REACH), _MOST_REACH))
+    areas = (dirt[0, 0].numpy() > 0).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(areas, connectivity=8)
+    for label in range(1, count):
+        left, top, wide, tall, _ = stats[label]
+        rows = slice(max(top - _RIM, 0), top + tall + _RIM)
+        columns = slice(max(left - _RIM, 0), left + wide + _RIM)
+        patch = x[rows, columns]
+        energy = float(np.square(patch - ground[rows, columns]).sum())
+        around = tuple(
+            slice(max(part.start - reach, 0), part.stop + reach) for part in (rows, columns)
+        )
+        windows = [(frame[around], x[around]) for frame in frames]
+        if any(_is_found(patch, *window, _LIKE * energy) for window in windows):
+            areas[labels == label] = 0
+    return torch.from_numpy(areas).float()[None, None]
+
+
+def _is_found(
+    patch: NDArray[np.float32],
+    window: NDArray[np.float32],
+    current: NDArray[np.float32],
+    limit: float,
+) -> bool:
+    """Whether a window shows a patch where the current frame does not show the same as it.
+
+    `limit` is the sum of squared differences that tells likeness from unlikeness.
+    """
+    tall, wide = patch.shape
+    unlike = cv2.matchTemplate(window, patch, cv2.TM_SQDIFF)
+    totals = cv2.integral(np.square(window - current))
+    changed = totals[tall:, wide:] - totals[:-tall, wide:] - totals[tall:, :-wide]
+    changed += totals[:-tall, :-wide]
+    return bool(((unlike < limit) & (changed > limit)).any())
+
+
+def _luma(x: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(x[0, 0].float().numpy())
 
 
 def _is_calm(earlier: Tensor, later: Tensor, contrast: Tensor, unrest: float) -> Tensor:

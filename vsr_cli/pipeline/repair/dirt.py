@@ -12,7 +12,7 @@ from vsr_cli.config import DirtConfig
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.models.flow import DisFlow
-from vsr_cli.ops.dirt import find_dirt
+from vsr_cli.ops.dirt import find_dirt, without_things
 from vsr_cli.ops.fill import grow
 from vsr_cli.ops.propagate import complete_motion
 from vsr_cli.ops.shots import is_cut
@@ -140,6 +140,11 @@ class Dirt(Stage):
                 return Cleaned(frame, share)
             hole = grow(dirt, _GROWN)
         found = (earlier_here + later_here) / 2
+        dirt = without_things(dirt, picture, found, (earlier_here, later_here))
+        share = float(dirt.mean())
+        if not share:
+            return Cleaned(frame, 0.0)
+        hole = grow(dirt, _GROWN)
         planes = tuple(plane.copy() for plane in frame.planes)
         write_part(planes, frame.layout, whole, found.clamp(0, 1), feathered(hole, _FEATHER))
         return Cleaned(replace(frame, planes=planes), share)
