@@ -22,7 +22,8 @@ from tests.quality.lpips_weights import write_lpips_weights
 from vsr_cli.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# But for `start.md`, which is what commands have said.
+PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs/start.md"})]
 
 # What needs more than a test can have ends with the code that says what is missing.
 EXIT_CODES = {

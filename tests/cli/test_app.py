@@ -55,6 +55,7 @@ VSR_AT_A_PIPE = """
 import select, signal, sys
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 look = select.select
 
 def look_and_say(*arguments):
