@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ _RECORDS = (
     "numpy.dtype",
     "_codecs.encode",
 )
+_SHOWN = 3  # names in a message
 _UNREADABLE = (  # what readers raise on files of another kind; unpickling fails variously
     OSError,
     RuntimeError,
@@ -88,6 +89,40 @@ def read_checkpoint(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensors[name] for name in _own_names(tensors, prefix)}
 
 
+def require_exactly(
+    path: Path,
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    spare: Iterable[str] = (),
+) -> None:
+    """Refuse a file that has not just the expected tensors, beside those that may be there.
+
+    Raises:
+        WeightsError: names what is missing, unknown or of another shape.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys() - set(spare))
+    misshapen = [
+        f"`{name}` is {tuple(found[name].shape)} and not {shape}"
+        for name, shape in sorted(expected.items())
+        if name in found and tuple(found[name].shape) != shape
+    ]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} tensors are missing: {_listed(missing)}")
+    if unknown:
+        problems.append(f"{len(unknown)} tensors are unknown: {_listed(unknown)}")
+    if misshapen:
+        shown = ", ".join(misshapen[:_SHOWN])
+        problems.append(f"{len(misshapen)} tensors have another shape: {shown}")
+    if problems:
+        raise WeightsError(
+            f"`{path.name}` is not the published checkpoint",
+            why="; ".join(problems),
+            hint="give the files as they were published",
+        )
+
+
 def _read_safetensors(path: Path, prefix: str) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         own = _own_names(file.keys(), prefix)
@@ -120,3 +155,8 @@ def _refuse(path: Path, names: list[str]) -> WeightsError:
         why="its pickle asks for " + ", ".join(f"`{name}`" for name in sorted(names)[:3]),
         hint="use the published file; weights need no code",
     )
+
+
+def _listed(names: list[str]) -> str:
+    more = ", ..." if len(names) > _SHOWN else ""
+    return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more

@@ -200,6 +200,40 @@ def require_usual(
             )
 
 
+def require_entries(
+    path: Path, config: Mapping[str, object], published: Mapping[str, object]
+) -> None:
+    """Refuse a config that has other entries than a family's.
+
+    Raises:
+        WeightsError: an entry is missing or unknown.
+    """
+    if config.keys() != published.keys():
+        raise WeightsError(
+            f"`{path.name}` was written by another version of vsr",
+            why="its config has other entries",
+            hint="import the published files again",
+        )
+
+
+def require_like(path: Path, config: Mapping[str, object], published: Mapping[str, object]) -> None:
+    """Refuse a config whose entries are no numbers, or not as many as a family's.
+
+    Raises:
+        WeightsError: one is something else.
+    """
+    for name, default in published.items():
+        value = config[name]
+        found, expected = (x if isinstance(x, tuple) else (x,) for x in (value, default))
+        is_row = isinstance(value, tuple) == isinstance(default, tuple)
+        if not is_row or [type(x) for x in found] != [type(x) for x in expected]:
+            raise WeightsError(
+                f"`{path.name}` describes no model that can be built",
+                why=f"its config says {name} {str(value)[:40]}",
+                hint="import the published files again",
+            )
+
+
 def verify(path: Path) -> str:
     """Check a file against the SHA256SUMS beside it and return its digest.
 

@@ -15,13 +15,12 @@ from torchvision.models.optical_flow import raft_large
 from vsr_cli.atomic import replace_when_complete
 from vsr_cli.errors import OutputError, WeightsError
 from vsr_cli.events import Progress, Report, ignore
-from vsr_cli.models.checkpoint import read_checkpoint
+from vsr_cli.models.checkpoint import read_checkpoint, require_exactly
 from vsr_cli.models.files import record_digest
 from vsr_cli.models.flow import FLOW_PREFIX
 from vsr_cli.models.mgld.config import PUBLISHED, MgldConfig
 from vsr_cli.models.mgld.inventory import (
     TensorMapping,
-    require_exactly,
     take_inventory,
     take_video_inventory,
     tell_apart,
