@@ -101,17 +101,22 @@ def import_weights(
         typer.Argument(
             readable=False,
             metavar="FILE FILE",
-            help="The published checkpoints, `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
+            help="The published checkpoints: of SeedVR2 `seedvr2_ema_3b_fp16.safetensors` and "
+            "`ema_vae_fp16.safetensors`, of MGLD-VSR `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
         ),
     ],
     *,
-    name: Annotated[str, typer.Option(metavar="NAME", help="How to call the model.")] = "mgld",
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="How to call the model.", show_default="its family"),
+    ] = None,
     text: Annotated[
         Path | None,
         typer.Option(
             readable=False,
             metavar="FILE",
-            help="OpenCLIP's or Stable Diffusion 2.1's file, if the U-Net's has no text encoder.",
+            help="SeedVR2's `pos_emb.pt`; or OpenCLIP's or Stable Diffusion 2.1's file, if "
+            "MGLD-VSR's U-Net has no text encoder.",
         ),
     ] = None,
     flow: Annotated[
@@ -119,7 +124,7 @@ def import_weights(
         typer.Option(
             readable=False,
             metavar="FILE",
-            help="`raft-things.pth`, if the U-Net's file has no RAFT.",
+            help="`raft-things.pth`, if MGLD-VSR's U-Net has no RAFT in its file.",
         ),
     ] = None,
     dtype: Annotated[
@@ -131,7 +136,7 @@ def import_weights(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Convert published MGLD-VSR checkpoints; then `vsr upscale --model mgld` uses them.
+    """Convert published checkpoints; then `vsr upscale --model seedvr2` or `mgld` uses them.
 
     Nothing is downloaded, and nothing that the files contain is run. Mind their licences.
     """
@@ -153,7 +158,7 @@ def import_weights(
             print_line(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
         if as_json:
             values = {
-                "name": name,
+                "name": done.path.stem,
                 "file": done.path,
                 "bytes": done.num_bytes,
                 "tensors": done.num_tensors,
