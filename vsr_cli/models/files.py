@@ -126,12 +126,12 @@ class Header:
     num_values: dict[str, int]  # of each tensor
 
 
-def is_imported(path: Path) -> bool:
-    """Whether a file holds an imported model; what is not readable will be refused as any other."""
+def family_of(path: Path) -> str:
+    """The family that a file's header names; what is not readable will be refused as `small`."""
     try:
-        return read_header(path).metadata.get("family") == "mgld"
+        return read_header(path).metadata.get("family", "small")
     except WeightsError:
-        return False
+        return "small"
 
 
 def read_header(path: Path) -> Header:

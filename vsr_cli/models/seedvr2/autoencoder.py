@@ -4,7 +4,8 @@ No frame depends on a later one, and norms look at single frames, so that pieces
 exactly what the whole would. Modules are called as in the published files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,21 @@ _LEAST_LOG_VARIANCE, _MOST_LOG_VARIANCE = -30.0, 20.0
 
 
 class Stream:
-    """What layers remember of the pieces of one video that they have seen; empty at its start."""
+    """What layers remember of the pieces of one video that they have seen; empty at its start.
+
+    inputs: the last frames (1, C, H, W) that went into a convolution.
+    """
 
     def __init__(self) -> None:
         """Nothing is remembered yet."""
-        self.inputs: dict[nn.Module, Tensor] = {}
+        self.inputs: dict[nn.Module, list[Tensor]] = {}
 
 
 class CausalConv(nn.Conv3d):
     """A convolution that sees no later frame; before the first one it sees copies of that.
+
+    It is computed as a sum of convolutions of single frames, one for each frame of its kernel:
+    those before need not be copied beside the next one, and frames are what is large.
 
     Shape: (T, C, H, W), the next frames of a stream -> (T', C', H', W').
     """
@@ -48,14 +55,24 @@ class CausalConv(nn.Conv3d):
         )
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:  # type: ignore[override]
-        reach, step = self.kernel_size[0] - 1, self.stride[0]
-        if reach:
-            before = stream.inputs.get(self)
-            if before is None:
-                before = x[:1].expand(reach, -1, -1, -1)
-            x = torch.cat((before, x))
-            stream.inputs[self] = x[len(x) - (reach + 1 - step) :].clone()
-        return super().forward(x.transpose(0, 1)[None])[0].transpose(0, 1)
+        length, step = self.kernel_size[0], self.stride[0]
+        before = stream.inputs.get(self, [x[:1]] * (length - 1))
+        num_outputs = (len(before) + len(x) - length) // step + 1
+        if num_outputs == 1:
+            frames = [*before, *x.split(1)]
+            seen = frames[:length]
+        else:
+            joined = torch.cat((*before, x))
+            seen = [joined[k : k + (num_outputs - 1) * step + 1 : step] for k in range(length)]
+            frames = [frame.clone() for frame in joined[len(joined) - length + step :].split(1)]
+        if length > 1:
+            stream.inputs[self] = frames[len(frames) - length + step :]
+        stride, padding = self.stride[1:], self.padding[1:]
+        first, *others = self.weight.unbind(2)
+        out = F.conv2d(seen[0], first, self.bias, stride, padding)
+        for one, weight in zip(seen[1:], others, strict=True):
+            out.add_(F.conv2d(one, weight, None, stride, padding))
+        return out
 
 
 class ResBlock(nn.Module):
@@ -71,8 +88,10 @@ class ResBlock(nn.Module):
             self.conv_shortcut = CausalConv(in_channels, out_channels, (1, 1))
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
-        y = self.conv1(F.silu(self.norm1(x), inplace=True), stream)
-        y = self.conv2(F.silu(self.norm2(y), inplace=True), stream)
+        y = F.silu(self.norm1(x), inplace=True)
+        y = self.conv1(y, stream)
+        y = F.silu(self.norm2(y), inplace=True)
+        y = self.conv2(y, stream)
         return y.add_(self.conv_shortcut(x, stream) if hasattr(self, "conv_shortcut") else x)
 
 
@@ -133,9 +152,9 @@ class Upsampler(nn.Module):
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         is_first = self.conv not in stream.inputs
         t, _, h, w = x.shape
-        parts = self.upscale_conv(x, stream).reshape(t, 2, 2, self.frames, -1, h, w)
-        spread = parts.permute(0, 3, 4, 5, 1, 6, 2)  # (T, frames, C, h, 2, w, 2)
-        x = spread.reshape(t * self.frames, -1, 2 * h, 2 * w)
+        x = self.upscale_conv(x, stream).reshape(t, 2, 2, self.frames, -1, h, w)
+        x = x.permute(0, 3, 4, 5, 1, 6, 2)  # (T, frames, C, h, 2, w, 2)
+        x = x.reshape(t * self.frames, -1, 2 * h, 2 * w)
         if is_first and self.frames == 2:
             x = torch.cat((x[:1], x[2:]))
         return self.conv(x, stream)
@@ -216,14 +235,18 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Tensor, stream: Stream) -> Iterator[Tensor]:
         x = self.mid_block(self.conv_in(latents, stream), stream)
-        for level in list(self.up_blocks)[:2]:
-            x = level(x, stream)
-        for frame in x.split(1):
-            y = frame
-            for level in list(self.up_blocks)[2:]:
-                y = level(y, stream)
-            y = F.silu(self.conv_norm_out(y), inplace=True)
+        for frame in self._enlarged(x, 0, stream):
+            y = F.silu(self.conv_norm_out(frame), inplace=True)
             yield self.conv_out(y, stream)
+
+    def _enlarged(self, x: Tensor, level: int, stream: Stream) -> Iterator[Tensor]:
+        """Each frame that comes of (T, C, h, w) at a level, all the way up: (1, C', H, W)."""
+        if level == len(self.up_blocks):
+            yield x
+            return
+        for frame in x.split(1):
+            for larger in self.up_blocks[level](frame, stream).split(1):
+                yield from self._enlarged(larger, level + 1, stream)
 
 
 class VideoAutoencoder(nn.Module):
@@ -234,14 +257,19 @@ class VideoAutoencoder(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (T', 16, h, w), float32, of 4n+1 frames (T, 3, 8h, 8w)."""
-        if len(frames) % FRAME_STRIDE != 1:
-            raise ValueError(f"expected 4n+1 frames, got {len(frames)}")
+    def encode(self, frames: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (T', 16, h, w), float32, of 4n+1 frames (3, 8h, 8w) in [-1, 1].
+
+        Frames are taken as they are needed, and no more of them are held than four.
+        """
         stream, dtype = Stream(), self.encoder.conv_in.weight.dtype
-        pieces = [frames[:1], *frames[1:].split(FRAME_STRIDE)] if len(frames) > 1 else [frames]
-        moments = torch.cat([self.encoder(piece.to(dtype), stream).float() for piece in pieces])
-        mean, log_variance = moments.chunk(2, dim=1)
+        remaining, size, moments = iter(frames), 1, []
+        while piece := list(islice(remaining, size)):
+            if len(piece) < size:
+                raise ValueError(f"expected 4n+1 frames, got {len(piece)} at the end")
+            moments.append(self.encoder(torch.stack(piece).to(dtype), stream).float())
+            size = FRAME_STRIDE
+        mean, log_variance = torch.cat(moments).chunk(2, dim=1)
         return mean, log_variance.clamp(_LEAST_LOG_VARIANCE, _MOST_LOG_VARIANCE)
 
     def decode(self, latents: Tensor, *, skip: int = 0) -> Iterator[Tensor]:

@@ -5,6 +5,7 @@ Modules are called as in the published files, so that names need no translation.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from vsr_cli.models.seedvr2.windows import (
 MOST_TOKENS = 8192  # that are worked on at once, unless a single window has more
 _EPS = 1e-5  # of every norm
 _VIDEO, _WORDS, _SHARED = "vid", "txt", "all"
+Turn = Callable[[nn.Module], AbstractContextManager[object]]  # for as long as a block computes
 _ATTENTION, _MLP = 0, 1  # parts of the time's embedding
 
 
@@ -251,7 +253,15 @@ class Denoiser(nn.Module):
         )
         self.vid_out = nn.ModuleDict({"proj": nn.Linear(config.width, 4 * LATENT_CHANNELS)})
 
-    def forward(self, noisy_latents: Tensor, condition: Tensor, text: Tensor, t: float) -> Tensor:
+    def forward(
+        self,
+        noisy_latents: Tensor,
+        condition: Tensor,
+        text: Tensor,
+        t: float,
+        *,
+        turn: Turn = nullcontext,
+    ) -> Tensor:
         num_frames, _, height, width = noisy_latents.shape
         size = (num_frames, height // 2, width // 2)
         dtype = self.txt_in.weight.dtype
@@ -262,7 +272,8 @@ class Denoiser(nn.Module):
         channels = self.config.rotary_channels
         windows = Windows.plan(size, len(text), channels, video.device)
         for index, block in enumerate(self.blocks):
-            video, words = block(video, words, time, windows[index % 2])
+            with turn(block):
+                video, words = block(video, words, time, windows[index % 2])
         # The published network takes the shift and scale of attention here, for want of its own.
         shift = time[:, _ATTENTION, 0] + self.vid_out_ada["out_shift"].float()
         scale = time[:, _ATTENTION, 1] + self.vid_out_ada["out_scale"].float()

@@ -1,6 +1,7 @@
 """SeedVR2, put together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.seedvr2.autoencoder import VideoAutoencoder
 from vsr_cli.models.seedvr2.config import LATENT_SCALE, SeedVr2Config
-from vsr_cli.models.seedvr2.denoiser import Denoiser
+from vsr_cli.models.seedvr2.denoiser import Denoiser, Turn
 
 
 class SeedVr2Model(VideoModel):
@@ -38,8 +39,8 @@ class SeedVr2Model(VideoModel):
         """What the networks compute in."""
         return self.text.dtype
 
-    def encode(self, frames: Tensor, noise: Tensor) -> Tensor:
-        """Scaled latents (T', 16, h, w) of 4n+1 frames (T, 3, 8h, 8w) in [-1, 1]: a sample.
+    def encode(self, frames: Iterable[Tensor], noise: Tensor) -> Tensor:
+        """Scaled latents (T', 16, h, w) of 4n+1 frames (3, 8h, 8w) in [-1, 1]: a sample.
 
         Args:
             frames: enlarged already.
@@ -48,10 +49,15 @@ class SeedVr2Model(VideoModel):
         mean, log_variance = self.autoencoder.encode(frames)
         return LATENT_SCALE * (mean + (0.5 * log_variance).exp() * noise)
 
-    def denoise(self, noisy_latents: Tensor, lr_latents: Tensor, t: float) -> Tensor:
-        """Predict noise minus clean latents of (T', 16, h, w), h and w even, at time `t`."""
-        mask = torch.ones_like(lr_latents[:, :1])
-        return self.denoiser(noisy_latents, torch.cat((lr_latents, mask), dim=1), self.text, t)
+    def denoise(
+        self, noisy_latents: Tensor, lr_latents: Tensor, t: float, *, turn: Turn = nullcontext
+    ) -> Tensor:
+        """Predict noise minus clean latents of (T', 16, h, w), h and w even, at time `t`.
+
+        `turn` is entered with each block of the denoiser for as long as that computes.
+        """
+        condition = torch.cat((lr_latents, torch.ones_like(lr_latents[:, :1])), dim=1)
+        return self.denoiser(noisy_latents, condition, self.text, t, turn=turn)
 
     def decode(self, latents: Tensor, *, skip: int = 0) -> Iterator[Tensor]:
         """Frames (3, 8h, 8w), float32 and not clamped, of scaled latents (T', 16, h, w).
