@@ -98,8 +98,10 @@ def test_decoding_latent_by_latent_equals_decoding_the_whole(model: SeedVr2Model
     latents, decoder = noise(4, 16, 2, 3), model.autoencoder.decoder
     whole = torch.cat(list(decoder(latents, Stream())))
     assert whole.shape == (13, 3, 16, 24)
-    torch.testing.assert_close(torch.stack(list(model.autoencoder.decode(latents))), whole)
-    skipped = torch.stack(list(model.autoencoder.decode(latents, skip=9)))
+    torch.testing.assert_close(
+        torch.stack(list(model.autoencoder.decode(latents, Stream()))), whole
+    )
+    skipped = torch.stack(list(model.autoencoder.decode(latents, Stream(), skip=9)))
     torch.testing.assert_close(skipped, whole[9:])
 
 
@@ -112,8 +114,8 @@ def test_no_frame_depends_on_a_later_one(model: SeedVr2Model) -> None:
     ):
         assert torch.equal(mean[:3], other[:3])
         assert not torch.equal(mean[3:], other[3:])
-    decoded = list(model.autoencoder.decode(latents))
-    others = list(model.autoencoder.decode(changed_latents))
+    decoded = list(model.autoencoder.decode(latents, Stream()))
+    others = list(model.autoencoder.decode(changed_latents, Stream()))
     assert all(torch.equal(a, b) for a, b in zip(decoded[:9], others[:9], strict=True))
     assert not torch.equal(decoded[9], others[9])
 

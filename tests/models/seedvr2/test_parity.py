@@ -122,7 +122,7 @@ def test_the_decoder_gives_the_same_frames(
     autoencoder: tuple[VideoAutoencoder, Recorded], case: str
 ) -> None:
     network, io = autoencoder
-    found = torch.stack(list(network.decode(frames_first(io[f"{case}.latent"]))))
+    found = torch.stack(list(network.decode(frames_first(io[f"{case}.latent"]), Stream())))
     assert_like(found, frames_first(io[f"{case}.decoded"]))
 
 
@@ -158,7 +158,7 @@ def test_one_step_and_two_are_the_same_from_frame_to_frame(
 
     latents = walk_straight(denoise, channels_first(io["noise"]), 1)
     assert_like(channels_last(latents), io["1.latents"])
-    decoded = torch.stack(list(autoencoder[0].decode(latents / LATENT_SCALE)))
+    decoded = torch.stack(list(autoencoder[0].decode(latents / LATENT_SCALE, Stream())))
     assert_like(decoded, frames_first(io["decoded"]))
     assert_like(decoded.clamp(-1, 1) / 2 + 0.5, frames_first(io["video"]))
     latents = walk_straight(denoise, channels_first(io["noise"]), 2)

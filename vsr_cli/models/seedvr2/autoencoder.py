@@ -272,14 +272,15 @@ class VideoAutoencoder(nn.Module):
         mean, log_variance = torch.cat(moments).chunk(2, dim=1)
         return mean, log_variance.clamp(_LEAST_LOG_VARIANCE, _MOST_LOG_VARIANCE)
 
-    def decode(self, latents: Tensor, *, skip: int = 0) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, stream: Stream, *, skip: int = 0) -> Iterator[Tensor]:
         """Frames (3, 8h, 8w), float32 and not clamped, of latents (T, 16, h, w), one by one.
 
         Args:
             latents: as the autoencoder has them.
+            stream: which they go on with.
             skip: leave out so many frames at the front, which are computed nonetheless.
         """
-        stream, dtype, count = Stream(), self.decoder.conv_in.weight.dtype, 0
+        dtype, count = self.decoder.conv_in.weight.dtype, 0
         for piece in latents.split(1):
             for frame in self.decoder(piece.to(dtype), stream):
                 count += 1

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.models.base import VideoModel
-from vsr_cli.models.seedvr2.autoencoder import VideoAutoencoder
+from vsr_cli.models.seedvr2.autoencoder import Stream, VideoAutoencoder
 from vsr_cli.models.seedvr2.config import LATENT_SCALE, SeedVr2Config
 from vsr_cli.models.seedvr2.denoiser import Denoiser, Turn
 
@@ -59,11 +59,12 @@ class SeedVr2Model(VideoModel):
         condition = torch.cat((lr_latents, torch.ones_like(lr_latents[:, :1])), dim=1)
         return self.denoiser(noisy_latents, condition, self.text, t, turn=turn)
 
-    def decode(self, latents: Tensor, *, skip: int = 0) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, stream: Stream, *, skip: int = 0) -> Iterator[Tensor]:
         """Frames (3, 8h, 8w), float32 and not clamped, of scaled latents (T', 16, h, w).
 
         Args:
-            latents: of one shot; the first of them stands for a single frame.
+            latents: of one shot.
+            stream: which they go on with; the first latent frame of one stands for a single frame.
             skip: leave out so many frames at the front.
         """
-        return self.autoencoder.decode(latents / LATENT_SCALE, skip=skip)
+        return self.autoencoder.decode(latents / LATENT_SCALE, stream, skip=skip)

@@ -14,14 +14,16 @@ from tests.models.seedvr2.tiny import TINY
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import ignore
+from vsr_cli.models.seedvr2.autoencoder import Stream
 from vsr_cli.models.seedvr2.convert import import_seedvr2
 from vsr_cli.models.seedvr2.model import SeedVr2Model
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip, RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.restorers.seedvr2 import restorer as seedvr2
 from vsr_cli.pipeline.restorers.seedvr2.memory import SeedVr2RunPlan
-from vsr_cli.pipeline.restorers.seedvr2.restorer import _fade, num_latents
+from vsr_cli.pipeline.restorers.seedvr2.restorer import SeedVr2Restorer, _fade, num_latents
 
 CONFIG = UpscaleConfig(
     device="cpu", dtype="float32", scene_cut=False, scale=Fraction(2), clip=ClipConfig(length=9)
@@ -188,6 +190,34 @@ def test_noise_belongs_to_frames_and_not_to_clips(file: ModelFile) -> None:
     assert (long - short).abs().mean() < 0.3 * (long - other).abs().mean()
 
 
+def test_frames_are_decoded_as_if_there_were_no_clips(file: ModelFile) -> None:
+    model = file.family.load(file.path)
+    assert isinstance(model, SeedVr2Model)
+    config = replace(file.resolve(CONFIG), color="none")
+    run_plan = file.plan(config, (12, 18))
+    restorer = file.family.restorer(model, config, run_plan, ignore)
+    assert isinstance(restorer, SeedVr2Restorer)
+    latents = torch.randn(7, 16, 4, 6, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = torch.stack(list(model.decode(latents, Stream())))[..., :24, :36].clamp(-1, 1)
+    found, state, start = list[Tensor](), None, 0
+    for fresh in latents.split((3, 2, 2)):
+        count = 4 * len(fresh) - 3 * (start == 0)
+        clip = Clip(start, torch.zeros(count, 3, 12, 18), 0)
+        state, frames = restorer._decode(clip, fresh, state)
+        found, start = [*found, *frames], start + count
+    assert torch.equal(torch.stack(found), whole)
+
+
+@pytest.mark.parametrize("num_done", [1, 2, 3])
+def test_a_stream_that_begins_anew_now_and_then_goes_on_exactly_too(
+    file: ModelFile, num_done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seedvr2, "LONGEST_STREAM", 5)
+    monkeypatch.setattr(seedvr2, "CONTEXT", 2)
+    test_a_job_goes_on_where_it_was_left(file, num_done)
+
+
 def test_latents_fade_from_one_clip_into_the_next() -> None:
     def clip(start: int) -> Clip:
         return Clip(start, torch.zeros(13, 3, 1, 1), 9 if start else 0)
@@ -252,5 +282,5 @@ def test_the_header_tells_what_is_planned(file: ModelFile) -> None:
         file.plan(replace(config, clip=ClipConfig(length=n)), (16, 16)).clip_length
         for n in (8, 2, 9, 10, 33)
     ]
-    assert lengths == [21, 9, 9, 13, 33]
+    assert lengths == [45, 9, 9, 13, 33]
     assert len(file.family.describe_memory(file.path)) == 3

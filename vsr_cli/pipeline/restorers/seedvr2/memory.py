@@ -1,13 +1,13 @@
 """Where and how SeedVR2 runs: device, dtype, and what fits into memory.
 
-Peaks of the published model in float16 with clips of 21 frames, counted on its networks; what CUDA
+Peaks of the published model in float16 with clips of 45 frames, counted on its networks; what CUDA
 and its libraries take comes on top, about 1 GB. The autoencoder's decoder takes the most.
 
 | target | as a whole | with the transformer waiting | waiting, in tiles of 512 pixels |
 |---|---|---|---|
-| 1280x720 | 18.7 GB | 12.4 GB | 4.4 GB |
-| 1920x1080 | 33.0 GB | 26.6 GB | 4.6 GB |
-| 2560x1440 | 52.9 GB | 46.6 GB | 5.0 GB |
+| 1280x720 | 22.2 GB | 15.9 GB | 4.5 GB |
+| 1920x1080 | 40.9 GB | 34.6 GB | 4.9 GB |
+| 2560x1440 | 67.1 GB | 60.7 GB | 5.5 GB |
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from vsr_cli.pipeline.memory import free_memory
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
 SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while it runs; the rest is for fragments
-CLIP_LENGTH = 21  # frames, where the user names no other number
+CLIP_LENGTH = 45  # frames, where the user names no other number
 SHORTEST_CLIP = 9  # frames: the least that has frames which the clip before has not
 LARGEST_TILE, SMALLEST_TILE, TILE_STEP = 128, 32, 16  # latent pixels
 TILE_OVERLAP = 16  # latent pixels that tiles of the autoencoder share
@@ -38,6 +38,7 @@ TILE_OVERLAP = 16  # latent pixels that tiles of the autoencoder share
 # Values alive at the peaks of the networks, as multiples of their base widths; counted.
 _ENCODER_WIDTHS = 30  # for each pixel of a frame
 _DECODER_WIDTHS = 48
+_REMEMBERED_WIDTHS = 33  # of the decoder's, what it keeps from clip to clip
 _STREAM_BYTES = 6  # for each token and channel, of the video as it goes through the layers
 _LAYER_WIDTHS = 11  # for each token that a layer works on at once
 _FRAMES = 8  # of the target's size and in float32 that are held meanwhile
@@ -69,7 +70,7 @@ class SeedVr2RunPlan(RunPlan):
 
 def overlap_of(clip_length: int) -> int:
     """How many frames clips of this length share."""
-    return 1 + FRAME_STRIDE * (2 if clip_length >= 17 else 1)
+    return 1 + FRAME_STRIDE * (2 if clip_length >= 29 else 1)
 
 
 def usual_length(num_frames: int) -> int:
@@ -88,6 +89,7 @@ class Needs:
     layer: int  # for the tokens that are worked on at once
     encode_pixel: int  # for each pixel of the frame or tile
     decode_pixel: int
+    remember_pixel: int  # of these, what is kept from clip to clip where frames are whole
 
     @classmethod
     def of(cls, header: Header, config: SeedVr2Config, item: int) -> "Needs":
@@ -106,10 +108,17 @@ class Needs:
             layer=MOST_TOKENS * config.width * _LAYER_WIDTHS * item,
             encode_pixel=_ENCODER_WIDTHS * pixel,
             decode_pixel=_DECODER_WIDTHS * pixel,
+            remember_pixel=_REMEMBERED_WIDTHS * pixel,
         )
 
     def peak(
-        self, size: tuple[int, int], length: int, tile_size: int | None, *, offload: bool
+        self,
+        size: tuple[int, int],
+        length: int,
+        tile_size: int | None,
+        *,
+        offload: bool,
+        lr_pixels: int = 0,
     ) -> int:
         """Bytes for a target of (height, width).
 
@@ -118,6 +127,7 @@ class Needs:
             length: frames in a clip.
             tile_size: of the autoencoder, in latent pixels; None: whole frames.
             offload: whether blocks wait.
+            lr_pixels: of a frame of the source, where clips lie in the same memory.
         """
         height, width = size
         weights = self.weights - (self.blocks - self.block if offload else 0)
@@ -126,9 +136,14 @@ class Needs:
         side = LATENT_STRIDE * tile_size if tile_size else max(size)
         area = min(side, height) * min(side, width)
         sampling = tokens * self.token + self.layer
-        work = max(sampling, area * self.encode_pixel, area * self.decode_pixel)
+        work = max(sampling, area * self.encode_pixel)
+        if tile_size is None:
+            work += area * self.remember_pixel
+        work = max(work, area * self.decode_pixel)
         frames = 3 * height * width * torch.float32.itemsize
-        return weights + work + _FRAMES * frames + (length * frames // 2 if tile_size else 0)
+        clips = 2 * length * 3 * lr_pixels * torch.float32.itemsize
+        merged = length * frames // 2 if tile_size else 0
+        return weights + work + _FRAMES * frames + clips + merged
 
 
 def describe_needs(header: Header, config: SeedVr2Config) -> list[str]:
@@ -182,7 +197,10 @@ def plan_seedvr2(
     budget = int(SHARE_OF_FREE_MEMORY * (free - reserved if device.type == "cpu" else free))
     needs = Needs.of(header, seedvr2, dtype.itemsize)
     size = config.target_size(*lr_size)
-    fitted = fit_memory(run_plan, needs, size, budget, may_tile=config.tile is None)
+    lr_pixels = lr_size[0] * lr_size[1] if device.type == "cpu" else 0
+    fitted = fit_memory(
+        run_plan, needs, size, budget, may_tile=config.tile is None, lr_pixels=lr_pixels
+    )
     return replace(fitted, free_bytes=free)
 
 
@@ -193,6 +211,7 @@ def fit_memory(
     budget: int,
     *,
     may_tile: bool,
+    lr_pixels: int = 0,
 ) -> SeedVr2RunPlan:
     """Have blocks wait, then use tiles, and then shorter clips, only where memory demands it.
 
@@ -202,13 +221,14 @@ def fit_memory(
         size: (height, width) of the target.
         budget: bytes.
         may_tile: whether the autoencoder may work in tiles that were not asked for.
+        lr_pixels: of a frame of the source, where clips lie in the same memory.
 
     Raises:
         DeviceError: the least does not fit.
     """
     least = 0
     for length, side, offload in _choices(run_plan, size, may_tile=may_tile):
-        least = needs.peak(size, length, side, offload=offload)
+        least = needs.peak(size, length, side, offload=offload, lr_pixels=lr_pixels)
         if least > budget:
             continue
         reasons = list(run_plan.reasons)

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from vsr_cli.models.seedvr2.autoencoder import Stream
 from vsr_cli.models.seedvr2.config import LATENT_STRIDE, SIZE_MULTIPLE
 from vsr_cli.models.seedvr2.model import SeedVr2Model
 from vsr_cli.ops.resize import pad_by_reflection, resize
@@ -29,6 +30,11 @@ class Networks:
             if part is not denoiser.blocks:
                 part.to(device, dtype)
         model.text = model.text.to(device, dtype)
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether the autoencoder works in tiles, if frames are larger."""
+        return self.run_plan.tile_size is not None
 
     def encode(self, frames: Sequence[Tensor], size: tuple[int, int], noise: Tensor) -> Tensor:
         """LR frames (3, h, w), 4n+1 of them -> a sample of the latents (T', 16, H/8, W/8).
@@ -57,15 +63,18 @@ class Networks:
         turn = self._lent if self.run_plan.offload else nullcontext
         return self.model.denoise(noisy_latents, lr_latents, t, turn=turn)
 
-    def decode(self, latents: Tensor, skip: int) -> Iterator[Tensor]:
-        """Frames (3, H, W) of latents (T', 16, h, w), without the first `skip`."""
+    def decode(self, latents: Tensor, stream: Stream, skip: int) -> Iterator[Tensor]:
+        """Frames (3, H, W) of latents (T', 16, h, w), without the first `skip`.
+
+        `stream` is what they go on with; in tiles it has to be empty, and stays so.
+        """
         grid = self._grid(latents)
         if len(grid.tiles) == 1:
-            yield from self.model.decode(latents, skip=skip)
+            yield from self.model.decode(latents, stream, skip=skip)
             return
         pixels, wholes = grid.scaled(LATENT_STRIDE), list[TileSum]()
         for piece in grid.cut(latents):
-            for index, frame in enumerate(self.model.decode(piece, skip=skip)):
+            for index, frame in enumerate(self.model.decode(piece, Stream(), skip=skip)):
                 if index == len(wholes):
                     wholes.append(TileSum(pixels, torch.float16))
                 wholes[index].add(frame.cpu())

@@ -11,6 +11,7 @@ from torch import Tensor
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.diffusion.flow_chain import walk_straight
 from vsr_cli.diffusion.schedule import keyed_noise
+from vsr_cli.models.seedvr2.autoencoder import Stream
 from vsr_cli.models.seedvr2.config import (
     FRAME_STRIDE,
     LATENT_CHANNELS,
@@ -26,18 +27,23 @@ from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.seedvr2.memory import SeedVr2RunPlan
 from vsr_cli.pipeline.restorers.seedvr2.networks import Networks
 
-DECODER_CONTEXT = 3  # latent frames that the decoder sees again before those of a clip
+CONTEXT, TILED_CONTEXT = 8, 3  # latent frames that a new stream of the decoder begins with
+LONGEST_STREAM = 128  # latent frames: what is decoded again where an unfinished job goes on
 _START, _POSTERIOR = 0, 1  # draws of noise
 
 
 @dataclass(frozen=True)
 class SeedVr2State:
-    """The last latent frames of a clip, as they were decoded, (C, 16, h, w)."""
+    """The latent frames that the decoder's stream has seen, (N, 16, h, w), scaled.
+
+    stream: what it remembers of them; empty where they are to be decoded again first.
+    """
 
     latents: Tensor
+    stream: Stream
 
     def tensors(self) -> dict[str, Tensor]:
-        """See `ClipState`."""
+        """See `ClipState`. What the stream remembers would be gigabytes, and comes of these."""
         return {"latents": self.latents}
 
     def release(self) -> None:
@@ -50,8 +56,11 @@ class SeedVr2Restorer(Restorer):
     Latent frames stand for four frames each, counted from the start of the shot, the first one for
     a single frame. Neighbouring clips share some, and see the same noise there; their latents fade
     into each other before any of them is decoded, for which the next clip is looked at ahead.
-    Decoding is exact for the first clip. Later ones begin with what was decoded last before:
-    all that the decoder remembers of a shot would be gigabytes to keep.
+
+    Decoding knows no clips: one stream goes on from each to the next. From time to time it begins
+    anew, with the last latent frames that it has seen, so that a job that was interrupted need not
+    decode a whole shot again to go on exactly. In tiles, whose streams would take as much memory
+    as whole frames do, every clip begins anew.
     """
 
     splits_shots = True
@@ -73,17 +82,15 @@ class SeedVr2Restorer(Restorer):
         for clip, following in _look_ahead(clips):
             self.meter.begin_clip(len(clip.fresh), 1)
             starts_shot = clip.num_shared == 0
-            context = None if starts_shot or state is None else state.latents
             if latents is None:
                 latents = self._sample(clip)
             ahead = self._sample(following) if following is not None else None
             if following is not None and ahead is not None:
                 latents = _fade(latents, ahead, clip, following)
             fresh = latents[num_latents(clip.num_shared) :]
-            final = fresh if context is None else torch.cat((context, fresh))
-            state = SeedVr2State(final[-DECODER_CONTEXT:]) if ahead is not None else None
-            frames = self._frames(clip, final, 0 if context is None else len(context))
-            newest = partial(_identity, state)
+            before = None if starts_shot or state is None else self._goes_on(state, len(fresh))
+            state, frames = self._decode(clip, fresh, before)
+            newest = partial(_identity, state if ahead is not None else None)
             yield RestoredClip(clip.fresh.start, frames, clip.headers, newest, starts_shot)
             for _ in frames:  # that nobody has wanted
                 pass
@@ -91,7 +98,34 @@ class SeedVr2Restorer(Restorer):
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> SeedVr2State:
         """See `Restorer.read_state`."""
-        return SeedVr2State(tensors["latents"].to(self._device))
+        return SeedVr2State(tensors["latents"].to(self._device), Stream())
+
+    def _goes_on(self, state: SeedVr2State, count: int) -> SeedVr2State:
+        """The stream that so many latent frames go on with, or one that begins anew."""
+        if self._networks.is_tiled:
+            return SeedVr2State(state.latents[-TILED_CONTEXT:], Stream())
+        if len(state.latents) + count > LONGEST_STREAM:
+            return SeedVr2State(state.latents[-CONTEXT:], Stream())
+        return state
+
+    def _decode(
+        self, clip: Clip, fresh: Tensor, before: SeedVr2State | None
+    ) -> tuple[SeedVr2State, Iterator[Tensor]]:
+        """The stream after a clip, and its fresh frames (3, H, W), of which that comes.
+
+        Args:
+            clip: whose frames.
+            fresh: latents of its fresh frames.
+            before: the stream; None: one begins with them.
+        """
+        if before is None:
+            state = SeedVr2State(fresh, Stream())
+            return state, self._frames(clip, fresh, state.stream, 0)
+        state = SeedVr2State(torch.cat((before.latents, fresh)), before.stream)
+        if before.stream.inputs:
+            return state, self._frames(clip, fresh, state.stream, 0)
+        skip = 1 + FRAME_STRIDE * (len(before.latents) - 1)
+        return state, self._frames(clip, state.latents, state.stream, skip)
 
     @torch.inference_mode()
     def _sample(self, clip: Clip) -> Tensor:
@@ -126,24 +160,23 @@ class SeedVr2Restorer(Restorer):
             device=self._device,
         )
 
-    def _frames(self, clip: Clip, latents: Tensor, num_context: int) -> Iterator[Tensor]:
+    def _frames(self, clip: Clip, latents: Tensor, stream: Stream, skip: int) -> Iterator[Tensor]:
         """The fresh frames of a clip (3, H, W), with the colours of the source.
 
         Args:
             clip: whose frames.
-            latents: those of the clip after `num_context` that were decoded before.
-            num_context: whose frames are left out.
+            latents: what `stream` goes on with.
+            stream: of the decoder.
+            skip: how many frames of these are not the clip's.
         """
-        skip = max(0, 1 + FRAME_STRIDE * (num_context - 1))
         size = self._target_size(clip.frames)
-        decoded = self._networks.decode(latents, skip)
-        lr_frames = clip.frames[clip.num_shared :]
-        for lr_frame in lr_frames:
+        decoded = self._networks.decode(latents, stream, skip)
+        for lr_frame in clip.frames[clip.num_shared :]:
             with torch.inference_mode():
-                frame = crop(next(decoded), size).clamp(-1, 1).contiguous()
+                frame = crop(next(decoded), size).clamp(-1, 1)
                 self.meter.decode()
-                lr_frame = lr_frame.to(frame.device)
-                matched = match_color(frame[None], lr_frame[None], self._config.color)[0]
+                given = lr_frame[None].to(frame.device)
+                matched = match_color(frame[None], given, self._config.color)[0]
             self.meter.give()
             yield matched
 
