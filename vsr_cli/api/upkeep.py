@@ -125,6 +125,38 @@ def import_weights(
     )
 
 
+def download_weights(
+    name: str,
+    *,
+    accept_license: bool = False,
+    keep: bool = False,
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> "ImportedWeights":
+    """Fetch the files of a published model from Hugging Face, and import them.
+
+    Nothing else in this package ever opens a connection. What was cut off goes on with the next
+    call. `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` are honoured.
+
+    Args:
+        name: `seedvr2` or `mgld`.
+        accept_license: whether the model's licence has been read and accepted.
+        keep: whether the fetched files are kept beside what is made of them.
+        overwrite: whether a model of that name is replaced.
+        report: receives progress, in megabytes and then in tensors.
+
+    Raises:
+        ConfigError: the licence is not accepted, or `huggingface_hub` is not installed.
+        WeightsError: a file cannot be fetched, or is not what was published.
+        OutputError: a model of that name exists, or there is too little room.
+    """
+    from vsr_cli.models.download import download_model
+
+    return download_model(
+        name, accepts_license=accept_license, keep=keep, overwrite=overwrite, report=report
+    )
+
+
 def doctor(*, quick: bool = False, verbose: bool = False) -> list[Finding]:
     """Look at all that jobs need of this machine: libraries, devices, weights, encoders, folders.
 
