@@ -85,6 +85,7 @@ EXCEPTIONS = {
     "pipeline/speed.py": {"platformdirs"},  # where speeds are kept
     "settings.py": {"platformdirs"},  # where the user's settings lie
     "models/files.py": {"platformdirs"},  # where the user's weights lie
+    "models/download.py": {"huggingface_hub"},  # the only one that opens a connection
     "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip
 }
 

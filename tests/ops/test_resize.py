@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vsr_cli.ops.resize import crop, pad_to_multiple, resize
+from vsr_cli.ops.resize import crop, pad_by_reflection, pad_to_multiple, resize
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (31, 18), (9, 40)])
@@ -54,3 +54,18 @@ def test_impossible_sizes_are_refused() -> None:
         pad_to_multiple(torch.zeros(2, 2), 0)
     with pytest.raises(ValueError, match=r"cannot crop \(2, 2\) to \(3, 2\)"):
         crop(torch.zeros(2, 2), (3, 2))
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 8, 64])
+@pytest.mark.parametrize("size", [(1, 1), (2, 8), (9, 17), (180, 3)])
+def test_mirroring_then_cropping_is_the_identity(size: tuple[int, int], multiple: int) -> None:
+    x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    padded = pad_by_reflection(x, multiple)
+    assert all(side % multiple == 0 for side in padded.shape[-2:])
+    assert torch.equal(crop(padded, size), x)
+
+
+def test_a_border_is_mirrored_without_doubling_it() -> None:
+    row = torch.tensor([[0.0, 1.0, 2.0]])
+    assert pad_by_reflection(row, 8)[0].tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert pad_by_reflection(row[:, :1], 4)[0].tolist() == [0, 0, 0, 0]

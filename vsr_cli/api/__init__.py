@@ -17,6 +17,7 @@ from vsr_cli.api.settings import (
 from vsr_cli.api.upkeep import (
     describe_weights,
     doctor,
+    download_weights,
     find_jobs,
     import_weights,
     list_weights,
@@ -37,6 +38,7 @@ __all__ = [
     "degrade",
     "describe_weights",
     "doctor",
+    "download_weights",
     "erase",
     "evaluate",
     "fill",

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vsr_cli.errors import ConfigError
 from vsr_cli.events import Finding, Report, ignore
 from vsr_cli.options import PathLike
 
 if TYPE_CHECKING:
     from vsr_cli.models.files import InstalledWeights
-    from vsr_cli.models.mgld.convert import ImportedWeights
+    from vsr_cli.models.imports import ImportedWeights
     from vsr_cli.pipeline.restorers.catalog import WeightsInfo
     from vsr_cli.pipeline.resume.job import FoundJob
 
@@ -89,42 +88,72 @@ def verify_weights(name: PathLike) -> str:
 def import_weights(
     checkpoints: Sequence[PathLike],
     *,
-    name: str = "mgld",
+    name: str | None = None,
     text: PathLike | None = None,
     flow: PathLike | None = None,
     dtype: Literal["float16", "float32"] = "float16",
     overwrite: bool = False,
     report: Report = ignore,
 ) -> "ImportedWeights":
-    """Convert published MGLD-VSR checkpoints; nothing that they contain is run.
+    """Convert the published checkpoints of MGLD-VSR or SeedVR2; nothing that they contain is run.
 
     Args:
-        checkpoints: of the U-Net and of the video autoencoder, in any order.
-        name: how to call the model; it goes to the user's folder of weights.
-        text: OpenCLIP's or Stable Diffusion 2.1's file, where the U-Net's has no text encoder.
-        flow: `raft-things.pth`, where the U-Net's file has no RAFT.
+        checkpoints: of the denoiser and of the autoencoder, in any order; they tell the family.
+        name: how to call the model, which goes to the user's folder of weights; None: its family.
+        text: of MGLD-VSR OpenCLIP's or Stable Diffusion 2.1's file, where the U-Net's has no text
+            encoder; of SeedVR2 `pos_emb.pt`.
+        flow: `raft-things.pth`, where MGLD-VSR's U-Net has no RAFT in its file.
         dtype: number format of the result.
         overwrite: whether a model of that name is replaced.
         report: receives progress, in tensors.
 
     Raises:
-        ConfigError: `name` is no name of a file.
+        ConfigError: `name` is no name of a file, or the model takes no flow.
         WeightsError: a file is not what it should be; what is wrong is named.
         OutputError: a model of that name exists, or it cannot be written.
     """
-    from vsr_cli.models.files import SUFFIX, user_weights_dir
-    from vsr_cli.models.mgld.convert import import_published
+    from vsr_cli.models.published import import_checkpoints
 
-    if not name or Path(name).name != name:
-        raise ConfigError(f"`--name {name}` is no name", hint="use letters and digits")
-    return import_published(
+    return import_checkpoints(
         [Path(path) for path in checkpoints],
-        user_weights_dir() / f"{name}{SUFFIX}",
+        name,
         text=None if text is None else Path(text),
         flow=None if flow is None else Path(flow),
         half=dtype == "float16",
         overwrite=overwrite,
         report=report,
+    )
+
+
+def download_weights(
+    name: str,
+    *,
+    accept_license: bool = False,
+    keep: bool = False,
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> "ImportedWeights":
+    """Fetch the files of a published model from Hugging Face, and import them.
+
+    Nothing else in this package ever opens a connection. What was cut off goes on with the next
+    call. `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` are honoured.
+
+    Args:
+        name: `seedvr2` or `mgld`.
+        accept_license: whether the model's licence has been read and accepted.
+        keep: whether the fetched files are kept beside what is made of them.
+        overwrite: whether a model of that name is replaced.
+        report: receives progress, in megabytes and then in tensors.
+
+    Raises:
+        ConfigError: the licence is not accepted, or `huggingface_hub` is not installed.
+        WeightsError: a file cannot be fetched, or is not what was published.
+        OutputError: a model of that name exists, or there is too little room.
+    """
+    from vsr_cli.models.download import download_model
+
+    return download_model(
+        name, accepts_license=accept_license, keep=keep, overwrite=overwrite, report=report
     )
 
 

@@ -171,7 +171,7 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "weights verify", "A file of weights loads and is whole.", {"file": str, "sha256": str}
     ),
     "imported": EventKind(
-        "weights import",
+        "weights import` or `vsr weights download",
         "Published checkpoints have become the weights `name`; `findings` are for people.",
         {
             **{"name": str, "file": str, "bytes": int, "tensors": int},

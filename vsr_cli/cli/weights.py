@@ -1,7 +1,8 @@
 """`vsr weights`: what is installed, whether it is whole, and how published models get here."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +14,12 @@ from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet
 from vsr_cli.cli.progress import progress_bar, tee
 
-weights_app = App(help="Show and check weights, and import published ones.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from vsr_cli.models.imports import ImportedWeights
+
+weights_app = App(
+    help="Show and check weights, and fetch or import published ones.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `list`, or a file.")]
 
@@ -101,17 +107,22 @@ def import_weights(
         typer.Argument(
             readable=False,
             metavar="FILE FILE",
-            help="The published checkpoints, `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
+            help="The published checkpoints: of SeedVR2 `seedvr2_ema_3b_fp16.safetensors` and "
+            "`ema_vae_fp16.safetensors`, of MGLD-VSR `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
         ),
     ],
     *,
-    name: Annotated[str, typer.Option(metavar="NAME", help="How to call the model.")] = "mgld",
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="How to call the model.", show_default="its family"),
+    ] = None,
     text: Annotated[
         Path | None,
         typer.Option(
             readable=False,
             metavar="FILE",
-            help="OpenCLIP's or Stable Diffusion 2.1's file, if the U-Net's has no text encoder.",
+            help="SeedVR2's `pos_emb.pt`; or OpenCLIP's or Stable Diffusion 2.1's file, if "
+            "MGLD-VSR's U-Net has no text encoder.",
         ),
     ] = None,
     flow: Annotated[
@@ -119,7 +130,7 @@ def import_weights(
         typer.Option(
             readable=False,
             metavar="FILE",
-            help="`raft-things.pth`, if the U-Net's file has no RAFT.",
+            help="`raft-things.pth`, if MGLD-VSR's U-Net has no RAFT in its file.",
         ),
     ] = None,
     dtype: Annotated[
@@ -131,7 +142,7 @@ def import_weights(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Convert published MGLD-VSR checkpoints; then `vsr upscale --model mgld` uses them.
+    """Convert published checkpoints; then `vsr upscale --model seedvr2` or `mgld` uses them.
 
     Nothing is downloaded, and nothing that the files contain is run. Mind their licences.
     """
@@ -146,18 +157,67 @@ def import_weights(
                 overwrite=overwrite,
                 report=tee(render, report_as_json) if as_json else render,
             )
-        if not quiet:
-            for line in (*done.findings, done.license):
-                print_line(line)
-            size = done.num_bytes / 1e9
-            print_line(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
-        if as_json:
-            values = {
-                "name": name,
-                "file": done.path,
-                "bytes": done.num_bytes,
-                "tensors": done.num_tensors,
-                "findings": done.findings,
-                "license": done.license,
-            }
-            write_event("imported", values)
+        _show_imported(done, as_json=as_json, quiet=quiet)
+
+
+@weights_app.command("download")
+def download_weights(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`seedvr2` or `mgld`.")],
+    *,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Do not ask about the licence.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the fetched files, too.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace a model of that name.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a published model from Hugging Face and import it.
+
+    This is the only command that ever opens a connection. What was cut off goes on the next time.
+    HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are honoured.
+    """
+    with report_failures(as_json=as_json):
+        is_accepted = accept_license or _is_license_accepted(name)
+        with progress_bar(quiet=quiet) as render:
+            done = api.download_weights(
+                name,
+                accept_license=is_accepted,
+                keep=keep,
+                overwrite=overwrite,
+                report=tee(render, report_as_json) if as_json else render,
+            )
+        _show_imported(done, as_json=as_json, quiet=quiet)
+
+
+def _is_license_accepted(name: str) -> bool:
+    """Show the licence of a model and ask, where there is somebody to ask."""
+    from vsr_cli.models.hub import find_model
+
+    model = find_model(name)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    size = sum(file.num_bytes for file in model.files) / 1e9
+    where = ", ".join(dict.fromkeys(file.repository for file in model.files))
+    print_line(f"`{name}`, {size:.1f} GB of {where} on Hugging Face: {model.license}")
+    return typer.confirm("accept the licence, and open a connection?", err=True)
+
+
+def _show_imported(done: "ImportedWeights", *, as_json: bool, quiet: bool) -> None:
+    if not quiet:
+        for line in (*done.findings, done.license):
+            print_line(line)
+        size = done.num_bytes / 1e9
+        print_line(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
+    if as_json:
+        values = {
+            "name": done.path.stem,
+            "file": done.path,
+            "bytes": done.num_bytes,
+            "tensors": done.num_tensors,
+            "findings": done.findings,
+            "license": done.license,
+        }
+        write_event("imported", values)

@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.models.files import read_header
 
 # Records of training that Lightning leaves in a checkpoint; an empty object takes their place.
 _RECORDS = (
@@ -23,6 +24,7 @@ _RECORDS = (
     "numpy.dtype",
     "_codecs.encode",
 )
+_SHOWN = 3  # names in a message
 _UNREADABLE = (  # what readers raise on files of another kind; unpickling fails variously
     OSError,
     RuntimeError,
@@ -60,19 +62,8 @@ def read_checkpoint(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
     Raises:
         WeightsError: it is missing, unreadable, cut off, asks for code, or holds no state dict.
     """
-    if not path.is_file():
-        raise WeightsError(f"there is no file `{path}`", hint="check its name")
-    try:
-        is_safe = path.suffix == ".safetensors"
-        content = _read_safetensors(path, prefix) if is_safe else _unpickle(path)
-    except _UNREADABLE as error:
-        if "nsupported" in str(error) and "GLOBAL" in str(error):  # in files without a directory
-            raise _refuse(path, [str(error).split("GLOBAL", 1)[1].split()[0]]) from error
-        raise WeightsError(
-            f"`{path}` cannot be read as a checkpoint",
-            why=str(error).strip().partition("\n")[0] or type(error).__name__,
-            hint="it may be cut off: compare its size with that of the original, fetch it again",
-        ) from error
+    content = _read(path, prefix)
+    is_safe = path.suffix == ".safetensors"
     tensors = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(tensors, dict) or not tensors:
         raise WeightsError(f"`{path}` holds no state dict", hint="give a file of weights")
@@ -86,6 +77,86 @@ def read_checkpoint(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
     if is_safe:  # which were chosen when they were read
         return tensors
     return {name.removeprefix(prefix): tensors[name] for name in _own_names(tensors, prefix)}
+
+
+def read_names(path: Path) -> frozenset[str]:
+    """What the tensors of a file are called; see `read_checkpoint`.
+
+    Raises:
+        WeightsError: as `read_checkpoint`.
+    """
+    if path.suffix != ".safetensors":
+        return frozenset(read_checkpoint(path))
+    return frozenset(read_header(path).num_values)
+
+
+def read_single_tensor(path: Path) -> Tensor:
+    """The only tensor of a file, by itself or in a state dict.
+
+    Raises:
+        WeightsError: as `read_checkpoint`, or there is not just one.
+    """
+    content = _read(path, "")
+    tensors = list(content.values()) if isinstance(content, dict) else [content]
+    if len(tensors) != 1 or not isinstance(tensors[0], Tensor):
+        raise WeightsError(f"`{path}` holds more or less than a tensor", hint="check its name")
+    return tensors[0]
+
+
+def require_exactly(
+    path: Path,
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    spare: Iterable[str] = (),
+) -> None:
+    """Refuse a file that has not just the expected tensors, beside those that may be there.
+
+    Raises:
+        WeightsError: names what is missing, unknown or of another shape.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys() - set(spare))
+    misshapen = [
+        f"`{name}` is {tuple(found[name].shape)} and not {shape}"
+        for name, shape in sorted(expected.items())
+        if name in found and tuple(found[name].shape) != shape
+    ]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} tensors are missing: {_listed(missing)}")
+    if unknown:
+        problems.append(f"{len(unknown)} tensors are unknown: {_listed(unknown)}")
+    if misshapen:
+        shown = ", ".join(misshapen[:_SHOWN])
+        problems.append(f"{len(misshapen)} tensors have another shape: {shown}")
+    if problems:
+        raise WeightsError(
+            f"`{path.name}` is not the published checkpoint",
+            why="; ".join(problems),
+            hint="give the files as they were published",
+        )
+
+
+def _read(path: Path, prefix: str) -> object:
+    """What a file holds; of a safetensors file the tensors under `prefix`.
+
+    Raises:
+        WeightsError: it is missing, unreadable, cut off, or asks for code.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no file `{path}`", hint="check its name")
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path, prefix)
+        return _unpickle(path)
+    except _UNREADABLE as error:
+        if "nsupported" in str(error) and "GLOBAL" in str(error):  # in files without a directory
+            raise _refuse(path, [str(error).split("GLOBAL", 1)[1].split()[0]]) from error
+        raise WeightsError(
+            f"`{path}` cannot be read as a checkpoint",
+            why=str(error).strip().partition("\n")[0] or type(error).__name__,
+            hint="it may be cut off: compare its size with that of the original, fetch it again",
+        ) from error
 
 
 def _read_safetensors(path: Path, prefix: str) -> dict[str, Tensor]:
@@ -120,3 +191,8 @@ def _refuse(path: Path, names: list[str]) -> WeightsError:
         why="its pickle asks for " + ", ".join(f"`{name}`" for name in sorted(names)[:3]),
         hint="use the published file; weights need no code",
     )
+
+
+def _listed(names: list[str]) -> str:
+    more = ", ..." if len(names) > _SHOWN else ""
+    return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more

@@ -126,12 +126,12 @@ class Header:
     num_values: dict[str, int]  # of each tensor
 
 
-def is_imported(path: Path) -> bool:
-    """Whether a file holds an imported model; what is not readable will be refused as any other."""
+def family_of(path: Path) -> str:
+    """The family that a file's header names; what is not readable will be refused as `small`."""
     try:
-        return read_header(path).metadata.get("family") == "mgld"
+        return read_header(path).metadata.get("family", "small")
     except WeightsError:
-        return False
+        return "small"
 
 
 def read_header(path: Path) -> Header:
@@ -197,6 +197,40 @@ def require_usual(
                 f"`{path.name}` describes no model that can be built",
                 why=f"its config says {name} {str(value)[:40]}",
                 hint="use a file written by vsr",
+            )
+
+
+def require_entries(
+    path: Path, config: Mapping[str, object], published: Mapping[str, object]
+) -> None:
+    """Refuse a config that has other entries than a family's.
+
+    Raises:
+        WeightsError: an entry is missing or unknown.
+    """
+    if config.keys() != published.keys():
+        raise WeightsError(
+            f"`{path.name}` was written by another version of vsr",
+            why="its config has other entries",
+            hint="import the published files again",
+        )
+
+
+def require_like(path: Path, config: Mapping[str, object], published: Mapping[str, object]) -> None:
+    """Refuse a config whose entries are no numbers, or not as many as a family's.
+
+    Raises:
+        WeightsError: one is something else.
+    """
+    for name, default in published.items():
+        value = config[name]
+        found, expected = (x if isinstance(x, tuple) else (x,) for x in (value, default))
+        is_row = isinstance(value, tuple) == isinstance(default, tuple)
+        if not is_row or [type(x) for x in found] != [type(x) for x in expected]:
+            raise WeightsError(
+                f"`{path.name}` describes no model that can be built",
+                why=f"its config says {name} {str(value)[:40]}",
+                hint="import the published files again",
             )
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -46,6 +47,31 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     planes = x.reshape(1, -1, height, width)  # (1, N, h, w)
     padded = F.pad(planes, (0, right, 0, bottom), mode="replicate")
     return padded.reshape(*x.shape[:-2], *padded.shape[-2:])
+
+
+def pad_by_reflection(x: Tensor, multiple: int) -> Tensor:
+    """Mirror the right and bottom border until both sides are multiples of `multiple`.
+
+    The border itself is not doubled. What is smaller than its padding is mirrored over and over.
+
+    Args:
+        x: (..., h, w), any leading dimensions.
+        multiple: at least 1.
+
+    Returns:
+        (..., H, W); `crop` with the old size takes the padding off again.
+    """
+    if multiple < 1:
+        raise ValueError(f"expected a multiple of 1 or more, got {multiple}")
+    for dim in (-2, -1):
+        length = x.shape[dim]
+        padded = math.ceil(length / multiple) * multiple
+        if padded == length:
+            continue
+        period = max(2 * length - 2, 1)
+        places = torch.arange(padded, device=x.device) % period
+        x = x.index_select(dim, torch.minimum(places, period - places).clamp(max=length - 1))
+    return x
 
 
 def crop(x: Tensor, size: tuple[int, int]) -> Tensor:

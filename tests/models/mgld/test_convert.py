@@ -36,8 +36,9 @@ from vsr_cli.errors import OutputError, WeightsError
 from vsr_cli.events import Event, Progress
 from vsr_cli.models.files import verify
 from vsr_cli.models.flow import RaftFlow
+from vsr_cli.models.imports import ImportedWeights
 from vsr_cli.models.mgld.config import PUBLISHED
-from vsr_cli.models.mgld.convert import ImportedWeights, import_published
+from vsr_cli.models.mgld.convert import import_published
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.raft import published_name
 from vsr_cli.pipeline.restorers.registry import ModelFile

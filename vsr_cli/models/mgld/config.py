@@ -1,11 +1,11 @@
 """Widths and depths of the published family; the header of imported weights holds them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.files import read_entries, require_usual
+from vsr_cli.models.files import read_entries, require_entries, require_like, require_usual
 
 LATENT_CHANNELS = 4
 LATENT_STRIDE = 8  # pixels of a frame for each latent pixel
@@ -61,16 +61,10 @@ def read_config(path: Path, header: Mapping[str, str]) -> MgldConfig:
             hint="use a file written by `vsr weights import`",
         )
     values = read_entries(path, header["config"])
-    if set(values) != {field.name for field in fields(MgldConfig)}:
-        raise WeightsError(
-            f"`{path.name}` was written by another version of vsr",
-            why="its config has other entries",
-            hint="import the published files again",
-        )
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    require_entries(path, values, asdict(PUBLISHED))
     require_usual(path, values, may_be_zero={"tile_overlap", "text_layers"})
-    for field in fields(MgldConfig):
-        _require_like(path, field.name, values[field.name], field.default)
+    require_like(path, values, asdict(PUBLISHED))
     config = MgldConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
     if config.tile_overlap >= config.tile_size or config.pixel_stride > config.pixel_tile:
         raise WeightsError(
@@ -79,19 +73,3 @@ def read_config(path: Path, header: Mapping[str, str]) -> MgldConfig:
             hint="import the published files again",
         )
     return config
-
-
-def _require_like(path: Path, name: str, value: object, default: object) -> None:
-    """Refuse an entry that is no number, or not as many as there should be.
-
-    Raises:
-        WeightsError: it is something else.
-    """
-    found, expected = (x if isinstance(x, tuple) else (x,) for x in (value, default))
-    is_row = isinstance(value, tuple) == isinstance(default, tuple)
-    if not is_row or [type(x) for x in found] != [type(x) for x in expected]:
-        raise WeightsError(
-            f"`{path.name}` describes no model that can be built",
-            why=f"its config says {name} {str(value)[:40]}",
-            hint="import the published files again",
-        )

@@ -1,27 +1,27 @@
 """Published checkpoints -> one file of this package: every tensor accounted for, none trusted."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models.optical_flow import raft_large
 
-from vsr_cli.atomic import replace_when_complete
-from vsr_cli.errors import OutputError, WeightsError
-from vsr_cli.events import Progress, Report, ignore
-from vsr_cli.models.checkpoint import read_checkpoint
-from vsr_cli.models.files import record_digest
+from vsr_cli.errors import WeightsError
+from vsr_cli.events import Report, ignore
+from vsr_cli.models.checkpoint import read_checkpoint, require_exactly
 from vsr_cli.models.flow import FLOW_PREFIX
+from vsr_cli.models.imports import (
+    ImportedWeights,
+    converted,
+    require_free,
+    with_progress,
+    write_import,
+)
 from vsr_cli.models.mgld.config import PUBLISHED, MgldConfig
 from vsr_cli.models.mgld.inventory import (
-    TensorMapping,
-    require_exactly,
     take_inventory,
     take_video_inventory,
     tell_apart,
@@ -40,21 +40,6 @@ LICENCE = (
 _VISION = "visual."  # the other half of OpenCLIP
 _FEATURES, _LATENTS = "feature_encoder.", "encoder."
 _IDLE = 1e-3  # a blend below this leaves a layer without effect
-
-
-@dataclass(frozen=True)
-class ImportedWeights:
-    """What came of an import.
-
-    findings: what is worth knowing of the weights, one line each.
-    license: what they may be used for, for people.
-    """
-
-    path: Path
-    num_tensors: int
-    num_bytes: int
-    findings: tuple[str, ...]
-    license: str = LICENCE
 
 
 def import_published(
@@ -87,8 +72,7 @@ def import_published(
         WeightsError: a file is not what it should be; what is wrong is named.
         OutputError: the target exists or cannot be written.
     """
-    if target.exists() and not overwrite:
-        raise OutputError(f"`{target}` exists", hint="use `--overwrite`, or another `--name`")
+    require_free(target, overwrite=overwrite)
     dtype = torch.float16 if half else torch.float32
     files = {path: read_checkpoint(path) for path in checkpoints}
     unet_path, video_path = tell_apart(files)
@@ -100,16 +84,11 @@ def import_published(
     context, findings = _embed_prompt(unet_path, unet, text, config)
     flow_tensors = _take_flow(unet_path, unet, flow)
 
-    started = time.monotonic()
     tensors = {"context": context.to(dtype)}
-    for count, (file, item) in enumerate(wanted, start=1):
-        tensors[item.name] = _convert(file, item, dtype)
-        seconds = time.monotonic() - started
-        report(
-            Progress(
-                stage="import", frame=count, num_frames=len(wanted), seconds=seconds, unit="tensors"
-            )
-        )
+    for item, source in with_progress([(item, file) for file, item in wanted], report):
+        published = item.source
+        tensor = published.convert(source[published.name])
+        tensors[item.name] = converted(published.name, tensor, dtype)
     findings = [*_inspect(tensors), _share_encoder(tensors), *findings]
     if flow_tensors:
         tensors |= {FLOW_PREFIX + name: tensor for name, tensor in flow_tensors.items()}
@@ -122,26 +101,8 @@ def import_published(
         "license": LICENCE,
         "sources": json.dumps(sources),
     }
-    _write(target, tensors, header)
-    return ImportedWeights(target, len(tensors), target.stat().st_size, tuple(findings))
-
-
-def _convert(file: Mapping[str, Tensor], item: TensorMapping, dtype: torch.dtype) -> Tensor:
-    """One tensor, copied out of its file.
-
-    Raises:
-        WeightsError: it is not finite, or not any more in `dtype`.
-    """
-    tensor = item.source.convert(file[item.source.name])
-    converted = tensor.to(dtype, copy=True).contiguous()
-    if not converted.isfinite().all():
-        fits = tensor.isfinite().all()
-        raise WeightsError(
-            f"`{item.source.name}` is not finite",
-            why="its values do not fit half precision" if fits else "the file is damaged",
-            hint="use `--dtype float32`" if fits else "fetch the file again",
-        )
-    return converted
+    write_import(target, tensors, header)
+    return ImportedWeights(target, len(tensors), target.stat().st_size, tuple(findings), LICENCE)
 
 
 def _embed_prompt(
@@ -246,22 +207,3 @@ def _share_encoder(tensors: dict[str, Tensor]) -> str:
             del tensors[name]
         return "both files have the same encoder: it is kept once"
     return "the files have different encoders: both are kept"
-
-
-def _write(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write beside the target, then rename, and note the digest for `verify`.
-
-    Raises:
-        OutputError: the disk is full, or the folder cannot be written.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replace_when_complete(target) as part:
-            save_file(tensors, part, metadata=header)
-        record_digest(target)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(
-            f"`{target}` cannot be written",
-            why=str(error),
-            hint="free space, or set VSR_WEIGHTS_DIR to another folder",
-        ) from error

@@ -1,12 +1,13 @@
 """What published checkpoints hold, against what they should hold: names and shapes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.models.checkpoint import require_exactly
 from vsr_cli.models.mgld.config import MgldConfig
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.models.mgld.names import (
@@ -19,8 +20,6 @@ from vsr_cli.models.mgld.names import (
     denoiser_source,
     encoder_source,
 )
-
-SHOWN = 3  # names in a message
 
 _LOSS = "loss."  # in the video autoencoder's file: networks that only its training needs
 # Tables of the noise schedule, which is computed here.
@@ -107,40 +106,6 @@ def tell_apart(
     return with_unet[0], others[0]
 
 
-def require_exactly(
-    path: Path,
-    found: Mapping[str, Tensor],
-    expected: Mapping[str, tuple[int, ...]],
-    spare: Iterable[str] = (),
-) -> None:
-    """Refuse a file that has not just the expected tensors, beside those that may be there.
-
-    Raises:
-        WeightsError: names what is missing, unknown or of another shape.
-    """
-    missing = sorted(expected.keys() - found.keys())
-    unknown = sorted(found.keys() - expected.keys() - set(spare))
-    misshapen = [
-        f"`{name}` is {tuple(found[name].shape)} and not {shape}"
-        for name, shape in sorted(expected.items())
-        if name in found and tuple(found[name].shape) != shape
-    ]
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} tensors are missing: {_listed(missing)}")
-    if unknown:
-        problems.append(f"{len(unknown)} tensors are unknown: {_listed(unknown)}")
-    if misshapen:
-        shown = ", ".join(misshapen[:SHOWN])
-        problems.append(f"{len(misshapen)} tensors have another shape: {shown}")
-    if problems:
-        raise WeightsError(
-            f"`{path.name}` is not the published checkpoint",
-            why="; ".join(problems),
-            hint="give the files as they were published",
-        )
-
-
 def _map_tensors(network: nn.Module, prefix: str, find: Find) -> list[TensorMapping]:
     """All tensors of a network, under `prefix` here."""
     return [
@@ -152,8 +117,3 @@ def _map_tensors(network: nn.Module, prefix: str, find: Find) -> list[TensorMapp
 def _in_first_stage(name: str, shape: tuple[int, ...]) -> PublishedTensor:
     source = encoder_source(name, shape)
     return PublishedTensor(FIRST_STAGE + source.name, source.shape, source.convert)
-
-
-def _listed(names: list[str]) -> str:
-    more = ", ..." if len(names) > SHOWN else ""
-    return ", ".join(f"`{name}`" for name in names[:SHOWN]) + more

@@ -6,10 +6,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vsr_cli.errors import WeightsError
+from vsr_cli.models.checkpoint import require_exactly
 from vsr_cli.models.files import verify
 from vsr_cli.models.flow import FLOW_PREFIX
 from vsr_cli.models.mgld.config import read_config
-from vsr_cli.models.mgld.inventory import require_exactly
 from vsr_cli.models.mgld.model import MgldModel
 
 _FEATURES = "feature_encoder."

@@ -6,11 +6,16 @@ from pathlib import Path
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.models.base import VideoModel
-from vsr_cli.models.files import is_imported
+from vsr_cli.models.files import family_of
 from vsr_cli.pipeline.restorers.base import Family, ModelInfo, Restorer
 from vsr_cli.pipeline.restorers.mgld.family import MgldFamily
+from vsr_cli.pipeline.restorers.seedvr2.family import SeedVr2Family
 from vsr_cli.pipeline.restorers.small.family import SmallFamily
 from vsr_cli.pipeline.run_plan import RunPlan
+
+_FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (SmallFamily, MgldFamily, SeedVr2Family)
+}
 
 
 class ModelFile:
@@ -23,7 +28,7 @@ class ModelFile:
     @cached_property
     def family(self) -> Family:
         """The family that the file's header names."""
-        return MgldFamily() if is_imported(self.path) else SmallFamily()
+        return _FAMILIES.get(family_of(self.path), SmallFamily)()
 
     @cached_property
     def info(self) -> ModelInfo:
