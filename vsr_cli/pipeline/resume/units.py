@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
+from vsr_cli.pipeline.resume.folder import UNIT
+
 FEWEST_FRAMES = 48  # in a unit but the last: shots that are shorter are gathered
 
 
@@ -41,7 +43,7 @@ class Unit:
     @property
     def folder_name(self) -> str:
         """Of its folder within that of the job."""
-        return f"unit_{self.index:06}"
+        return f"{UNIT}{self.index:06}"
 
 
 @dataclass(frozen=True, kw_only=True)
