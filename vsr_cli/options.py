@@ -57,7 +57,8 @@ _OF_MODELS = frozenset(
     {
         *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
         *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
-        *("device", "dtype", "clip_length", "tile", "live", "max_delay", "workers", "shard"),
+        *("device", "dtype", "clip_length", "tile", "live", "max_delay", "split"),
+        *("workers", "shard"),
     }
 )
 
@@ -136,6 +137,7 @@ class Options(RepairOptions, total=False):
     checkpoint: float | None
     chunk_length: int | None
 
+    split: int | None
     workers: int | str | None
     shard: str | tuple[int, int] | None
 
@@ -196,6 +198,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             keep=_or(options.get("keep_job"), JobConfig.keep),
             checkpoint=_or(options.get("checkpoint"), JobConfig.checkpoint),
             chunk_length=_or(options.get("chunk_length"), JobConfig.chunk_length),
+            split=_or(options.get("split"), JobConfig.split),
             workers=parse_workers(options.get("workers")),
             shard=parse_shard(options.get("shard")),
         ),

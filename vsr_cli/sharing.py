@@ -5,14 +5,18 @@ import re
 from vsr_cli.errors import ConfigError
 
 MAX_WORKERS = 256
+LEAST_SPLIT, MOST_SPLIT = 24, 100_000  # frames: 16 more are computed for each part
 
 
-def check_sharing(workers: int | None, shard: tuple[int, int] | None, *, fresh: bool) -> None:
+def check_sharing(
+    workers: int | None, shard: tuple[int, int] | None, split: int, *, fresh: bool
+) -> None:
     """Refuse what makes no sense, alone or together.
 
     Args:
         workers: processes on this machine; None: one for each GPU.
         shard: which part is computed here, from 1, of how many; None: all.
+        split: frames after which a shot goes on in another unit; 0: never.
         fresh: whether an earlier job is dropped.
 
     Raises:
@@ -21,6 +25,10 @@ def check_sharing(workers: int | None, shard: tuple[int, int] | None, *, fresh: 
     if workers is not None and not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(
             f"`--workers {workers}` is out of range", hint=f"use auto, or 1 to {MAX_WORKERS}"
+        )
+    if split and not LEAST_SPLIT <= split <= MOST_SPLIT:
+        raise ConfigError(
+            f"`--split {split}` is out of range", hint=f"use {LEAST_SPLIT} to {MOST_SPLIT} frames"
         )
     if shard is None:
         return

@@ -57,6 +57,15 @@ def worker_options(
             **RARE,
         ),
     ] = None,
+    split: Annotated[
+        int,
+        typer.Option(
+            metavar="FRAMES",
+            help="Share shots that are longer, too; differs by rounding.",
+            show_default="shots stay whole",
+            **RARE,
+        ),
+    ] = JobConfig.split,
 ) -> None:
     """Options about who shares the work."""
 

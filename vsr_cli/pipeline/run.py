@@ -107,7 +107,7 @@ class Run:
     @property
     def origin(self) -> int:
         """The frame with which all begins."""
-        return 0 if self.unit is None else self.unit.start
+        return 0 if self.unit is None else self.unit.entry
 
     def describe(self) -> Plan:
         """Return everything that was chosen, in one record."""

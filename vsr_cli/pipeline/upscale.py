@@ -42,7 +42,8 @@ from vsr_cli.pipeline.said import what_is_done, without_repeats
 from vsr_cli.pipeline.units.head import (
     chunks_of,
     compute_shard,
-    one_reader,
+    do_alone,
+    is_shared,
     open_table,
     repeat_notes,
     shard_plan,
@@ -99,8 +100,8 @@ class Upscaler:
             if is_resumable(source, output.container):
                 written = self._upscale_in_job(video, source, output, report)
             else:
-                if count_workers(self.config) > 1:
-                    report(one_reader(None))
+                if is_shared(self.config):
+                    do_alone(self.config, None, report)
                 _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
                 written = self._upscale_once(video, source, output, report)
         done = what_is_done(output, written, self._num_frames_in(video, written[0]), started)
@@ -118,10 +119,10 @@ class Upscaler:
             output = self._plan_output(video, source, target, report)
             run = self._with_foresight(self._plan_run(video, source, output, None, report))
             count, shard = count_workers(self.config), self.config.job.shard
-            if count == 1 and shard is None:
+            if shard is None and not is_shared(self.config):
                 return run.describe()
             if (why := why_whole(run)) is not None or not is_resumable(source, output.container):
-                report(one_reader(why))
+                do_alone(self.config, why, report)
                 return run.describe()
             table = scan_units(run)
             if shard is not None:
@@ -309,11 +310,11 @@ class Upscaler:
 
     def _shared(self, job: Job, run: Run, manifest: Manifest, *, is_new: bool) -> Manifest:
         """The manifest of a job that is to be shared gets its table, if that can be."""
-        if manifest.units is not None or count_workers(self.config) == 1:
+        if manifest.units is not None or not is_shared(self.config):
             return manifest
         why = why_whole(run) if is_new else "one process has begun it"
         if why is not None:
-            run.report(one_reader(why))
+            do_alone(self.config, why, run.report)
             return manifest
         manifest = with_units(manifest, run)
         manifest.write(job.manifest_path)

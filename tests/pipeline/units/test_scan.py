@@ -95,6 +95,22 @@ def test_every_unit_is_read_again_frame_by_frame(
                 assert [read_as(frame) for frame in frames] == whole[skip : unit.stop]
 
 
+def test_long_shots_are_split_where_asked_with_frames_before_to_warm_up(tmp_path: Path) -> None:
+    source = write_shots(tmp_path / "in.mkv", (30, 100, 55))
+    whole = [read_as(frame) for frame in read_frames(source, report=ignore)]
+    units = list(find_units(read_frames(source, report=ignore), 40))
+    # A cut at 30 is too near to close a unit; those at 40, 80 and 120 lie within a shot.
+    assert [unit.start for unit in units] == [0, 40, 80, 120, 160]
+    assert [unit.entry for unit in units] == [0, 30, 64, 104, 144]
+    assert [unit.stop for unit in units] == [40, 80, 120, 160, 185]
+    for unit in units:
+        with open_video(source) as video:
+            frames = read_unit(
+                video, source, InputConfig(), unit, skip=unit.entry, is_seekable=True
+            )
+            assert [read_as(frame) for frame in frames] == whole[unit.entry : unit.stop]
+
+
 def test_a_jump_that_leads_astray_is_noticed_and_the_unit_is_read_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +136,15 @@ def test_frames_that_are_not_those_of_the_scan_are_refused(tmp_path: Path) -> No
 
 
 def test_shards_share_all_units_and_none_twice() -> None:
-    row = {"start": 0, "stop": 1, "first_pts": 0, "last_pts": 0, "first_crc": 0, "last_crc": 0}
+    row = {
+        "start": 0,
+        "stop": 1,
+        "entry": 0,
+        "first_pts": 0,
+        "last_pts": 0,
+        "first_crc": 0,
+        "last_crc": 0,
+    }
     units = [Unit(index=index, **row) for index in range(11)]
     shared = [unit.index for number in (1, 2, 3) for unit in Shard(number, 3).of(units)]
     assert sorted(shared) == list(range(11))
@@ -136,6 +160,7 @@ def test_the_table_of_a_film_is_small_and_quickly_written_and_read(
             index=index,
             start=113 * index,
             stop=113 * (index + 1),
+            entry=113 * index,
             first_pts=113 * 1001 * index,
             last_pts=113 * 1001 * (index + 1) - 1001,
             first_crc=2**32 - 1 - index,

@@ -327,6 +327,25 @@ def test_a_source_that_is_cut_off_gives_what_one_reader_gives(
     assert "W_INPUT_TRUNCATED" in codes
 
 
+def test_split_shots_are_the_same_for_any_number_of_workers_and_are_another_job(
+    tmp_path: Path, config: UpscaleConfig
+) -> None:
+    source = write_shots(tmp_path / "take.mkv", (100,))
+    one, two, three = (tmp_path / f"{name}.mp4" for name in ("one", "two", "three"))
+    upscale_video(source, one, shared(config, split=40))
+    upscale_video(source, two, shared(config, split=40, workers=2))
+    for number in (1, 2, 3):
+        upscale_video(source, three, shared(config, split=40, shard=(number, 3)))
+    with pytest.raises(ConfigError, match="--split 40"):
+        upscale_video(source, three, shared(config, split=41, shard=(1, 3)))
+    join(three, None, ignore)
+    assert digest(one) == digest(two) == digest(three)
+    with pytest.raises(ConfigError, match="`--split` cannot be had"):
+        upscale_video(
+            source, tmp_path / "x.mp4", replace(shared(config, split=40), scene_cut=False)
+        )
+
+
 def test_a_plan_says_units_and_workers_and_leaves_no_file(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:

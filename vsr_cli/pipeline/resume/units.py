@@ -20,16 +20,19 @@ def starts_unit(frame: int, unit_start: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Some frames of the source, from a cut to a cut.
+    """Some frames of the source, from a cut to a cut; or from within a shot, if that was asked for.
 
-    first_pts, last_pts: times of the first and of the last frame, in units of the source's time
-        base.
+    entry: the frame with which its computing begins. It is `start`, or some frames before where no
+        shot starts there: those are computed to warm up, and not kept.
+    first_pts, last_pts: times of the frame at `entry` and of the last one, in units of the source's
+        time base.
     first_crc, last_crc: of the samples of these two, which tell whether they were read again.
     """
 
     index: int
     start: int  # frames, half-open
     stop: int
+    entry: int
     first_pts: int
     last_pts: int
     first_crc: int

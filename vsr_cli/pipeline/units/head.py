@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsr_cli.cancellation import StopRequest
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError
 from vsr_cli.events import Done, Note, Plan, Report
 from vsr_cli.pipeline.resume.folder import lock_folder
@@ -12,7 +13,7 @@ from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
 from vsr_cli.pipeline.resume.units import Shard, UnitTable
 from vsr_cli.pipeline.run import Run
 from vsr_cli.pipeline.units.crew import Crew
-from vsr_cli.pipeline.units.places import find_places, longest_share
+from vsr_cli.pipeline.units.places import count_workers, find_places, longest_share
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.tally import Tally
 from vsr_cli.pipeline.units.walk import UnitJob, walk
@@ -113,14 +114,26 @@ def chunks_of(job: UnitJob) -> list[Path]:
     return found
 
 
-def one_reader(why: str | None) -> Note:
-    """What to say where a job is not shared, though it was to be.
+def is_shared(config: UpscaleConfig) -> bool:
+    """Whether a job is to be computed in units."""
+    return count_workers(config) > 1 or bool(config.job.split)
+
+
+def do_alone(config: UpscaleConfig, why: str | None, report: Report) -> None:
+    """Say that a job is not shared, though it was to be.
 
     Args:
+        config: the user's choices.
         why: not; None: the source cannot be read twice, or the target is not made of chunks.
+        report: receives `W_ONE_READER`.
+
+    Raises:
+        ConfigError: shots were to be split, which decides about the picture.
     """
     why = why or "the source cannot be read twice, or the target is not made of chunks"
-    return Note(code="W_ONE_READER", text=f"one process does all of this job: {why}")
+    if config.job.split:
+        raise ConfigError("`--split` cannot be had here", why=why, hint="leave it out")
+    report(Note(code="W_ONE_READER", text=f"one process does all of this job: {why}"))
 
 
 def open_table(target: Path, folder: Path, run: Run, now: Manifest) -> Manifest:

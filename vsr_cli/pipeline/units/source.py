@@ -37,17 +37,17 @@ def read_unit(
     Raises:
         VerificationError: they are not those of the scan.
     """
-    if not is_seekable or not unit.start:
-        yield from _checked(video.frames(report=ignore, skip=unit.start), unit, skip)
+    if not is_seekable or not unit.entry:
+        yield from _checked(video.frames(report=ignore, skip=unit.entry), unit, skip)
         return
-    video.enter(unit.first_pts, unit.start)
+    video.enter(unit.first_pts, unit.entry)
     frames = video.frames(report=ignore)
     first = next(frames, None)
     if first is not None and _is_same(first, unit.first_pts, unit.first_crc):
         yield from _checked(chain([first], frames), unit, skip)
         return
     with open_video(source, config) as again:
-        yield from _checked(again.frames(report=ignore, skip=unit.start), unit, skip)
+        yield from _checked(again.frames(report=ignore, skip=unit.entry), unit, skip)
 
 
 def frame_crc(frame: Frame) -> int:
@@ -60,10 +60,10 @@ def frame_crc(frame: Frame) -> int:
 
 def _checked(frames: Iterator[Frame], unit: Unit, skip: int) -> Iterator[Frame]:
     """The frames of a unit, if these are they."""
-    index = unit.start - 1
+    index = unit.entry - 1
     is_same = True
-    for index, frame in enumerate(islice(frames, unit.num_frames), unit.start):
-        if index == unit.start:
+    for index, frame in enumerate(islice(frames, unit.stop - unit.entry), unit.entry):
+        if index == unit.entry:
             is_same = _is_same(frame, unit.first_pts, unit.first_crc)
         if index == unit.stop - 1:
             is_same &= _is_same(frame, unit.last_pts, unit.last_crc)
@@ -73,7 +73,7 @@ def _checked(frames: Iterator[Frame], unit: Unit, skip: int) -> Iterator[Frame]:
             yield frame
     if not is_same or index != unit.stop - 1:
         raise VerificationError(
-            f"the source does not give the frames {unit.start} to {unit.stop - 1} a second time",
+            f"the source does not give the frames {unit.entry} to {unit.stop - 1} a second time",
             why=f"at frame {index} it is not what the scan has read",
             hint="check the disk, or leave `--workers` and `--shard` out: it is read once then",
         )

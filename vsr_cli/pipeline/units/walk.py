@@ -97,7 +97,10 @@ class UnitJob:
     def _nothing_of(self, unit: Unit) -> Manifest:
         """The manifest of a unit of which nothing is done."""
         start = unit.start
-        checkpoint = Checkpoint(num_frames=start, shot_start=start, unit_start=start)
+        restart = None if unit.entry == start else unit.entry
+        checkpoint = Checkpoint(
+            num_frames=start, shot_start=unit.entry, unit_start=start, restart=restart
+        )
         return replace(self.manifest, units=None, num_frames=unit.num_frames, checkpoint=checkpoint)
 
 
