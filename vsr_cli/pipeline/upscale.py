@@ -51,7 +51,7 @@ from vsr_cli.pipeline.units.head import (
     shared_plan,
     with_units,
 )
-from vsr_cli.pipeline.units.places import bytes_of_others, count_workers
+from vsr_cli.pipeline.units.places import bytes_of_others, count_workers, find_places
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.walk import UnitJob
 
@@ -189,11 +189,13 @@ class Upscaler:
             run_plan = as_before(run_plan, config, planned)
             scratch_bytes += 2 * run_plan.state_bytes + run_plan.scratch_bytes
         disk = None
+        count = count_workers(config)
         if is_resumable(source, output.container):
             disk = plan_disk(
                 output.target,
                 output.coding,
                 config.job,
+                num_workers=count,
                 scratch_bytes=scratch_bytes,
                 num_frames=output.info.num_frames,
             )
@@ -316,6 +318,8 @@ class Upscaler:
         if why is not None:
             do_alone(self.config, why, run.report)
             return manifest
+        assert run.run_plan is not None
+        find_places(run.config, run.run_plan.device, count_workers(self.config))
         manifest = with_units(manifest, run)
         manifest.write(job.manifest_path)
         return manifest

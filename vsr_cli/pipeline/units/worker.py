@@ -14,6 +14,7 @@ from typing import TextIO
 
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.events import Report
+from vsr_cli.exit_codes import ExitCode
 from vsr_cli.pipeline.units.messages import Order, error_line, event_line
 
 
@@ -27,8 +28,10 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return
-    given_up: set[int] = set()
-    watch = threading.Thread(target=_watch, args=(sys.stdin, stop, given_up), daemon=True)
+    given_up, has_ended = set[int](), threading.Event()
+    watch = threading.Thread(
+        target=_watch, args=(sys.stdin, stop, given_up, has_ended), daemon=True
+    )
     watch.start()
 
     def tell(text: str | None) -> None:
@@ -40,7 +43,8 @@ def main() -> None:
     try:
         _work(Order.from_line(line), lambda event: tell(event_line(event)), stop, given_up)
     except Stopped:
-        pass
+        if not has_ended.is_set():  # somebody else wants it gone, and the head starts another
+            sys.exit(ExitCode.TERMINATED)
     except Exception as error:  # whatever it is, the head ends the job with it
         tell(error_line(error, traceback.format_exc()))
 
@@ -66,10 +70,13 @@ def _work(order: Order, report: Report, stop: StopRequest, given_up: set[int]) -
     walk(job, job.table.units, report, stop, given_up.__contains__)
 
 
-def _watch(orders: TextIO, stop: StopRequest, given_up: set[int]) -> None:
+def _watch(
+    orders: TextIO, stop: StopRequest, given_up: set[int], has_ended: threading.Event
+) -> None:
     """Take in which units nobody shall try any more, and the end."""
     for line in orders:
         given_up.add(int(line))
+    has_ended.set()
     with suppress(Stopped):
         stop.request()
 
