@@ -22,6 +22,7 @@ BASE = {
     "events",
     "exit_codes",
     "pixels",
+    "sharing",
     "sizes",
     "stdio",
 }
@@ -29,7 +30,8 @@ BASE = {
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"api", "cli", "settings"},  # __init__, __main__
-    "options": {"config", "errors", "pixels", "sizes", "models.files", "repair_options", "values"},
+    "options": {"config", "errors", "pixels", "sharing", "sizes"}
+    | {"models.files", "repair_options", "values"},
     "values": {"config", "errors"},
     "repair_options": {"config", "errors"},
     "settings": {"errors", "options", "settings_file"},
@@ -42,7 +44,8 @@ MAY_IMPORT = {
     | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
-    "config": {"errors", "pixels", "sizes"},
+    "config": {"errors", "pixels", "sharing", "sizes"},
+    "sharing": {"errors"},
     "events": {"errors"},
     "errors": {"exit_codes"},
     "exit_codes": set[str](),

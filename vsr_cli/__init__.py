@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         find_gaps,
         find_jobs,
         find_settings,
+        find_units,
         import_weights,
+        join_shards,
         list_weights,
         load_options,
         plan,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
         Prediction,
         PreviewSample,
         Progress,
+        UnitState,
+        WorkerState,
     )
     from vsr_cli.settings import Setting
 
@@ -74,8 +78,10 @@ __all__ = [
     "Setting",
     "StopRequest",
     "Stopped",
+    "UnitState",
     "Upscaler",
     "VsrError",
+    "WorkerState",
     "__version__",
     "bench",
     "compare",
@@ -90,7 +96,9 @@ __all__ = [
     "find_gaps",
     "find_jobs",
     "find_settings",
+    "find_units",
     "import_weights",
+    "join_shards",
     "list_weights",
     "load_options",
     "plan",
@@ -111,7 +119,7 @@ _ELSEWHERE = {
     **dict.fromkeys(
         (
             *("BenchResult", "Comparison", "DegradationDrawn", "Done", "Finding", "Note"),
-            *("Plan", "Prediction", "PreviewSample", "Progress"),
+            *("Plan", "Prediction", "PreviewSample", "Progress", "UnitState", "WorkerState"),
         ),
         "events",
     ),

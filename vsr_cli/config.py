@@ -8,6 +8,7 @@ from typing import Literal
 
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import Matrix, Range
+from vsr_cli.sharing import check_sharing
 from vsr_cli.sizes import TargetSize
 
 MAX_RATE = 1000  # frames per second
@@ -186,6 +187,9 @@ class JobConfig:
     keep: bool = False  # leave the files there when the target is complete
     checkpoint: float = 60.0  # seconds of work between two places to go on from
     chunk_length: int = 240  # frames in each chunk of the target, which starts with a key frame
+    workers: int | None = 1  # processes that share it on this machine; None: one for each GPU
+    split: int = 0  # frames after which a shot goes on in another unit; 0: shots stay whole
+    shard: tuple[int, int] | None = None  # which part of it is computed here, from 1, of how many
     # That goes on with it, to be told to people.
     command: str | None = field(default=None, compare=False)
 
@@ -199,6 +203,7 @@ class JobConfig:
             raise ConfigError(
                 f"`--chunk-length {self.chunk_length}` is out of range", hint="use 1 to 100000"
             )
+        check_sharing(self.workers, self.shard, self.split, fresh=self.fresh)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,18 @@ class Plan:
     disk_gb: float | None = None  # of unfinished work at the most, the coded video not counted
     free_disk_gb: float | None = None  # where that lies, before the job
     seconds: float | None = None  # for all frames, as a job like this took here; null: unknown
+    workers: int | None = None  # processes that share the job; null: it is not shared
+    units: int | None = None  # parts of the source that they take; null: it is not shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Who is at work on a job in units, and how many units are done."""
+
+    alive: int  # workers
+    lost: int  # workers that have died
+    units_done: int
+    units: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +65,30 @@ class Progress:
     unit: str = "frames"  # or what else is counted
     ahead: float = 0.0  # what is done of the frames after these, as a number of frames
     left: float | None = None  # seconds to the end; None: what the pace so far comes to
+    crew: Crew | None = None  # None: the job is not shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitState:
+    """What has become of a unit of a job: some frames of the source, from a cut to a cut."""
+
+    index: int
+    start: int  # frames, half-open
+    stop: int
+    state: Literal["begun", "done", "lost", "given up"]  # lost: the worker has died, others take it
+    attempt: int  # of this run of the job, from 1
+    worker: int  # that has it, from 1
+    seconds: float | None = None  # that it took, where it is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerState:
+    """What has become of a process that shares a job."""
+
+    id: int  # from 1; whoever takes the place of one that died has a number of its own
+    node: str  # the name of its machine
+    device: str  # cpu, or cuda:N
+    state: Literal["started", "done", "lost"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +120,7 @@ class Done:
     seconds: float  # that this run of the job took
     num_bytes: int | None = None  # of the target; null where it is a pipe or images
     streams: tuple[str, ...] = ()  # beside the picture, in order: audio, subtitle, attachment
+    shard: str | None = None  # as `3/20`: these frames are done, and the target is not made yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +224,8 @@ NOTE_CODES: Mapping[str, str] = {
     "W_SOURCE_CUT": "The source goes on: only its first frames are taken.",
     "W_LAST_FRAME": "The target cannot tell how long its last frame is shown: it is shown shorter.",
     "W_JOB_DAMAGED": "What an earlier run has left is damaged: it is computed again.",
+    "W_ONE_READER": "The job cannot be shared, and one process does all of it.",
+    "W_WORKER_LOST": "A process that shared the job has died; others take up what it had.",
     "W_RESUMED": "The job goes on where an earlier run has ended.",
     "W_CFR": "A constant frame rate repeats some frames and leaves out others.",
     "W_PIX_FMT": "The target cannot have the source's pixel format.",
@@ -236,6 +275,8 @@ NOTE_CODES: Mapping[str, str] = {
 Event = (
     Plan
     | Progress
+    | UnitState
+    | WorkerState
     | Note
     | Live
     | Done

@@ -38,6 +38,7 @@ from vsr_cli.repair_options import (
     fill_config,
     parse_time,
 )
+from vsr_cli.sharing import parse_shard, parse_workers
 from vsr_cli.sizes import TargetSize, parse_target_size
 from vsr_cli.values import (
     Number,
@@ -56,7 +57,8 @@ _OF_MODELS = frozenset(
     {
         *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
         *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
-        *("device", "dtype", "clip_length", "tile", "live", "max_delay"),
+        *("device", "dtype", "clip_length", "tile", "live", "max_delay", "split"),
+        *("workers", "shard"),
     }
 )
 
@@ -135,6 +137,10 @@ class Options(RepairOptions, total=False):
     checkpoint: float | None
     chunk_length: int | None
 
+    split: int | None
+    workers: int | str | None
+    shard: str | tuple[int, int] | None
+
 
 def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
     """Check and read options; text is read as on the command line.
@@ -192,6 +198,9 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             keep=_or(options.get("keep_job"), JobConfig.keep),
             checkpoint=_or(options.get("checkpoint"), JobConfig.checkpoint),
             chunk_length=_or(options.get("chunk_length"), JobConfig.chunk_length),
+            split=_or(options.get("split"), JobConfig.split),
+            workers=parse_workers(options.get("workers")),
+            shard=parse_shard(options.get("shard")),
         ),
     )
 

@@ -32,6 +32,7 @@ REFUSED: Mapping[str, str] = {
     "allow_network": "nothing but what is typed may reach the network",
     **dict.fromkeys(("dry_run", "skip_existing", "json", "progress_file"), _ONCE),
     **dict.fromkeys(("quiet", "verbose", "source", "target", "out", "jobs_file"), _ONCE),
+    "shard": _ONCE,
     "live": "files cannot be read so",
     **dict.fromkeys(("config", "no_config", "preset_name"), "it says which file is read"),
 }

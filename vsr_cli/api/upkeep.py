@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vsr_cli.events import Finding, Report, ignore
+from vsr_cli.events import Done, Finding, Report, ignore
 from vsr_cli.options import PathLike
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vsr_cli.models.imports import ImportedWeights
     from vsr_cli.pipeline.restorers.catalog import WeightsInfo
     from vsr_cli.pipeline.resume.job import FoundJob
+    from vsr_cli.pipeline.resume.unit_listing import FoundUnit
 
 
 def find_jobs(folders: Iterable[PathLike] = (".",), *, recursive: bool = False) -> "list[FoundJob]":
@@ -27,6 +28,42 @@ def find_jobs(folders: Iterable[PathLike] = (".",), *, recursive: bool = False) 
     from vsr_cli.pipeline.resume import job
 
     return job.find_jobs([Path(folder) for folder in folders], recursive=recursive)
+
+
+def find_units(target: PathLike, *, job_dir: PathLike | None = None) -> "list[FoundUnit]":
+    """Find out how far the units of a shared job are, whoever is at work on it.
+
+    Args:
+        target: of the job.
+        job_dir: where unfinished jobs lie; None: beside the target.
+
+    Raises:
+        OutputError: there is no such job, or it is not shared.
+    """
+    from vsr_cli.pipeline.resume.unit_listing import list_units
+    from vsr_cli.pipeline.units.joining import read_shared
+
+    folder, manifest = read_shared(Path(target), None if job_dir is None else Path(job_dir))
+    return list_units(folder, manifest)
+
+
+def join_shards(
+    target: PathLike, *, job_dir: PathLike | None = None, report: Report = ignore
+) -> Done:
+    """Make a target of the shards of a job, when all of them are done.
+
+    Args:
+        target: that each shard was given.
+        job_dir: where unfinished jobs lie; None: beside the target.
+        report: receives notes.
+
+    Raises:
+        OutputError: a unit is missing, there is no such job, or the target cannot be written.
+        VsrError: as `upscale`.
+    """
+    from vsr_cli.pipeline.units.joining import join
+
+    return join(Path(target), None if job_dir is None else Path(job_dir), report)
 
 
 def remove_job(folder: PathLike) -> bool:

@@ -9,6 +9,15 @@ def phase(event: Progress) -> str:
     return "finishing" if is_last and event.unit == "frames" else event.stage
 
 
+def crew(event: Progress) -> str:
+    """Who is at work, and how many units are done; empty where a job is not shared."""
+    if (found := event.crew) is None:
+        return ""
+    lost = f" ({found.lost} lost)" if found.lost else ""
+    workers = f"{found.alive} worker{'' if found.alive == 1 else 's'}{lost}"
+    return f"{found.units_done} of {found.units} units, {workers}"
+
+
 def percent(event: Progress) -> str:
     """How much is done, the frames that an earlier run has written among them."""
     if not event.num_frames:

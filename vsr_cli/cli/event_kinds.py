@@ -14,6 +14,8 @@ from vsr_cli.events import (
     Plan,
     Prediction,
     PreviewSample,
+    UnitState,
+    WorkerState,
 )
 from vsr_cli.settings import Origin
 
@@ -67,12 +69,30 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "upscale, restore, batch, fill, erase, degrade, weights import",
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
         "are left; null is not known yet. `ahead` is what is done of the frames after these, as a "
-        "number of frames. A batch has `batch_eta_s`, the same for all its videos.",
+        "number of frames. A batch has `batch_eta_s`, the same for all its videos. A job that is "
+        "shared has the number of workers at work, and of units that are done.",
         {
             **{"stage": str, "frame": int, "ahead": float, "frames": int | None},
             **{"fps": float | None, "eta_s": float | None, "batch_eta_s": float | None},
+            **{"workers_alive": int, "units_done": int, "units": int},
         },
-        frozenset({"batch_eta_s"}),
+        frozenset({"batch_eta_s", "workers_alive", "units_done", "units"}),
+    ),
+    "unit": EventKind(
+        "upscale, restore, jobs show",
+        "What has become of a unit of a shared job, frames `start` to `stop`, half-open. While "
+        "it runs, `state` is begun, done, lost (its worker has died, and others take it) or given "
+        "up, in which `attempt` of which `worker`; `jobs show` says done, at work or waiting, and "
+        "how many `frames` are done.",
+        {
+            **{**_types(UnitState), "state": str, "frames": int},
+        },
+        frozenset({"attempt", "worker", "seconds", "frames"}),
+    ),
+    "worker": EventKind(
+        "upscale, restore",
+        "What has become of a process that shares a job.",
+        _types(WorkerState),
     ),
     "warning": EventKind(
         "upscale, restore, batch, fill, erase, degrade",
@@ -85,8 +105,9 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         _types(Live),
     ),
     "done": EventKind(
-        "upscale, restore, batch, fill, erase, degrade",
-        "The target `out` is complete and verified.",
+        "upscale, restore, batch, fill, erase, degrade, jobs join",
+        "The target `out` is complete and verified; with `shard`, as `3/20`, that part of it is "
+        "done, and the target is not made yet.",
         {"out": str, **{name: kind for name, kind in _types(Done).items() if name != "target"}},
     ),
     "skipped": EventKind(

@@ -88,6 +88,8 @@ def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags
     elif flags.dry_run:
         _show_plan(source, target, worker, quiet=flags.quiet, as_json=flags.has_events)
     else:
+        if worker.config.job.shard is not None and is_stdout(target):
+            raise ConfigError("a pipe cannot be made of shards", hint="name a file as TARGET")
         worker.config = with_command(worker.config)
         run(source, target, work, flags)
 

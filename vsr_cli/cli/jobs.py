@@ -1,4 +1,4 @@
-"""`vsr jobs`: unfinished jobs, what they take on disk, and how to be rid of them."""
+"""`vsr jobs`: unfinished jobs, what they take on disk, how to be rid of them or to join them."""
 
 import sys
 from collections.abc import Sequence
@@ -10,16 +10,19 @@ import typer
 from vsr_cli import api
 from vsr_cli.cli.command_line import from_here
 from vsr_cli.cli.console import print_line
+from vsr_cli.cli.damage import DamageWatch
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.help import App
-from vsr_cli.cli.json_events import write_event
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson
+from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.errors import ConfigError
+from vsr_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.resume.job import FoundJob
 
-jobs_app = App(help="List or remove unfinished jobs.", no_args_is_help=True)
+jobs_app = App(help="List, show, join or remove unfinished jobs.", no_args_is_help=True)
 
 Folders = Annotated[
     list[Path] | None,
@@ -77,6 +80,49 @@ def clean_jobs(
                 print_line(f"{what} `{job.folder}`, {_size(job.num_bytes)}")
         if not jobs and not as_json:
             print_line("no unfinished jobs here")
+
+
+Target = Annotated[Path, typer.Argument(readable=False, metavar="TARGET", help="Of the job.")]
+JobDir = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        metavar="DIR",
+        help="Where unfinished jobs lie.",
+        show_default="beside TARGET",
+    ),
+]
+
+
+@jobs_app.command("show")
+def show_job(target: Target, *, job_dir: JobDir = None, as_json: AsJson = False) -> None:
+    """Show how far each part of a job is that `--workers` or `--shard` share."""
+    with report_failures(as_json=as_json):
+        units = api.find_units(target, job_dir=job_dir)
+        for unit in units:
+            state = "done" if unit.is_complete else "at work" if unit.is_busy else "waiting"
+            if as_json:
+                values = {"index": unit.index, "start": unit.start, "stop": unit.stop}
+                write_event("unit", {**values, "state": state, "frames": unit.num_done})
+            else:
+                where = f"frames {unit.start} to {unit.stop - 1}"
+                done = f", {unit.num_done} done" if not unit.is_complete and unit.num_done else ""
+                print_line(f"unit {unit.index}: {where}: {state}{done}")
+        if not as_json:
+            num_done = sum(unit.is_complete for unit in units)
+            frames = sum(unit.num_done for unit in units)
+            print_line(f"{num_done} of {len(units)} units, {frames} of {units[-1].stop} frames")
+
+
+@jobs_app.command("join")
+def join_job(target: Target, *, job_dir: JobDir = None, as_json: AsJson = False) -> None:
+    """Make TARGET of the shards of a job, when all are done."""
+    with report_failures(as_json=as_json), progress_bar() as render:
+        report = tee(render, report_as_json) if as_json else render
+        damage = DamageWatch()
+        report(api.join_shards(target, job_dir=job_dir, report=tee(report, damage)))
+        if damage.has_damage:
+            raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 
 def _is_agreed(jobs: "Sequence[FoundJob]") -> bool:

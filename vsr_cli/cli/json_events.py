@@ -16,6 +16,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.events import (
     BenchResult,
     Comparison,
+    Crew,
     DegradationDrawn,
     Done,
     Event,
@@ -25,6 +26,8 @@ from vsr_cli.events import (
     Prediction,
     PreviewSample,
     Progress,
+    UnitState,
+    WorkerState,
 )
 
 JSON_VERSION = 1
@@ -153,7 +156,15 @@ def progress_values(event: Progress) -> dict[str, object]:
         "frames": event.num_frames,
         "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
         "eta_s": seconds_left(event),
+        **_crew_values(event.crew),
     }
+
+
+def _crew_values(crew: Crew | None) -> dict[str, object]:
+    """Who is at work, where a job is shared."""
+    if crew is None:
+        return {}
+    return {"workers_alive": crew.alive, "units_done": crew.units_done, "units": crew.units}
 
 
 def report_as_json(event: Event) -> None:
@@ -163,6 +174,10 @@ def report_as_json(event: Event) -> None:
             write_event("plan", asdict(event))
         case Progress():
             write_event("progress", progress_values(event))
+        case UnitState():
+            write_event("unit", asdict(event))
+        case WorkerState():
+            write_event("worker", asdict(event))
         case Note():
             write_event("warning", {"code": event.code, "text": event.text})
         case Done():

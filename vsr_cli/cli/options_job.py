@@ -40,6 +40,36 @@ def job_options(
     """Options about how unfinished work is kept."""
 
 
+def worker_options(
+    *,
+    workers: Annotated[
+        str,
+        typer.Option(
+            metavar="N", help="Processes that share the work here; auto: one for each GPU.", **RARE
+        ),
+    ] = str(JobConfig.workers),
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Compute part I of N only; `vsr jobs join` makes TARGET.",
+            show_default="all",
+            **RARE,
+        ),
+    ] = None,
+    split: Annotated[
+        int,
+        typer.Option(
+            metavar="FRAMES",
+            help="Share shots that are longer, too; differs by rounding.",
+            show_default="shots stay whole",
+            **RARE,
+        ),
+    ] = JobConfig.split,
+) -> None:
+    """Options about who shares the work."""
+
+
 def live_options(
     *,
     live: Annotated[

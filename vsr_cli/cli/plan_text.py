@@ -1,5 +1,7 @@
 """What will be done, and what was done, in words for people."""
 
+import shlex
+
 from vsr_cli.cli.amounts import duration, file_size
 from vsr_cli.events import Done, Live, Plan
 
@@ -8,6 +10,10 @@ _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached fil
 
 def done_line(done: Done) -> str:
     """What was written, for people."""
+    if done.shard is not None:
+        frames = f"{done.frames_out} frames, in {duration(done.seconds)}"
+        then = f"when all shards are, run `vsr jobs join {shlex.quote(str(done.target))}`"
+        return f"shard {done.shard} of `{done.target}` is done: {frames}; {then}"
     parts = [f"{done.frames_out} frames", f"{done.width}x{done.height}"]
     if done.num_bytes is not None:
         parts.append(file_size(done.num_bytes))
@@ -36,6 +42,7 @@ def plan_summary(plan: Plan) -> list[str]:
         _files_line(plan),
         *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
         ", ".join(facts),
+        *_units_line(plan),
     ]
 
 
@@ -46,6 +53,7 @@ def plan_lines(plan: Plan) -> list[str]:
         *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
         *_model_lines(plan),
         *_time_line(plan),
+        *_units_line(plan),
         *_memory_line(plan),
         *_disk_line(plan),
         *(f"  {reason}" for reason in plan.reasons),
@@ -80,6 +88,13 @@ def _time_line(plan: Plan) -> list[str]:
     if plan.seconds is None:
         return []
     return [f"about {duration(plan.seconds)}, as long as a job like this took here"]
+
+
+def _units_line(plan: Plan) -> list[str]:
+    if plan.units is None:
+        return []
+    workers = "" if plan.workers is None else f" for {plan.workers} workers"
+    return [f"{plan.units} units{workers}"]
 
 
 def _memory_line(plan: Plan) -> list[str]:

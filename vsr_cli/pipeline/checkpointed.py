@@ -17,21 +17,23 @@ from vsr_cli.pipeline.resume.state import load_tensors
 from vsr_cli.pipeline.run import Run, frames_behind, memory_errors
 
 
-def compute(job: Job, run: Run, manifest: Manifest, video: VideoSource, stop: StopRequest) -> None:
+def compute(
+    job: Job, run: Run, manifest: Manifest, video: VideoSource | None, stop: StopRequest
+) -> None:
     """Compute what is missing; where memory runs out, with shorter clips, and then in tiles.
 
     Args:
         job: the folder that takes the chunks.
         run: what to compute.
         manifest: how far the job has come.
-        video: the source, nothing read from it beyond its first frame.
+        video: the source, nothing read from it beyond its first frame; None: it is opened.
         stop: ends the run at the next clip, behind a checkpoint.
 
     Raises:
         DeviceError: even the shortest clips in the smallest tiles need more memory than there is.
         Stopped: as was asked for.
     """
-    opened: VideoSource | None = video
+    opened = video
     while True:
         try:
             with memory_errors():
@@ -61,8 +63,8 @@ def _compute_rest(
     """
     config, checkpoint = run.config, manifest.checkpoint
     first = checkpoint.first
-    if first:
-        text = f"going on after {first} frames that are done"
+    if first > run.origin:
+        text = f"going on after {first - run.origin} frames that are done"
         run.report(Note(code="W_RESUMED", text=text))
     tensors = None
     if checkpoint.state is not None:

@@ -30,10 +30,17 @@ class RgbFrame:
     rgb: (3, H, W) in [-1, 1].
     header: the coded frame without its colours, that is its times, and its alpha if it has any;
         None where there is no file.
+    thumbnail: what tells a cut; None where there is no file, and then it is made of `rgb`.
     """
 
     rgb: Tensor
     header: Frame | None = None
+    thumbnail: Tensor | None = None
+
+    @property
+    def glance(self) -> Tensor:
+        """What is looked at to tell a cut."""
+        return self.rgb if self.thumbnail is None else self.thumbnail
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,19 @@ class RestoredClip:
     starts_shot: bool = False
 
 
-def num_shared_at(first: int, overlap: int) -> int:
-    """How many frames before frame `first` a clip that begins with it needs."""
-    return min(first, overlap)
+def num_shared_at(first: int, overlap: int, origin: int = 0) -> int:
+    """How many frames before frame `first` a clip that begins with it needs, from `origin` on."""
+    return min(first - origin, overlap)
 
 
 def split_clips(
-    frames: Iterable[RgbFrame], length: int, overlap: int, is_cut: IsCut, *, first: int = 0
+    frames: Iterable[RgbFrame],
+    length: int,
+    overlap: int,
+    is_cut: IsCut,
+    *,
+    first: int = 0,
+    origin: int = 0,
 ) -> Iterator[Clip]:
     """Group frames into clips that share `overlap` frames within a shot.
 
@@ -94,16 +107,17 @@ def split_clips(
         frames: in order.
         length: frames in each clip.
         overlap: how many of them the clip before holds, too; less than `length`.
-        is_cut: whether a shot ends between two neighbours, each (3, H, W).
+        is_cut: whether a shot ends between two neighbours, told from a glance at each.
         first: where to go on: earlier clips held the frames before this one. What they held last,
             `num_shared_at` frames, comes first in `frames`.
+        origin: the frame up to that one with which all begins: it starts a shot.
     """
     remaining = iter(frames)
-    shared = num_shared_at(first, overlap)
+    shared = num_shared_at(first, overlap, origin)
     start = first - shared
     held = list(islice(remaining, shared))
     for frame in remaining:
-        if held and is_cut(held[-1].rgb, frame.rgb):
+        if held and is_cut(held[-1].glance, frame.glance):
             if len(held) > shared:
                 yield _clip(start, held, shared)
             start, shared, held = start + len(held), 0, []

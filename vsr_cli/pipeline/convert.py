@@ -12,6 +12,7 @@ from vsr_cli.media.writing.encoder_plan import EncoderPlan
 from vsr_cli.ops.resize import resize
 from vsr_cli.ops.yuv import to_alpha, to_planes, to_rgb
 from vsr_cli.pipeline.clips import RgbFrame
+from vsr_cli.pipeline.thumbnail import thumbnail
 from vsr_cli.pixels import PixelLayout
 
 
@@ -20,7 +21,8 @@ def read_rgb(frames: Iterator[Frame]) -> Iterator[RgbFrame]:
     for frame in frames:
         planes = [torch.from_numpy(plane) for plane in frame.planes]
         header = replace(frame, planes=frame.planes[frame.layout.num_colors :])
-        yield RgbFrame(to_rgb(planes, frame.layout, frame.color), header)
+        rgb = to_rgb(planes, frame.layout, frame.color)
+        yield RgbFrame(rgb, header, thumbnail(frame))
 
 
 class SourceMix:

@@ -25,6 +25,7 @@ def restore_frames(
     *,
     scene_cut: bool,
     first: int = 0,
+    origin: int = 0,
     state: ClipState | None = None,
     first_index: int = 0,
 ) -> Generator[RestoredClip, None, None]:
@@ -38,10 +39,11 @@ def restore_frames(
         restorer: planned for frames of this size.
         scene_cut: whether to start afresh where shots end.
         first: index of the frame to go on with.
+        origin: index of the frame with which all begins; it starts a shot.
         state: what the clip before it handed on.
         first_index: that frame 0 has for the restorer, whose noise depends on it.
     """
-    clips = _split(frames, restorer, scene_cut=scene_cut, first=first)
+    clips = _split(frames, restorer, scene_cut=scene_cut, first=first, origin=origin)
     if not first_index:
         yield from restorer.restore(clips, state)
         return
@@ -52,7 +54,7 @@ def restore_frames(
 
 def split_frames(frames: Tensor, restorer: "Restorer", *, scene_cut: bool) -> Iterator[Clip]:
     """Cut frames (T, 3, H, W) in [-1, 1] into the clips that a restorer takes."""
-    return _split(map(RgbFrame, frames), restorer, scene_cut=scene_cut, first=0)
+    return _split(map(RgbFrame, frames), restorer, scene_cut=scene_cut)
 
 
 def join_frames(clips: Iterable[RestoredClip], size: tuple[int, int]) -> Tensor:
@@ -86,11 +88,17 @@ def frame_restorer(
 
 
 def _split(
-    frames: Iterable[RgbFrame], restorer: "Restorer", *, scene_cut: bool, first: int
+    frames: Iterable[RgbFrame],
+    restorer: "Restorer",
+    *,
+    scene_cut: bool,
+    first: int = 0,
+    origin: int = 0,
 ) -> Iterator[Clip]:
     looks = scene_cut and restorer.splits_shots
     length, overlap = restorer.clip_length, restorer.clip_overlap
-    return split_clips(frames, length, overlap, is_cut if looks else _never, first=first)
+    cut_test = is_cut if looks else _never
+    return split_clips(frames, length, overlap, cut_test, first=first, origin=origin)
 
 
 def _never(previous: Tensor, current: Tensor) -> bool:

@@ -28,8 +28,10 @@ from vsr_cli.pipeline.prefetch import prefetch
 from vsr_cli.pipeline.progress import ProgressReporter
 from vsr_cli.pipeline.repair.stage import PREFIX, Chain
 from vsr_cli.pipeline.resume.space import DiskPlan
+from vsr_cli.pipeline.resume.units import Unit
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
 from vsr_cli.pipeline.speed import remember_speed, remembered_speed, speed_key
+from vsr_cli.pipeline.units.source import read_unit
 
 if TYPE_CHECKING:  # a job without a model loads none of this
     from vsr_cli.pipeline.restorers.base import Restorer
@@ -86,6 +88,8 @@ class Run:
     report: receives all events.
     disk: what unfinished work takes there; None where none is kept.
     foreseen: what a look at the source has told, one line each.
+    unit: the part of the source that is computed; None: all of it.
+    is_seekable: whether a jump to the unit may be tried.
     """
 
     source: Path
@@ -97,6 +101,13 @@ class Run:
     report: Report
     disk: DiskPlan | None = None
     foreseen: tuple[str, ...] = ()
+    unit: Unit | None = None
+    is_seekable: bool = False
+
+    @property
+    def origin(self) -> int:
+        """The frame with which all begins."""
+        return 0 if self.unit is None else self.unit.entry
 
     def describe(self) -> Plan:
         """Return everything that was chosen, in one record."""
@@ -230,7 +241,7 @@ class Run:
     ) -> Iterator[CodedClip]:
         """Enlarged frames, clip by clip."""
         overlap = restorer.clip_overlap
-        needed = first - num_shared_at(first, overlap)
+        needed = first - num_shared_at(first, overlap, self.origin)
         own = {key: x for key, x in (tensors or {}).items() if not key.startswith(PREFIX)}
         state = restorer.read_state(own) if own else None
         rgb = read_rgb(self._run_chain(video, chain, needed, tensors))
@@ -241,13 +252,14 @@ class Run:
                 restorer,
                 scene_cut=self.config.scene_cut,
                 first=first,
+                origin=self.origin,
                 state=state,
                 first_index=self.config.input.first_index,
             )
         ) as clips:
             for clip in clips:
                 stop = clip.start + len(clip.headers)
-                needed = stop - num_shared_at(stop, overlap)
+                needed = stop - num_shared_at(stop, overlap, self.origin)
                 state_after = partial(_state_of, clip.state, chain, needed)
                 yield CodedClip(self._coded(clip, sources), state_after, clip.starts_shot)
                 chain.forget(needed)
@@ -272,6 +284,10 @@ class Run:
     def _read(self, video: VideoSource, skip: int) -> Iterator[Frame]:
         """The frames of the source, but for some at the front."""
         coding, info = self.output.coding, self.output.info
+        if self.unit is not None:
+            source, reading = self.source, self.config.input
+            seekable = self.is_seekable
+            return read_unit(video, source, reading, self.unit, skip=skip, is_seekable=seekable)
         if not coding.is_regular or self.config.fps is not None:
             return video.frames(report=self.report, skip=skip)
         every = to_constant_rate(video.frames(report=self.report), coding, info, self.report)

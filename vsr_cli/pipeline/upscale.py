@@ -2,7 +2,7 @@
 
 import logging
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import ConfigError, JobDamagedError
-from vsr_cli.events import Done, Event, Note, Plan, Report, ignore
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import Done, Plan, Report, ignore
 from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
 from vsr_cli.media.writing.destination import check_target, require_no_input
@@ -19,27 +19,41 @@ from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
 from vsr_cli.media.writing.rehearsal import rehearse
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
+from vsr_cli.pipeline.begun import as_before, go_on, new_manifest, read_job
 from vsr_cli.pipeline.checkpointed import compute
 from vsr_cli.pipeline.memory import release_memory
 from vsr_cli.pipeline.prefetch import write_behind
 from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
 from vsr_cli.pipeline.repair.preview import foresee
 from vsr_cli.pipeline.repair.rate import info_at_rate
+from vsr_cli.pipeline.resume.folder import job_folder
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
-from vsr_cli.pipeline.resume.manifest import (
-    Manifest,
-    PreviousPlan,
-    identify_options,
-    identify_source,
-)
+from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan, identify_source
 from vsr_cli.pipeline.resume.space import plan_disk
+from vsr_cli.pipeline.resume.units import Shard
 from vsr_cli.pipeline.run import (
     Run,
     bytes_beside,
     frames_behind,
     memory_errors,
 )
-from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
+from vsr_cli.pipeline.run_plan import choose_device
+from vsr_cli.pipeline.said import what_is_done, without_repeats
+from vsr_cli.pipeline.units.head import (
+    chunks_of,
+    compute_shard,
+    do_alone,
+    is_shared,
+    open_table,
+    repeat_notes,
+    shard_plan,
+    share,
+    shared_plan,
+    with_units,
+)
+from vsr_cli.pipeline.units.places import bytes_of_others, count_workers, find_places
+from vsr_cli.pipeline.units.scan import scan_units, why_whole
+from vsr_cli.pipeline.units.walk import UnitJob
 
 if TYPE_CHECKING:
     from vsr_cli.pipeline.restorers.registry import ModelFile
@@ -77,25 +91,21 @@ class Upscaler:
         """
         started = time.monotonic()
         self._require_pipe(source)
-        report = _without_repeats(report)
+        report = without_repeats(report)
         remove_finished(target, self.config.job)
         with memory_errors(), open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
+            if self.config.job.shard is not None:
+                return self._upscale_shard(video, source, output, report)
             if is_resumable(source, output.container):
-                num_frames, streams = self._upscale_in_job(video, source, output, report)
+                written = self._upscale_in_job(video, source, output, report)
             else:
+                if is_shared(self.config):
+                    do_alone(self.config, None, report)
                 _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
-                num_frames, streams = self._upscale_once(video, source, output, report)
-        return Done(
-            target=target,
-            frames_in=self._num_frames_in(video, num_frames),
-            frames_out=num_frames,
-            height=output.coding.size[0],
-            width=output.coding.size[1],
-            seconds=time.monotonic() - started,
-            num_bytes=_size(output),
-            streams=streams,
-        )
+                written = self._upscale_once(video, source, output, report)
+        done = what_is_done(output, written, self._num_frames_in(video, written[0]), started)
+        return replace(done, target=target)
 
     def plan(self, source: Path, target: Path, *, report: Report = ignore) -> Plan:
         """Check both ends and say what would be done; computes nothing, and leaves no file.
@@ -104,11 +114,20 @@ class Upscaler:
             VsrError: as `upscale`, as far as that can be known.
         """
         self._require_pipe(source)
-        report = _without_repeats(report)
+        report = without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
-            run = self._plan_run(video, source, output, None, report)
-            return self._with_foresight(run).describe()
+            run = self._with_foresight(self._plan_run(video, source, output, None, report))
+            count, shard = count_workers(self.config), self.config.job.shard
+            if shard is None and not is_shared(self.config):
+                return run.describe()
+            if (why := why_whole(run)) is not None or not is_resumable(source, output.container):
+                do_alone(self.config, why, report)
+                return run.describe()
+            table = scan_units(run)
+            if shard is not None:
+                return shard_plan(run, table, Shard(*shard))
+            return shared_plan(run, table, count)
 
     def _require_pipe(self, source: Path) -> None:
         """Refuse a file as a live source.
@@ -165,15 +184,18 @@ class Upscaler:
         if self.model is not None:
             config = self.model.resolve(config)
             reserved = bytes_beside(output) + chain.num_bytes
+            reserved += bytes_of_others(count_workers(config), choose_device(config.device)[0])
             run_plan = self.model.plan(config, lr_size, reserved=reserved)
-            run_plan = _as_before(run_plan, config, planned)
+            run_plan = as_before(run_plan, config, planned)
             scratch_bytes += 2 * run_plan.state_bytes + run_plan.scratch_bytes
         disk = None
+        count = count_workers(config)
         if is_resumable(source, output.container):
             disk = plan_disk(
                 output.target,
                 output.coding,
                 config.job,
+                num_workers=count,
                 scratch_bytes=scratch_bytes,
                 num_frames=output.info.num_frames,
             )
@@ -194,35 +216,142 @@ class Upscaler:
             return run
         return replace(run, foreseen=foresee(run.config, run.source, run.output.info))
 
+    def unit_job(
+        self, source: Path, target: Path, folder: Path, manifest: Manifest, report: Report = ignore
+    ) -> UnitJob:
+        """A job in units as another process has begun it.
+
+        Args:
+            source: the same file as there.
+            target: likewise.
+            folder: of the job.
+            manifest: with the table of units.
+            report: receives all events.
+
+        Raises:
+            VsrError: as `upscale`.
+        """
+        with open_video(source, self.config.input) as video:
+            info = video.info
+            size = self.config.target_size(info.height, info.width)
+            output = plan_output(target, source, info, size, self.config.output, report=ignore)
+            run = self._plan_run(video, source, output, manifest.planned, report)
+        return UnitJob(folder=folder, target=output.target, run=run, manifest=manifest)
+
+    def join(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
+        """Make the target of a job whose shards are all done; see `units.joining`.
+
+        Raises:
+            OutputError: a unit is missing.
+            VsrError: as `upscale`.
+        """
+        started = time.monotonic()
+        with open_video(source, self.config.input) as video:
+            output = self._plan_output(video, source, target, report)
+            with open_job(output.target, self.config.job) as job:
+                manifest = job.read()
+                assert manifest is not None
+                assert manifest.units is not None
+                manifest.require_same(replace(manifest, source=identify_source(source)))
+                repeat_notes(manifest.units, report)
+                units = self.unit_job(source, output.target, job.folder, manifest, report)
+                joined = self._join(job, chunks_of(units), output, video, report)
+            return what_is_done(output, joined, manifest.units.num_frames, started)
+
+    def _upscale_shard(
+        self, video: VideoSource, source: Path, output: OutputPlan, report: Report
+    ) -> Done:
+        assert self.config.job.shard is not None
+        if not is_resumable(source, output.container):
+            raise ConfigError(
+                "this job cannot be computed in shards",
+                why="the source cannot be read again, or the target is not made of chunks",
+                hint="leave `--shard` out",
+            )
+        folder = job_folder(output.target, self.config.job)
+        before = Job(output.target, folder).read()
+        run = self._plan_run(video, source, output, before.planned if before else None, report)
+        now = new_manifest(run, output.target)
+        manifest = open_table(output.target, folder, run, now)
+        if before is not None and manifest.units is not None:
+            repeat_notes(manifest.units, report)
+        elif manifest.planned is not None and run.run_plan is not None:
+            # Another shard may have come first, with less memory.
+            run = replace(run, run_plan=as_before(run.run_plan, run.config, manifest.planned))
+        assert manifest.units is not None
+        shard = Shard(*self.config.job.shard)
+        report(shard_plan(run, manifest.units, shard))
+        units = UnitJob(folder=folder, target=output.target, run=run, manifest=manifest)
+        return compute_shard(units, shard, self._stop)
+
     def _upscale_in_job(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
     ) -> tuple[int, tuple[str, ...]]:
         with open_job(output.target, self.config.job) as job:
             check_target(output.target, source, output.config)  # it may have appeared meanwhile
-            before = _read_job(job, report)
+            before = read_job(job, report)
             planned = before.planned if before else None
             run = self._plan_run(video, source, output, planned, report)
-            manifest = _resume_or_start(job, before, run)
+            manifest = go_on(job, before, new_manifest(run, job.target), report)
             if not manifest.checkpoint.is_complete:
                 if before is None:
                     run = self._with_foresight(run)
-                report(run.describe())
                 if run.disk is not None and before is None:
                     run.disk.require(job.folder)
-                compute(job, run, manifest, video, self._stop)
-                if (done := job.read()) is not None:
-                    job.check(done)
-            others, temp = video.side_streams, job.temp
-            written = join_chunks(
-                job.chunks(),
-                output,
-                others,
-                report=report,
-                temp=temp,
-                on_complete=None if self.config.job.keep else job.note_written,
-            )
-            if not self.config.job.keep:
-                job.remove()
+                manifest = self._shared(job, run, manifest, is_new=before is None)
+            if manifest.units is not None:
+                chunks = self._compute_units(job, run, manifest)
+            else:
+                if not manifest.checkpoint.is_complete:
+                    report(run.describe())
+                    compute(job, run, manifest, video, self._stop)
+                    if (done := job.read()) is not None:
+                        job.check(done)
+                chunks = job.chunks()
+            return self._join(job, chunks, output, video, report)
+
+    def _shared(self, job: Job, run: Run, manifest: Manifest, *, is_new: bool) -> Manifest:
+        """The manifest of a job that is to be shared gets its table, if that can be."""
+        if manifest.units is not None or not is_shared(self.config):
+            return manifest
+        why = why_whole(run) if is_new else "one process has begun it"
+        if why is not None:
+            do_alone(self.config, why, run.report)
+            return manifest
+        assert run.run_plan is not None
+        find_places(run.config, run.run_plan.device, count_workers(self.config))
+        manifest = with_units(manifest, run)
+        manifest.write(job.manifest_path)
+        return manifest
+
+    def _compute_units(self, job: Job, run: Run, manifest: Manifest) -> list[Path]:
+        """Have all units computed by workers; returns their chunks."""
+        assert manifest.units is not None
+        count = count_workers(self.config)
+        repeat_notes(manifest.units, run.report)
+        run.report(shared_plan(run, manifest.units, count))
+        units = UnitJob(folder=job.folder, target=job.target, run=run, manifest=manifest)
+        return share(units, count, self._stop)
+
+    def _join(
+        self,
+        job: Job,
+        chunks: list[Path],
+        output: OutputPlan,
+        video: VideoSource,
+        report: Report,
+    ) -> tuple[int, tuple[str, ...]]:
+        """Make the target of its chunks, and remove the job."""
+        written = join_chunks(
+            chunks,
+            output,
+            video.side_streams,
+            report=report,
+            temp=job.temp,
+            on_complete=None if self.config.job.keep else job.note_written,
+        )
+        if not self.config.job.keep:
+            job.remove()
         return written
 
     def _upscale_once(
@@ -247,94 +376,9 @@ class Upscaler:
             return num_frames, writer.finish()
 
 
-def _size(output: OutputPlan) -> int | None:
-    """Bytes of a target that is one file, and still there."""
-    if output.container.is_pipe or output.container.is_image_sequence:
-        return None
-    with suppress(OSError):
-        return output.target.stat().st_size
-    return None
-
-
 def _find_model(config: UpscaleConfig) -> "ModelFile | None":
     if not config.has_model:
         return None
     from vsr_cli.pipeline.restorers.registry import ModelFile  # loads the networks
 
     return ModelFile(config.model or shipped_weights())
-
-
-def _as_before(run_plan: RunPlan, config: UpscaleConfig, planned: PreviousPlan | None) -> RunPlan:
-    """As much at once as in the run before, where the user asks for the same."""
-    asked = (config.clip.length, config.tile)
-    if planned is None or asked != (planned.asked_length, planned.asked_tile):
-        return run_plan
-    tile_size = planned.tile_size
-    return replace(
-        run_plan,
-        clip_length=planned.clip_length,
-        tile_size=tile_size,
-        is_state_on_disk=tile_size is not None,
-    )
-
-
-def _read_job(job: Job, report: Report) -> Manifest | None:
-    """What an earlier run has written down; None if nothing that can be read."""
-    try:
-        return job.read()
-    except JobDamagedError as error:
-        _report_damage(error.why, "starting anew", report)
-        job.clear()
-        return None
-
-
-def _report_damage(why: str | None, then: str, report: Report) -> None:
-    text = f"what an earlier run has left is damaged ({why}): {then}"
-    report(Note(code="W_JOB_DAMAGED", text=text))
-
-
-def _resume_or_start(job: Job, before: Manifest | None, run: Run) -> Manifest:
-    """What an earlier run has left, if it is the same job, as far as it is whole; else a new one.
-
-    Raises:
-        ConfigError: it is another job.
-    """
-    device, dtype = "cpu", "none"
-    if run.run_plan is not None:
-        device, dtype = run.run_plan.device.type, dtype_name(run.run_plan.dtype)
-    now = Manifest(
-        path=str(run.source.absolute()),
-        target=str(job.target.absolute()),
-        num_frames=run.output.info.num_frames,
-        command=run.config.job.command,
-        source=identify_source(run.source),
-        options=identify_options(run.config, device, dtype),
-    )
-    if before is None:
-        return now
-    before.require_same(now)
-    before = replace(before, command=now.command or before.command)
-    if (damage := job.find_damage(before)) is None:
-        return before
-    if (rest := before.back_to(damage.num_chunks)) is None:
-        _report_damage(damage.why, "starting anew", run.report)
-        job.clear()
-        return now
-    then = f"going back to frame {rest.checkpoint.first}, with which a shot starts"
-    _report_damage(damage.why, then, run.report)
-    rest.write(job.manifest_path)
-    return rest
-
-
-def _without_repeats(report: Report) -> Report:
-    """Pass on each note once: the target is written after a rehearsal that has said the same."""
-    said: set[Note] = set()
-
-    def pass_on(event: Event) -> None:
-        if isinstance(event, Note):
-            if event in said:
-                return
-            said.add(event)
-        report(event)
-
-    return pass_on

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vsr_cli import __version__
 from vsr_cli.config import (
     ClipConfig,
     InputConfig,
@@ -39,6 +40,7 @@ FULL = Manifest(
             start=0,
             stop=9,
             shot_start=0,
+            unit_start=0,
             first_pts=0,
             last_pts=8,
             sha256="ab" * 32,
@@ -68,6 +70,16 @@ def test_what_another_version_has_written_is_refused(
     with pytest.raises(InputError, match="by another version of vsr") as refused:
         Manifest.read(path)
     assert "--fresh" in (refused.value.hint or "")
+
+
+def test_what_an_earlier_patch_of_this_version_has_written_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    FULL.write(path)
+    release = ".".join(__version__.split(".")[:2])
+    values = {**json.loads(path.read_text()), "vsr": f"{release}.99"}
+    del values["checksum"]
+    path.write_text(json.dumps(values))
+    assert Manifest.read(path) == FULL
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"v": 1', "null"])

@@ -141,6 +141,8 @@ class VideoSource:
             config, self._clock_start(), None if has_times else self._timing.rate
         )
         self._has_reached_stop = False  # whether the end that was asked for has come
+        self._begin = Fraction(0)  # seconds, of the first picture that is wanted
+        self._num_passed = 0  # pictures before those that come
         self._pictures = self._find_start(first, pictures)
         if config.deinterlace == "field":
             num_frames = self.info.num_frames
@@ -188,6 +190,27 @@ class VideoSource:
         self._reader.statistics.report_damage(report, are_filled=are_filled)
         if not self._has_reached_stop:
             self._reader.report_truncation(report)
+
+    def enter(self, pts: int, index: int) -> None:
+        """Go to a frame by a jump, before any is taken: `frames` then begins with it.
+
+        Whoever calls this has read the source before, to its end: no clock jumps, nothing is
+        damaged. What comes is to be compared with what was read then.
+
+        Args:
+            pts: of the frame, in units of `info.time_base`.
+            index: of the frame, among those that `frames` would give.
+        """
+        start = pts * self._timing.time_base
+        if self._timing.anchor is not None:
+            start -= self._timing.tick  # which the container may have rounded off
+        self._pictures = self._sought(self._pictures, self._begin, start)
+        self._num_passed = index
+
+    @property
+    def has_times(self) -> bool:
+        """Whether frames have times of their own."""
+        return self._reader.has_times
 
     @property
     def side_streams(self) -> SideStreams:
@@ -242,7 +265,7 @@ class VideoSource:
 
     def _until_stop(self) -> Iterator[tuple[VideoFrame, bool]]:
         """Pictures, and whether they are wanted; the first that is not, is the last."""
-        for index, picture in enumerate(self._pictures):
+        for index, picture in enumerate(self._pictures, self._num_passed):
             if self._is_over(picture, index):
                 self._has_reached_stop = True
                 yield picture, False
@@ -278,6 +301,7 @@ class VideoSource:
         if trim.start is not None and begin < trim.start:
             found = self._seek_to(found, begin, trim.start)
         kept = next(islice(found, trim.first, None), None)
+        self._begin = begin if kept is None else self._time(kept) or begin
         if kept is None or self._is_over(kept, 0):
             duration = self.info.duration
             lasts = "" if duration is None else f" and lasts {float(duration):.3f} s"
@@ -300,6 +324,14 @@ class VideoSource:
     ) -> Iterator[VideoFrame]:
         """The pictures from `start` on, all of them whole."""
         if self._is_once or start - begin < MIN_SEEK or not self._is_continuous():
+            return dropwhile(lambda picture: self._is_before(picture, start), pictures)
+        return self._sought(pictures, begin, start)
+
+    def _sought(
+        self, pictures: Iterator[VideoFrame], begin: Fraction, start: Fraction
+    ) -> Iterator[VideoFrame]:
+        """The pictures from `start` on, where times lead to places in the file."""
+        if start - begin < MIN_SEEK:
             return dropwhile(lambda picture: self._is_before(picture, start), pictures)
         for margin in SEEK_MARGINS:
             if start - margin < begin:

@@ -27,6 +27,8 @@ _LOSSLESS: Mapping[str, Mapping[str, str]] = {
     "libx265": {"x265-params": "lossless=1"},
     "libvpx-vp9": {"lossless": "1"},
 }
+# Threads of an encoder, whatever the machine has: what x264, x265 and FFV1 write depends on them.
+THREADS = 4
 _NARROWEST_TREE = 48  # pixels: of three blocks
 # Options that hold options of the encoder's own.
 NESTED = frozenset({"x264-params", "x265-params", "svtav1-params"})
@@ -56,7 +58,7 @@ def encoder_options(
         ConfigError: it has no such option.
     """
     known = {option.name for option in codec.create("video").supported_options.private}
-    options = dict(_DEFAULTS.get(codec.name, {}))
+    options = {"threads": str(THREADS), **_DEFAULTS.get(codec.name, {})}
     if config.crf is not None:
         options.update(_quality(codec, known, config.crf))
     if config.preset is not None:

@@ -18,10 +18,11 @@ from vsr_cli.ops.propagate import complete_motion
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.ops.warp import backward_warp
 from vsr_cli.pipeline.repair.part import feathered, read_part, write_part
-from vsr_cli.pipeline.repair.planes import luma_of, thumbnail
+from vsr_cli.pipeline.repair.planes import luma_of
 from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.repair.windows import Rectangle
 from vsr_cli.pipeline.repair.workers import workers
+from vsr_cli.pipeline.thumbnail import thumbnail
 
 _LEAST, _MOST = 8 / 255, 32 / 255  # thresholds at levels 1 and 0
 _MOST_UNREST = 0.24  # share of what is around where motion fails, at level 1

@@ -31,10 +31,10 @@ from vsr_cli.pipeline.repair.part import (
     measure_motion,
     write_part,
 )
-from vsr_cli.pipeline.repair.planes import thumbnail
 from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.repair.windows import Rectangle, rectangles_around
 from vsr_cli.pipeline.repair.workers import workers
+from vsr_cli.pipeline.thumbnail import thumbnail
 
 _BLOCK = 32  # frames, counted from the start of a shot
 _MARGIN = 96  # pixels around a mask that are looked at

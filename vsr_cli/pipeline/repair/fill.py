@@ -13,8 +13,8 @@ from vsr_cli.models.flow import DisFlow
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.repair.gaps import Gap, GapFinder
 from vsr_cli.pipeline.repair.pair import Pair, are_alike, bytes_of
-from vsr_cli.pipeline.repair.planes import thumbnail
 from vsr_cli.pipeline.repair.stage import Entry, Stage
+from vsr_cli.pipeline.thumbnail import thumbnail
 
 _BETWEEN_ENTRIES = 32  # frames
 _COUNTED = ("made", "far", "long", "pattern")

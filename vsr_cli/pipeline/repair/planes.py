@@ -1,18 +1,13 @@
-"""Frames as repairs see them: luma for motion, thumbnails for looking, planes to write."""
+"""Frames as repairs see them: luma for motion, planes to write."""
 
-from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vsr_cli.media.frame import Frame, Plane
 from vsr_cli.ops.color import luma
-from vsr_cli.ops.yuv import to_rgb
-
-_SIZE = (36, 64)  # of a thumbnail, what `is_cut` looks at
 
 
 def to_tensor(plane: Plane, depth: int) -> Tensor:
@@ -33,13 +28,3 @@ def luma_of(frame: Frame) -> Tensor:
     if frame.layout.kind != "rgb":
         return planes[0]
     return luma(torch.cat(planes, dim=1))
-
-
-def thumbnail(frame: Frame) -> Tensor:
-    """The whole picture at a glance, (3, 36, 64) RGB in [-1, 1]."""
-    layout, num_colors = frame.layout, frame.layout.num_colors
-    planes = [
-        F.interpolate(torch.from_numpy(plane).float()[None, None], _SIZE, mode="area")[0, 0]
-        for plane in frame.planes[:num_colors]
-    ]
-    return to_rgb(planes, replace(layout, shift_x=0, shift_y=0, has_alpha=False), frame.color)

@@ -21,9 +21,9 @@ from vsr_cli.models.flow import DisFlow
 from vsr_cli.ops.interpolate import Between
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.repair.pair import Pair, are_alike, bytes_of
-from vsr_cli.pipeline.repair.planes import thumbnail
 from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.repair.workers import workers
+from vsr_cli.pipeline.thumbnail import thumbnail
 
 # Of a step of the rate: as near to a frame of the source, a time is that of the frame. Clocks that
 # count milliseconds are half of one off.

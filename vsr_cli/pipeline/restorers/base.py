@@ -123,6 +123,11 @@ class Family(ABC):
             report: receives notes of how scarce memory is coped with.
         """
 
+    def splits_shots(self, config: UpscaleConfig) -> bool:
+        """Whether all starts afresh at a cut, as `Restorer.splits_shots` says of its restorer."""
+        del config
+        return True
+
     def describe_memory(self, path: Path) -> list[str]:
         """What a model needs, for people, a line for each size of target; none: as is planned.
 

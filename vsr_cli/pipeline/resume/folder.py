@@ -19,12 +19,15 @@ SUFFIX = ".vsr-job"
 LOCK = "lock"  # held by the run that is at work
 MANIFEST = "manifest.json"
 PATIENCE = 0.1  # seconds to try for the lock, as a run that has just finished may yet remove it
+UNIT = "unit_"  # begins the name of the folder of a unit, which is a job in the job's folder
 LONGEST_NAME = 255  # bytes, on every usual file system
 
 # All that a job ever puts into its folder. Nothing else is removed, whatever the folder is called.
 _OWN_NAME = re.compile(
     r"(lock|manifest\.json|target(\.[^/]*)?|chunk_\d{6,}\.(mkv|raw)|state_\d{9,}\.safetensors)(\.part)?"
 )
+
+_UNIT_NAME = re.compile(UNIT + r"\d{6,}")
 
 
 def job_folder(target: Path, config: JobConfig) -> Path:
@@ -62,15 +65,19 @@ def remove_job(folder: Path) -> bool:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, *, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock of a job, whose folder is made if there is none.
+
+    Args:
+        folder: of the job.
+        patience: seconds to wait for another run that holds it.
 
     Raises:
         JobBusyError: another run holds it.
         OutputError: the folder cannot be made.
     """
     _require_own(folder)
-    lock = FileLock(folder / LOCK, timeout=PATIENCE)
+    lock = FileLock(folder / LOCK, timeout=patience)
     with output_errors(f"`{folder}` cannot be made"):
         while not lock.is_locked:
             try:
@@ -150,6 +157,14 @@ def _find_reason(folder: Path) -> str | None:
     return None if has_job else "it holds files and no job"
 
 
+def unit_folders(folder: Path) -> list[Path]:
+    """The folders of units within that of a job."""
+    with suppress(FileNotFoundError):
+        found = (path for path in folder.iterdir() if _UNIT_NAME.fullmatch(path.name))
+        return sorted(path for path in found if is_job(path))
+    return []
+
+
 def own_files(folder: Path) -> list[Path]:
     """What a job has put into its folder."""
     with suppress(FileNotFoundError):
@@ -163,6 +178,8 @@ def remove_own_files(folder: Path) -> None:
     The manifest goes first, for without it the rest means nothing. The lock goes last, when the
     rest is gone for good, for without it nobody knows that the rest was a job's.
     """
+    for unit in unit_folders(folder):
+        remove_own_files(unit)
     lock = folder / LOCK
     names = sorted(own_files(folder), key=lambda path: path.name != MANIFEST)
     for path in (path for path in names if path != lock):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vsr_cli.config import JobConfig
 from vsr_cli.digest import sha256
-from vsr_cli.errors import InputError, JobBusyError, JobDamagedError, OutputError, VsrError
+from vsr_cli.errors import InputError, JobDamagedError, OutputError, VsrError
 from vsr_cli.media.containers import Container
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.pipeline.resume.folder import (
@@ -23,9 +23,11 @@ from vsr_cli.pipeline.resume.folder import (
     own_files,
     remove_job,
     remove_own_files,
+    unit_folders,
 )
 from vsr_cli.pipeline.resume.journal import sha256_of_start
 from vsr_cli.pipeline.resume.manifest import Manifest
+from vsr_cli.pipeline.resume.unit_listing import FoundUnit, is_busy, list_units
 
 # FFmpeg's names of containers whose picture can be joined from chunks: not raw video, nor images.
 RESUMABLE = frozenset({"mp4", "mov", "matroska", "webm", "mpegts", "avi", "nut"})
@@ -166,6 +168,8 @@ class Job:
         """
         with output_errors(f"`{self.folder}` cannot be emptied"):
             self.manifest_path.unlink(missing_ok=True)  # first: without it the rest means nothing
+        for unit in unit_folders(self.folder):
+            remove_own_files(unit)
         self.keep_only(())
 
     def keep_only(self, names: tuple[str, ...]) -> None:
@@ -266,25 +270,22 @@ def _identity(path: Path) -> str:
 
 
 def _describe(folder: Path) -> FoundJob:
-    manifest, is_busy = None, False
+    manifest, units = None, list[FoundUnit]()
     with suppress(VsrError):  # damaged, or of another version: it can still be removed
         manifest = Job(Path(), folder).read()
-    if (folder / LOCK).exists():  # or else looking would make one
-        try:
-            with lock_folder(folder):
-                pass
-        except JobBusyError:
-            is_busy = True
-    found = [path.stat() for path in folder.glob("*")]
+    if manifest is not None:
+        units = list_units(folder, manifest)
+    found = [path.stat() for path in folder.rglob("*") if not path.is_dir()]
     latest = max((stat.st_mtime for stat in found), default=folder.stat().st_mtime)
+    num_frames = manifest.checkpoint.num_frames if manifest else 0
     return FoundJob(
         folder=folder,
         source=manifest.path if manifest else None,
         target=manifest.target if manifest else None,
-        num_frames=manifest.checkpoint.num_frames if manifest else 0,
+        num_frames=num_frames + sum(unit.num_done for unit in units),
         num_all=manifest.num_frames if manifest else None,
         num_bytes=sum(stat.st_size for stat in found),
         seconds=max(time.time() - latest, 0.0),
         command=manifest.command if manifest else None,
-        is_busy=is_busy,
+        is_busy=is_busy(folder) or any(unit.is_busy for unit in units),
     )

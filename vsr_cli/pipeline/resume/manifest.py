@@ -15,15 +15,16 @@ from vsr_cli.errors import ConfigError, InputError, JobDamagedError
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.resume.journal import FrameTime
+from vsr_cli.pipeline.resume.units import UnitTable
 
-VERSION = 5  # of the manifest and of what is kept beside it
+VERSION = 6  # of the manifest and of what is kept beside it
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
 # what is added to the picture when it is complete.
 _NOT_IDENTIFYING = frozenset(
     {
         *("clip.length", "tile", "job.folder", "job.fresh", "job.keep", "job.checkpoint"),
-        "job.command",
+        *("job.command", "job.workers", "job.shard"),
         "has_model",  # `model` says so
         *("output.overwrite", "output.audio", "output.subs", "output.chapters"),
         *("output.attachments", "output.metadata", "output.strict_copy", "output.verify"),
@@ -57,6 +58,7 @@ class ChunkRecord:
     start: int  # frames, half-open
     stop: int
     shot_start: int  # frame up to `start` from which on one can compute without a state
+    unit_start: int  # the frame up to `start` at which a unit of whole shots starts
     first_pts: int  # in units of the source's time base
     last_pts: int
     sha256: str
@@ -74,6 +76,7 @@ class Checkpoint:
     state_sha256: of that file.
     is_complete: whether these are all frames.
     shot_start: as that of a chunk, for the one that is open or comes next.
+    unit_start: as that of a chunk, likewise.
     restart: the frame to compute from, without a state, where that is not `num_frames`: those
         between are computed again, and not written.
     """
@@ -86,6 +89,7 @@ class Checkpoint:
     state_sha256: str | None = None
     is_complete: bool = False
     shot_start: int = 0
+    unit_start: int = 0
     restart: int | None = None
 
     @property
@@ -107,6 +111,7 @@ class Manifest:
     planned: PreviousPlan | None = None
     chunks: tuple[ChunkRecord, ...] = ()
     checkpoint: Checkpoint = Checkpoint()
+    units: UnitTable | None = None  # what each of several workers takes; None: one does it all
     written: str | None = None  # which file becomes the target, once it is complete
 
     def write(self, path: Path) -> None:
@@ -116,6 +121,7 @@ class Manifest:
             OutputError: the disk is full.
         """
         values = {"v": VERSION, "vsr": __version__, **asdict(self)}
+        values["units"] = self.units and self.units.to_json()
         values = json.loads(json.dumps(values, default=str))
         text = json.dumps({**values, "checksum": _checksum(values)}, indent=1)
         with output_errors(f"`{path}` cannot be written"), replace_when_complete(path) as part:
@@ -137,7 +143,7 @@ class Manifest:
             checksum = values.pop("checksum", None)
             if checksum is not None and checksum != _checksum(values):
                 raise ValueError("its checksum is not that of its content")
-            if (values.pop("v"), values.pop("vsr")) != (VERSION, __version__):
+            if values.pop("v") != VERSION or _release(values.pop("vsr")) != _release(__version__):
                 raise InputError(
                     f"the unfinished job in `{path.parent}` was begun by another version of vsr",
                     hint="use `--fresh` to start anew",
@@ -157,6 +163,7 @@ class Manifest:
                 planned=PreviousPlan(**values["planned"]) if values["planned"] else None,
                 chunks=tuple(ChunkRecord(**record) for record in values["chunks"]),
                 checkpoint=Checkpoint(**checkpoint, journaled=tuple(times)),
+                units=UnitTable.from_json(values["units"]) if values["units"] else None,
                 written=values["written"],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -179,10 +186,16 @@ class Manifest:
             None if that is the first frame: nothing would be saved.
         """
         kept, dropped = self.chunks[:num_chunks], self.chunks[num_chunks:]
-        restart = dropped[0].shot_start if dropped else self.checkpoint.shot_start
+        after = dropped[0] if dropped else self.checkpoint
+        restart = after.shot_start
         if not kept or not restart:
             return None
-        checkpoint = Checkpoint(num_frames=kept[-1].stop, shot_start=restart, restart=restart)
+        checkpoint = Checkpoint(
+            num_frames=kept[-1].stop,
+            shot_start=restart,
+            unit_start=after.unit_start,
+            restart=restart,
+        )
         return replace(self, chunks=kept, checkpoint=checkpoint, written=None)
 
     def require_same(self, now: "Manifest") -> None:
@@ -224,6 +237,11 @@ def identify_source(source: Path) -> Values:
         "modification time": str(stat.st_mtime_ns),
         "content": content,
     }
+
+
+def _release(version: str) -> list[str]:
+    """What patches leave as it is."""
+    return str(version).split(".")[:2]
 
 
 def _checksum(values: Mapping[str, object]) -> str:

@@ -1,6 +1,7 @@
 """Frames into a job: chunk after chunk, and now and then a checkpoint to go on from."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.journal import FrameJournal, FrameTime, read_journal
 from vsr_cli.pipeline.resume.manifest import Checkpoint, ChunkRecord, Manifest
 from vsr_cli.pipeline.resume.state import save_tensors
+from vsr_cli.pipeline.resume.units import starts_unit
 
 MAX_JOURNAL_BYTES = 2 * 10**9  # bytes of a chunk's frames, which bound its length
 FEWEST_FRAMES = 24
@@ -25,7 +27,8 @@ FEWEST_FRAMES = 24
 class CheckpointedOutput(ResourceOwner):
     """Encodes the frames of a job so that little is ever lost.
 
-    Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were.
+    Chunks begin at fixed frames, whatever clips, interruptions or shortages of memory there were:
+    with every unit of whole shots, and every so many frames after that.
     The frames of the open chunk are kept as they are, too, and a checkpoint says how many of them
     count: going on, they are encoded anew. So the target is the same, coded byte for coded byte.
     """
@@ -52,6 +55,7 @@ class CheckpointedOutput(ResourceOwner):
         self._records = list(manifest.chunks)
         self._times: list[FrameTime] = []
         self._shots = [manifest.checkpoint.shot_start]  # frames, ascending
+        self._units = [manifest.checkpoint.unit_start]  # likewise, where units start
         super().__init__()
         self._open_chunk: tuple[ChunkWriter, FrameJournal] | None = None
         checkpoint = manifest.checkpoint
@@ -69,6 +73,8 @@ class CheckpointedOutput(ResourceOwner):
         Raises:
             OutputError: the encoder fails, or the disk is full.
         """
+        if self._open_chunk is not None and self.num_frames in self._units:
+            self._end_chunk(self._open_chunk[0])
         chunk, journal = self._open_chunk or self._begin_chunk(num_kept=0)
         journal.append(frame)
         self._encode(chunk, frame)
@@ -76,6 +82,8 @@ class CheckpointedOutput(ResourceOwner):
     def start_shot(self, frame: int) -> None:
         """Note that nothing before `frame`, the next to come, goes into what follows."""
         self._shots.append(frame)
+        if starts_unit(frame, self._units[-1]):
+            self._units.append(frame)
 
     @property
     def is_due(self) -> bool:
@@ -95,7 +103,8 @@ class CheckpointedOutput(ResourceOwner):
         checkpoint = Checkpoint(
             num_frames=self.num_frames,
             journaled=tuple(self._times),
-            shot_start=self._shot_before(self.num_frames - len(self._times)),
+            shot_start=_last_before(self._shots, self.num_frames - len(self._times)),
+            unit_start=_last_before(self._units, self.num_frames - len(self._times)),
         )
         if state is not None:
             path = self._job.state_path(self.num_frames)
@@ -158,11 +167,13 @@ class CheckpointedOutput(ResourceOwner):
         chunk.finish()
         self._resources.close()
         path = self._job.chunk_path(len(self._records))
+        start = self.num_frames - len(self._times)
         with output_errors(f"`{path}` cannot be read back"):
             record = ChunkRecord(
                 name=path.name,
-                start=self.num_frames - len(self._times),
-                shot_start=self._shot_before(self.num_frames - len(self._times)),
+                start=start,
+                shot_start=_last_before(self._shots, start),
+                unit_start=_last_before(self._units, start),
                 stop=self.num_frames,
                 first_pts=self._times[0].pts,
                 last_pts=self._times[-1].pts,
@@ -173,10 +184,6 @@ class CheckpointedOutput(ResourceOwner):
         self._times, self._open_chunk = [], None
         if journal.name not in self._needed(self._manifest.checkpoint):
             journal.unlink(missing_ok=True)
-
-    def _shot_before(self, frame: int) -> int:
-        """Where the last shot up to a frame starts."""
-        return max(start for start in self._shots if start <= frame)
 
     def _note(self, checkpoint: Checkpoint) -> None:
         self._manifest = self._manifest.advanced_to(checkpoint, self._records)
@@ -195,6 +202,11 @@ class CheckpointedOutput(ResourceOwner):
         number = len(self._records)
         chunk = self._job.chunk_path(number).name
         return chunk, f"{chunk}.part", self._job.journal_path(number).name
+
+
+def _last_before(starts: list[int], frame: int) -> int:
+    """The last of ascending frames up to one."""
+    return starts[bisect_right(starts, frame) - 1]
 
 
 def chunk_length(coding: EncoderPlan, config: JobConfig) -> int:

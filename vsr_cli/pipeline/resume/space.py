@@ -44,6 +44,7 @@ def plan_disk(
     *,
     scratch_bytes: int,
     num_frames: int | None,
+    num_workers: int = 1,
 ) -> DiskPlan:
     """Count what a job keeps at once: the frames of the open chunk, and what clips hand on.
 
@@ -53,11 +54,12 @@ def plan_disk(
         config: where and how work is kept.
         scratch_bytes: of what clips hand on, in all its copies.
         num_frames: of the target, if that is known.
+        num_workers: that share the job, each with an open chunk of its own.
     """
     length = chunk_length(coding, config)
     if num_frames is not None:
         length = min(length, num_frames)
-    needed = length * coding.frame_bytes + scratch_bytes
+    needed = num_workers * (length * coding.frame_bytes + scratch_bytes)
     folder = job_folder(target, config)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -87,6 +87,10 @@ class MgldFamily(Family):
             return SegmentRestorer(model, config, run_plan, report)
         return MgldRestorer(model, config, run_plan, report)
 
+    def splits_shots(self, config: UpscaleConfig) -> bool:
+        """See `Family.splits_shots`; segments of five frames know no cuts."""
+        return config.mgld_mode != "parity"
+
     def guidance_name(self, config: UpscaleConfig) -> str:
         """See `Family.guidance_name`."""
         return "released" if config.mgld_mode == "parity" else "paper"

@@ -1,0 +1,257 @@
+"""Workers of a job on this machine: processes that take its units by their locks.
+
+Nobody hands out work, and nothing is opened that others could reach: a worker walks along the table
+and takes what is neither done nor locked. When it dies, the system frees its lock, and another goes
+on at the unit's last checkpoint.
+"""
+
+import os
+import platform
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import vsr_cli
+from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.errors import DeviceError
+from vsr_cli.events import Crew as CrewState
+from vsr_cli.events import Event, Note, Progress, Report, UnitState, WorkerState
+from vsr_cli.pipeline.resume.config_text import to_text
+from vsr_cli.pipeline.units.messages import Order, read_line
+from vsr_cli.pipeline.units.places import Place
+from vsr_cli.pipeline.units.tally import Tally
+from vsr_cli.pipeline.units.walk import UnitJob
+
+MOST_DEATHS = 3  # of workers, of one unit or before they take any
+_PATIENCE = 0.1  # seconds between two looks at whether to stop
+_MODULE = "vsr_cli.pipeline.units.worker"
+
+
+@dataclass
+class _Worker:
+    """A process, and what it is at."""
+
+    id: int
+    place: Place
+    process: subprocess.Popen[bytes]
+    unit: UnitState | None = None
+    has_failed: bool = False  # and has said why
+    said: set[Note] = field(default_factory=set)
+
+
+class Crew:
+    """The workers of one job, seen from the process that has started them."""
+
+    def __init__(
+        self, job: UnitJob, places: Sequence[Place], report: Report, stop: StopRequest
+    ) -> None:
+        """Nobody is at work yet.
+
+        Args:
+            job: to share.
+            places: one for each worker.
+            report: receives `Progress` of the whole job, `UnitState`, `WorkerState` and notes.
+            stop: ends all of them at their next safe points.
+        """
+        self._job, self._places, self._stop, self._report = job, places, stop, report
+        self._workers: dict[int, _Worker] = {}
+        self._messages: queue.Queue[tuple[int, bytes | None]] = queue.Queue()
+        self._attempts: Counter[int] = Counter()  # by unit
+        self._deaths: Counter[int | None] = Counter()  # likewise; None: before the first
+        self._given_up: set[int] = set()
+        self._num_started = self._num_lost = 0
+        self._error: Exception | None = None
+        units = job.table.units
+        self._done = {unit.index for unit in units if job.is_done(unit)}
+        frames = {unit.index: job.num_done(unit) for unit in units}
+        task, count = job.run.task, job.table.num_frames
+        self._tally = Tally(task, count, frames, report, self._state)
+
+    def run(self) -> None:
+        """Have all units computed.
+
+        Raises:
+            VsrError: what has ended a worker for good.
+            DeviceError: workers die of a unit, whoever takes it.
+            Stopped: as was asked for.
+        """
+        if len(self._done) == len(self._job.table.units):
+            return
+        try:
+            with self._stop.deferred():
+                for place in self._places:
+                    self._start(place)
+                self._listen()
+        finally:
+            self._end()
+        if self._error is not None:
+            raise self._error
+        if self._stop.is_requested:
+            raise Stopped(num_frames=sum(map(self._job.num_done, self._job.table.units)))
+        if self._given_up:
+            raise DeviceError(
+                f"workers have died of unit {min(self._given_up)}, {MOST_DEATHS} of them",
+                why="a lack of memory is the most likely reason; all other units are done",
+                hint="run the same command again with fewer workers, or `--clip-length 2`",
+            )
+
+    def _state(self) -> CrewState:
+        units = len(self._job.table.units)
+        return CrewState(
+            alive=len(self._workers), lost=self._num_lost, units_done=len(self._done), units=units
+        )
+
+    def _start(self, place: Place) -> None:
+        self._num_started += 1
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(place),
+            process_group=0 if os.name == "posix" else None,  # Ctrl-C is for the head
+        )
+        worker = _Worker(self._num_started, place, process)
+        self._workers[worker.id] = worker
+        config = replace(self._job.run.config, device=place.device)
+        order = Order(
+            source=self._job.run.source.absolute(),
+            target=self._job.target.absolute(),
+            folder=self._job.folder.absolute(),
+            config=to_text(config),
+            threads=place.threads,
+            given_up=tuple(self._given_up),
+        )
+        _tell(process, order.to_line())
+        threading.Thread(target=self._read, args=(worker,), daemon=True).start()
+        self._tell_worker(worker, "started")
+
+    def _read(self, worker: _Worker) -> None:
+        """Pass on what a worker writes; runs in a thread of its own."""
+        assert worker.process.stdout is not None
+        for line in worker.process.stdout:
+            self._messages.put((worker.id, line))
+        self._messages.put((worker.id, None))
+
+    def _listen(self) -> None:
+        """Take in what workers say until all have ended."""
+        is_ending = False
+        while self._workers:
+            if not is_ending and (self._stop.is_requested or self._error is not None):
+                is_ending = True
+                for worker in self._workers.values():
+                    _close(worker.process)
+            try:
+                number, line = self._messages.get(timeout=_PATIENCE)
+            except queue.Empty:
+                continue
+            worker = self._workers[number]
+            if line is None:
+                self._bury(worker, is_ending=is_ending)
+                continue
+            message = read_line(line)
+            if isinstance(message, Exception):
+                self._error, worker.has_failed = self._error or message, True
+            elif message is not None:
+                self._hear(worker, message)
+
+    def _hear(self, worker: _Worker, event: Event) -> None:
+        if isinstance(event, UnitState):
+            if event.state == "begun":
+                self._attempts[event.index] += 1
+            attempt = self._attempts[event.index]
+            event = replace(event, worker=worker.id, attempt=attempt)
+            worker.unit = event if event.state == "begun" else None
+            if event.state == "done":
+                self._done.add(event.index)
+                self._tally.count(event.index, event.stop - event.start)
+            self._report(event)
+        elif isinstance(event, Progress) and worker.unit is not None:
+            self._tally.count(worker.unit.index, event.frame, event.ahead)
+        elif isinstance(event, Note) and event not in worker.said:
+            worker.said.add(event)
+            self._report(event)
+
+    def _bury(self, worker: _Worker, *, is_ending: bool) -> None:
+        """Take a worker off the list, and put another in its place if it has died."""
+        code = worker.process.wait()
+        _close(worker.process)
+        del self._workers[worker.id]
+        if code == 0 or worker.has_failed:
+            self._tell_worker(worker, "done" if code == 0 else "lost")
+            return
+        self._num_lost += 1
+        self._tell_worker(worker, "lost")
+        what = f"signal {-code}" if code < 0 else f"exit code {code}"
+        then = "what it had is taken up by others"
+        text = f"worker {worker.id} on {worker.place.device} has died ({what}): {then}"
+        self._report(Note(code="W_WORKER_LOST", text=text))
+        unit = None if worker.unit is None else worker.unit.index
+        self._deaths[unit] += 1
+        if worker.unit is not None:
+            self._report(replace(worker.unit, state="lost"))
+        if is_ending:
+            return
+        if self._deaths[unit] < MOST_DEATHS:
+            self._start(worker.place)
+        elif worker.unit is not None:
+            self._give_up(worker.unit)
+            self._start(worker.place)
+        elif not self._workers:
+            self._error = DeviceError(
+                "workers die before they take any work",
+                why=f"the last one with {what}",
+                hint="try the same without `--workers`, which says more",
+            )
+
+    def _give_up(self, unit: UnitState) -> None:
+        """Let nobody try a unit any more."""
+        self._given_up.add(unit.index)
+        self._report(replace(unit, state="given up"))
+        for worker in self._workers.values():
+            _tell(worker.process, str(unit.index))
+
+    def _tell_worker(self, worker: _Worker, state: Literal["started", "done", "lost"]) -> None:
+        device = worker.place.device
+        self._report(WorkerState(id=worker.id, node=platform.node(), device=device, state=state))
+
+    def _end(self) -> None:
+        """Leave no process behind, whatever has happened."""
+        for worker in self._workers.values():
+            _close(worker.process)
+            worker.process.kill()
+            worker.process.wait()
+        self._workers.clear()
+
+
+def _environment(place: Place) -> dict[str, str]:
+    """That of a worker: it finds this package, and takes no more threads than it may."""
+    root = str(Path(vsr_cli.__file__).resolve().parents[1])
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, _python_path()]))}
+    if place.threads is not None:
+        found |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(place.threads))
+    return found
+
+
+def _python_path() -> str | None:
+    return os.environ.get("PYTHONPATH")
+
+
+def _tell(process: subprocess.Popen[bytes], line: str) -> None:
+    assert process.stdin is not None
+    with suppress(OSError, ValueError):  # it has died, which is noticed elsewhere
+        process.stdin.write(f"{line}\n".encode())
+        process.stdin.flush()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """End the input of a worker, which ends it at its next safe point."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()

@@ -1,0 +1,57 @@
+"""Shards of a job become its target."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from vsr_cli.config import JobConfig
+from vsr_cli.errors import JobDamagedError, OutputError
+from vsr_cli.events import Done, Report
+from vsr_cli.pipeline.resume.config_text import from_text
+from vsr_cli.pipeline.resume.folder import job_folder
+from vsr_cli.pipeline.resume.job import Job
+from vsr_cli.pipeline.resume.manifest import Manifest
+from vsr_cli.pipeline.said import without_repeats
+from vsr_cli.pipeline.upscale import Upscaler
+
+
+def read_shared(target: Path, job_dir: Path | None) -> tuple[Path, Manifest]:
+    """The folder of a job in units, and its manifest.
+
+    Args:
+        target: of the job.
+        job_dir: where unfinished jobs lie; None: beside the target.
+
+    Raises:
+        OutputError: there is no such job, or it is not shared.
+    """
+    folder = job_folder(target, JobConfig(folder=job_dir))
+    manifest = Job(target, folder).read()
+    if manifest is None or manifest.units is None:
+        what = "is no unfinished job" if manifest is None else "is an unfinished job, not shared,"
+        raise OutputError(
+            f"there {what} of `{target}`",
+            hint="give the target that the shards were given, and their `--job-dir`",
+        )
+    return folder, manifest
+
+
+def join(target: Path, job_dir: Path | None, report: Report) -> Done:
+    """Make a target of its shards, when all are done; see `vsr_cli.api.join_shards`.
+
+    Raises:
+        OutputError: a unit is missing, or there is no such job.
+        VsrError: as any job.
+    """
+    folder, manifest = read_shared(target, job_dir)
+    assert manifest.units is not None
+    try:
+        config = from_text(manifest.units.config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise JobDamagedError(
+            f"the unfinished job in `{folder}` is damaged",
+            why=f"its options cannot be read: {error}",
+            hint="run the shards anew, with another `--job-dir`",
+        ) from error
+    config = replace(config, job=replace(config.job, folder=job_dir))
+    upscaler = Upscaler(config)
+    return upscaler.join(Path(manifest.path), target, report=without_repeats(report))
