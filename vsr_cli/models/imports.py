@@ -69,14 +69,20 @@ def converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         WeightsError: it is not finite, or not any more in `dtype`.
     """
     result = tensor.to(dtype, copy=True).contiguous()
-    if not result.isfinite().all():
-        fits = tensor.float().isfinite().all()
+    if not _is_finite(result):
+        fits = _is_finite(tensor.float())
         raise WeightsError(
             f"`{name}` is not finite",
             why="its values do not fit half precision" if fits else "the file is damaged",
             hint="use `--dtype float32`" if fits else "fetch the file again",
         )
     return result
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers are; many times faster than to ask each of them."""
+    least, most = tensor.aminmax()  # not a number, if any is none
+    return bool(least.isfinite() and most.isfinite())
 
 
 def write_import(target: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
