@@ -12,6 +12,7 @@ from vsr_cli.errors import ConfigError
 from vsr_cli.events import Comparison, Event, Note, Progress, Report
 from vsr_cli.media.containers import is_single_image
 from vsr_cli.media.pictures import write_png
+from vsr_cli.pipeline.said import without_repeats
 from vsr_cli.viewing.align import Counts, Moment, moments, say_counts, say_differences
 from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, Fit, Mode, Piece
@@ -99,7 +100,7 @@ class Request:
 def compare_videos(request: Request, report: Report) -> Comparison:
     """Compare; see `vsr_cli.api.compare` for the arguments and errors."""
     started = time.monotonic()
-    report = _once(report)
+    report = without_repeats(report)  # videos are read more than once
     inputs = {f"`{path}`": path for path in request.sources}
     files = [path for path in (request.target, request.per_frame) if path is not None]
     check_files(files, inputs, overwrite=request.overwrite)
@@ -330,20 +331,6 @@ def name_videos(sources: Sequence[Path], names: Sequence[str]) -> list[str]:
     if len(set(found)) < len(found):
         found = [f"{number}: {name}" for number, name in enumerate(found, 1)]
     return found
-
-
-def _once(report: Report) -> Report:
-    """Pass on each note once, as videos are read more than once."""
-    said: set[Note] = set()
-
-    def pass_on(event: Event) -> None:
-        if isinstance(event, Note):
-            if event in said:
-                return
-            said.add(event)
-        report(event)
-
-    return pass_on
 
 
 def _tee_text(report: Report, texts: list[str]) -> Report:
