@@ -313,7 +313,7 @@ MUTATIONS = [
                 "            if held:\n                yield",
             ),
             "clips-share-before-the-start": (
-                "return min(first, overlap)",
+                "return min(first - origin, overlap)",
                 "return overlap",
             ),
         },
@@ -334,8 +334,8 @@ MUTATIONS = [
         "tests/pipeline/resume/test_manifest.py",
         {
             "manifest-other-release": (
-                '(values.pop("v"), values.pop("vsr")) != (VERSION, __version__)',
-                '(values.pop("v"), values.pop("vsr"))[0] != VERSION',
+                '_release(values.pop("vsr")) != _release(__version__)',
+                'not values.pop("vsr")',
             ),
             "manifest-seed-ignored": (
                 '"output.attachments", "output.metadata",',
