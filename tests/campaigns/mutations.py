@@ -334,8 +334,8 @@ MUTATIONS = [
         "tests/pipeline/resume/test_manifest.py",
         {
             "manifest-other-release": (
-                'or _release(values.pop("vsr")) != _release(__version__):',
-                'or not values.pop("vsr"):',
+                '_release(values.pop("vsr")) != _release(__version__)',
+                'not values.pop("vsr")',
             ),
             "manifest-seed-ignored": (
                 '"output.attachments", "output.metadata",',
