@@ -230,12 +230,16 @@ def test_a_second_interrupt_leaves_the_terminal_with_its_cursor(tmp_path: Path) 
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stderr=follower
     ) as process:
-        shown = ""
-        for word in ("waiting", "cleaning"):
-            while word not in shown:
-                shown += os.read(leader, 1000).decode()
-            process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == -signal.SIGINT
+        seen = b""
+        try:
+            for word in (b"waiting", b"cleaning"):
+                while word not in seen:
+                    seen += os.read(leader, 1000)
+                process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == -signal.SIGINT
+        finally:
+            process.kill()
+    shown = seen.decode(errors="replace")
     os.close(follower)
     os.close(leader)
     hide, show = "\x1b[?25l", "\x1b[?25h"

@@ -54,8 +54,9 @@ class Pair:
         """The planes of the frame between that `at` has found."""
         depth = self.before.layout.depth
         pairs = zip(self.before.planes, self.after.planes, strict=True)
-        mixed = (motion.mix(to_tensor(a, depth), to_tensor(b, depth)) for a, b in pairs)
-        return tuple(to_plane(x, depth) for x in mixed)
+        mixed = [motion.mix(to_tensor(a, depth), to_tensor(b, depth)) for a, b in pairs]
+        planes = [to_plane(x, depth) for x in mixed]
+        return tuple(planes)
 
 
 def are_alike(frame: Frame, other: Frame) -> bool:
