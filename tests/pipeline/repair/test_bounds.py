@@ -27,7 +27,9 @@ from vsr_cli.pipeline.repair.stage import Chain, Stage
 
 SIZE = (24, 32)
 NUM_FRAMES = 200
-LOOKS = (56, 192)  # after as many frames: far in, and at the same place of a block of eight
+# After as many frames: far in, and at the same places of a block of eight. Of several looks the
+# least counts, because what threads are at work on comes and goes.
+EARLY, LATE = (52, 54, 56, 58), (188, 190, 192, 194)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +83,11 @@ def test_what_is_held_does_not_grow_with_the_length(
     for number, _ in enumerate(chain.run(read), 1):
         chain.forget(number)
         most = max(most, len(alive))
-        if number in LOOKS:
+        if number in EARLY + LATE:
             found.append((tensor_bytes(), len(stage._entries)))
     assert most <= stage.reach_back + stage.reach_ahead + 8
-    (early_bytes, early_entries), (late_bytes, late_entries) = found
+    early_bytes, early_entries = map(min, zip(*found[: len(EARLY)], strict=True))
+    late_bytes, late_entries = map(min, zip(*found[len(EARLY) :], strict=True))
     plane_bytes = 4 * SIZE[0] * SIZE[1]
     assert late_bytes <= early_bytes + 100 * plane_bytes  # what is in work, not one for each frame
     assert late_entries <= early_entries + 1
