@@ -1,6 +1,7 @@
 """The command as a shell sees it: a process with signals, pipes and an exit code."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -234,6 +235,7 @@ def test_a_second_interrupt_leaves_the_terminal_with_its_cursor(tmp_path: Path) 
         try:
             for word in (b"waiting", b"cleaning"):
                 while word not in seen:
+                    assert select.select([leader], [], [], 60)[0], seen
                     seen += os.read(leader, 1000)
                 process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == -signal.SIGINT
