@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,11 @@ def download_model(
     text = paths.pop() if model.text is not None else None
     done = import_checkpoints(paths, name, text=text, overwrite=overwrite, report=report)
     if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
+        for file in model.files:
+            (folder / file.name).unlink(missing_ok=True)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub's own notes
+        with suppress(OSError):  # something else lies there
+            folder.rmdir()
     return replace(done, findings=(*findings, *done.findings))
 
 

@@ -71,9 +71,9 @@ class Cache:
     def prune(self) -> None:
         """Remove the oldest until the rest is small enough, and what nobody goes on with."""
         with suppress(OSError):
-            files = sorted(
-                self.folder.glob("*.mkv"), key=lambda path: path.stat().st_mtime, reverse=True
-            )
+            # Videos without a note of ours beside them are somebody else's.
+            ours = [p for p in self.folder.glob("*.mkv") if self._facts(p.stem).is_file()]
+            files = sorted(ours, key=lambda path: path.stat().st_mtime, reverse=True)
             total = 0
             for path in files:
                 total += path.stat().st_size
