@@ -6,6 +6,7 @@ from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.models.weights import load_weights
+from vsr_cli.pipeline import run_plan
 from vsr_cli.pipeline.run_plan import RunPlan, choose_dtype
 
 
@@ -13,6 +14,16 @@ def test_float16_needs_a_gpu() -> None:
     with pytest.raises(ConfigError, match="needs a CUDA device"):
         choose_dtype("float16", torch.device("cpu"))
     assert choose_dtype("bfloat16", torch.device("cpu")) == (torch.bfloat16, "")
+
+
+@pytest.mark.parametrize(("is_faster", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_faster_number_format_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, is_faster: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(run_plan, "is_faster_in_bfloat16", lambda: is_faster)
+    chosen, why = choose_dtype("auto", torch.device("cpu"))
+    assert chosen == dtype
+    assert "this CPU" in why
 
 
 @pytest.mark.weights
@@ -27,8 +38,8 @@ def test_tiles_change_the_picture_by_less_than_one_code() -> None:
     frames = [texture[:, :100, k : k + 120] for k in range(2)]
 
     def upscale(tile: int | None) -> torch.Tensor:
-        run_plan = RunPlan(torch.device("cpu"), torch.float32, 3, tile, ())
-        return restore(model, frames, config, run_plan)
+        plan = RunPlan(torch.device("cpu"), torch.float32, 3, tile, ())
+        return restore(model, frames, config, plan)
 
     difference = (upscale(48) - upscale(None)).abs() * 127.5
     assert difference.mean() < 1

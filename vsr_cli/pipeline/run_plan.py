@@ -9,6 +9,7 @@ import torch
 
 from vsr_cli.config import DtypeChoice
 from vsr_cli.errors import ConfigError, DeviceError
+from vsr_cli.ops.precision import is_faster_in_bfloat16
 
 SHORTEST_CLIP = 2  # frames
 LATENT_STRIDE = 8  # pixels of the target to one of the latents, of every family
@@ -104,9 +105,9 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.bfloat16, "dtype bfloat16: the GPU computes in it"
         return torch.float16, "dtype float16: the GPU has no bfloat16"
-    if torch.cpu._is_avx512_bf16_supported():
-        return torch.bfloat16, "dtype bfloat16: the CPU computes in it"
-    return torch.float32, "dtype float32: the CPU has no bfloat16 instructions"
+    if is_faster_in_bfloat16():
+        return torch.bfloat16, "dtype bfloat16: this CPU computes faster in it"
+    return torch.float32, "dtype float32: this CPU is not faster in bfloat16"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.models.weights import save_weights
+from vsr_cli.ops.precision import is_faster_in_bfloat16
 from vsr_cli.training import distributed
 from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.curves import Log
@@ -101,6 +102,7 @@ class Run:
     def __init__(self, recipe: Recipe, config: TrainConfig, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         self.recipe, self.config, self.device = recipe, config, device
+        self.in_bfloat16 = device.type != "cpu" or is_faster_in_bfloat16()
         model = warm_start(config.init)
         model.to(device).to(memory_format=torch.channels_last).train().requires_grad_(False)
         if recipe.adversary:
@@ -167,7 +169,7 @@ class Run:
             self.optimizer.param_groups, self.recipe.rates(progress), strict=True
         ):
             group["lr"] = share * rate
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             terms = self.objective(batch, progress)
         total = torch.stack([term.float() for term in terms.values()]).sum()
         self.optimizer.zero_grad()
