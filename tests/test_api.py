@@ -232,6 +232,7 @@ def test_a_program_that_uses_it_is_well_typed(tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_a_program_that_misuses_it_is_not(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text("import vsr_cli as vsr\nvsr.upscale('a', 'b', steps='many', stepz=1)\n")
@@ -266,6 +267,7 @@ def test_a_clip_is_degraded_and_what_was_drawn_is_told(tmp_path: Path, make_clip
         vsr.degrade(source, tmp_path / "lr.mkv")
 
 
+@pytest.mark.slow
 def test_costs_are_measured_for_every_size_and_number_of_steps(model: Path) -> None:
     events: list[Event] = []
     results = vsr.bench(

@@ -76,6 +76,7 @@ def test_a_part_of_a_campaign_goes_well(tmp_path: Path, script: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_container_has_numbers_and_every_kind_of_damage_changes_it(
     tmp_path: Path, kind: Kind
@@ -116,6 +117,7 @@ def change(name: str, old: str, new: str) -> Mutation:
     return Mutation(name, "vsr_cli/sums.py", old, new, ("tests/test_sums.py",))
 
 
+@pytest.mark.slow
 def test_mutants_are_killed_survive_or_are_broken_and_the_checkout_stays_as_it_is(
     small_tree: Path,
 ) -> None:

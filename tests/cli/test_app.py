@@ -108,6 +108,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert modules_after(statement) & {"torch", "numpy", "av", "cv2", "diffusers", "click"} == set()
 
 
+@pytest.mark.slow
 def test_a_job_of_the_shipped_model_loads_no_library_that_knows_the_network() -> None:
     loaded = modules_after("import vsr_cli.pipeline.upscale")
     assert loaded & {"diffusers", "huggingface_hub", "torchvision", "requests", "httpx"} == set()
@@ -147,6 +148,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "upsacle" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_job_cleanly(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with start(tmp_path, WAITING_VSR.format(cleanup="")) as process:
@@ -169,6 +171,7 @@ def test_a_library_that_makes_another_error_of_a_signal_is_no_bug(tmp_path: Path
     assert error.splitlines()[-1] == "stopped before the end"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here")
 @pytest.mark.parametrize(
     ("name", "code", "share"), [("SIGINT", 130, 0), ("SIGTERM", 143, 0.01), ("SIGHUP", 129, 0.5)]
@@ -213,6 +216,7 @@ def test_a_signal_ends_a_job_whose_pipe_waits(
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     slow = 'print("cleaning", file=sys.stderr, flush=True); time.sleep(60)'
     with start(tmp_path, WAITING_VSR.format(cleanup=slow)) as process:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = [(34, 34), (48, 48), (16, 32), (64, 40), (18, 16)]  # (height, width)
 
 
+@pytest.mark.slow
 def test_a_batch_survives_bad_files_and_tiny_deep_ones(tmp_path: Path, make_clip: MakeClip) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

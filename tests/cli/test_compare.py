@@ -276,6 +276,7 @@ def test_the_function_has_the_options_of_the_command() -> None:
         assert typed[name].default == function[name].default, name
 
 
+@pytest.mark.slow
 def test_the_command_that_upscaling_ends_with_works(tmp_path: Path, make_clip: MakeClip) -> None:
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "up it.mp4"
     model = write_tiny_weights(tmp_path / "tiny.safetensors")

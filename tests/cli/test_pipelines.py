@@ -48,6 +48,7 @@ def test_between_two_others_picture_sound_and_times_go_through(
     assert [time - times[0] for time in times] == pytest.approx([n / 25 for n in range(9)])
 
 
+@pytest.mark.slow
 def test_y4m_leaves_with_events_in_a_file_of_their_own(tmp_path: Path, make_clip: MakeClip) -> None:
     source = make_clip(tmp_path / "in.mp4", num_frames=3)
     log = tmp_path / "events.ndjson"
@@ -60,6 +61,7 @@ def test_y4m_leaves_with_events_in_a_file_of_their_own(tmp_path: Path, make_clip
     assert (kinds[0], kinds[-1]) == ("plan", "done")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error_to_talk_about(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:

@@ -52,6 +52,7 @@ def options_of(model: Path, **more: object) -> Options:
     return {**SMALL, "model": model, **more}  # type: ignore[typeddict-item]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_frames_are_those_of_the_whole_job(
@@ -73,6 +74,7 @@ def test_frames_are_those_of_the_whole_job(
         assert min(near) > 0.1  # the test can tell one frame from the next
 
 
+@pytest.mark.slow
 def test_frames_of_a_part_and_of_an_uneven_rate_are_those_of_the_job_too(
     tmp_path: Path, model: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_grid_shows_every_combination(source: Path, model: Path, tmp_path: Pat
     assert all(np.abs(cells[0] - cell).mean() > 0 for cell in cells[1:])
 
 
+@pytest.mark.slow
 def test_a_second_preview_computes_only_what_is_new(
     source: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +154,7 @@ def test_a_second_preview_computes_only_what_is_new(
     assert len(computed) == 8
 
 
+@pytest.mark.slow
 def test_events_tell_samples_and_what_the_whole_would_cost(
     source: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +197,7 @@ def test_a_folder_gets_all_pieces(source: Path, model: Path, tmp_path: Path) -> 
     assert (tmp_path / "all" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crop", ["32x16+10+4", "auto"])
 def test_a_piece_is_enlarged_by_itself(tmp_path: Path, model: Path, crop: str) -> None:
     source = write_clip(tmp_path / "in.mp4", num_frames=30, size=(200, 360))
@@ -305,6 +310,7 @@ def test_images_are_previewed(tmp_path: Path, make_clip: MakeClip, model: Path) 
     assert [sample.at for sample in again.samples] == [0.6]
 
 
+@pytest.mark.slow
 def test_a_long_preview_is_said_before_it_begins(
     source: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +323,7 @@ def test_a_long_preview_is_said_before_it_begins(
     assert err.index("W_PREVIEW_LONG") < err.index("wrote")
 
 
+@pytest.mark.slow
 def test_frames_at_a_higher_rate_are_those_of_the_job(tmp_path: Path, model: Path) -> None:
     source = write_clip(tmp_path / "in.mkv", num_frames=60)
     options = options_of(model, fps=50, vcodec="ffv1", pix_fmt="yuv420p")

@@ -218,6 +218,7 @@ def test_a_watched_folder_may_hold_the_results_in_a_folder_of_their_own(watch: W
         Watch(watch._batch, [Path("out")], recursive=True, retry=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_a_watcher_that_is_ended_at_work_loses_nothing_and_makes_nothing_twice(
     tmp_path: Path, number: signal.Signals, code: int

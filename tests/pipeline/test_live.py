@@ -156,6 +156,7 @@ def test_a_file_is_no_live_source(tmp_path: Path) -> None:
         vsr.upscale(tmp_path / "in.mkv", tmp_path / "out.mkv", live=True)
 
 
+@pytest.mark.slow
 def test_a_pipe_that_goes_on_is_kept_up_with_frame_by_frame(tmp_path: Path) -> None:
     pipe, target = tmp_path / "in.y4m", tmp_path / "out.mkv"
     os.mkfifo(pipe)

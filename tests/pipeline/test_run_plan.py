@@ -26,6 +26,7 @@ def test_the_faster_number_format_is_chosen(
     assert "this CPU" in why
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_tiles_change_the_picture_by_less_than_one_code() -> None:
     model, config = (

@@ -87,6 +87,7 @@ def test_other_scales_give_exactly_that_size(
     assert pictures(tmp_path / "out.mkv").shape[1:] == expected
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_frames_and_another_seed_others(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:
@@ -98,6 +99,7 @@ def test_the_same_job_gives_the_same_frames_and_another_seed_others(
     assert a == b != c
 
 
+@pytest.mark.slow
 def test_clip_length_is_no_choice_of_quality(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:
@@ -158,6 +160,7 @@ def test_peak_memory_does_not_grow_with_the_length(
     assert peak(300) <= 1.05 * peak(100)
 
 
+@pytest.mark.slow
 def test_an_existing_target_is_kept_unless_told_otherwise(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:
@@ -170,6 +173,7 @@ def test_an_existing_target_is_kept_unless_told_otherwise(
     assert len(pictures(target)) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_a_job_that_stops_half_way_leaves_everything_as_it_was(
     tmp_path: Path,
@@ -223,6 +227,7 @@ def test_a_device_that_is_absent_is_refused(
         upscale_video(source, tmp_path / "out.mp4", replace(config, device="toaster"))
 
 
+@pytest.mark.slow
 def test_the_plan_says_once_what_was_chosen(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:
@@ -235,6 +240,7 @@ def test_the_plan_says_once_what_was_chosen(
     assert sorted(set(frames)) == [0, 1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "expected"), [("-2:120", (120, 160)), ("192p", (192, 256)), ("64x48", (48, 64))]
 )
@@ -271,6 +277,7 @@ def test_raw_video_is_known_by_what_is_said_of_it(tmp_path: Path, config: Upscal
     assert pictures(target).shape == (3, 192, 256)
 
 
+@pytest.mark.slow
 def test_a_constant_rate_repeats_frames_that_are_computed_once(
     tmp_path: Path, make_clip: MakeClip, read_contents: Read, config: UpscaleConfig
 ) -> None:

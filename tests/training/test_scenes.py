@@ -125,6 +125,7 @@ def test_the_same_seed_draws_the_same_scene_and_another_another() -> None:
     assert not torch.equal(first.frames, other.frames)
 
 
+@pytest.mark.slow
 def test_scenes_are_made_where_they_are_wanted_and_never_read_back() -> None:
     # Reading a value of a tensor on `meta` is an error: nothing here makes a GPU wait.
     for seed in range(4):

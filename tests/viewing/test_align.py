@@ -97,6 +97,7 @@ def test_nothing_is_said_of_videos_that_agree(tmp_path: Path, make_clip: MakeCli
     assert events == []
 
 
+@pytest.mark.slow
 def test_a_few_frames_are_held_however_long_videos_are(tmp_path: Path, make_clip: MakeClip) -> None:
     videos = [footage(make_clip(tmp_path / name, num_frames=60)) for name in ("a.mp4", "b.mp4")]
     alive: weakref.WeakSet[object] = weakref.WeakSet()

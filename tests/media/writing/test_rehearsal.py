@@ -32,6 +32,7 @@ def make_plan(source: Path, target: Path, config: OutputConfig | None = None) ->
     return plan_output(target, source, info, SIZE, config or OutputConfig(), report=ignore)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.ts", "out.avi", "out.y4m", "%d.png"])
 def test_nothing_is_left_of_a_rehearsal(
     tmp_path: Path, make_clip: MakeClip, temporary: Path, name: str

@@ -104,6 +104,7 @@ def test_the_decoder_gives_the_same_frames(
     assert_like(found, autoencoder[f"io.{case}.decoded.w{fidelity}"])
 
 
+@pytest.mark.slow
 def test_the_trajectory_is_the_same_with_and_without_guidance_and_in_tiles(
     model: MgldModel,
 ) -> None:

@@ -59,6 +59,7 @@ def tensor_bytes() -> int:
     return sum(x.nbytes for x in tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
 def test_what_is_held_does_not_grow_with_the_length(
     info: VideoInfo, name: str, monkeypatch: pytest.MonkeyPatch

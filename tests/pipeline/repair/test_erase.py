@@ -152,6 +152,7 @@ def test_nothing_crosses_a_cut(info: VideoInfo) -> None:
     assert all(is_same(a, b) for a, b in zip(found, alone, strict=True))
 
 
+@pytest.mark.slow
 def test_it_goes_on_anywhere_to_the_same_frames_and_says_the_same(info: VideoInfo) -> None:
     frames = [*pan(16, seed=1), *(replace(f, pts=f.pts + 16) for f in pan(11, seed=2))]
     draws: list[Draw] = [lambda k: box(20, 30, 40, 60), lambda k: crossing(k % 15)]

@@ -133,6 +133,7 @@ def test_count_times_and_sound_stay(tmp_path: Path, make_clip: MakeClip) -> None
     assert [e.code for e in events if isinstance(e, Note)] == ["W_FILLED"]
 
 
+@pytest.mark.slow
 def test_without_a_model_no_network_is_loaded_and_the_plan_says_so(
     tmp_path: Path, source: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_options_of_a_model_are_refused(tmp_path: Path, source: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "options"),
     [
@@ -228,6 +230,7 @@ def test_a_job_that_is_killed_goes_on_to_the_same_frames(
         assert all(is_same(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_what_is_repaired_before_a_model_goes_on_to_the_same_frames(
     tmp_path: Path, source: Path
 ) -> None:

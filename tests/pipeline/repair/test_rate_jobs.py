@@ -18,6 +18,7 @@ from vsr_cli.options import Options
 NTSC = Fraction(30000, 1001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rate", "times", "fps", "num_frames"),
     [

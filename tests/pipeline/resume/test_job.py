@@ -83,6 +83,7 @@ def codes(events: list[Event]) -> list[str]:
     return [event.code for event in events if isinstance(event, Note)]
 
 
+@pytest.mark.slow
 def test_a_job_that_breaks_off_anywhere_goes_on_to_the_same_target(
     tmp_path: Path, source: Path, config: UpscaleConfig, read_contents: Read
 ) -> None:
@@ -130,6 +131,7 @@ def test_half_precision_and_either_guidance_go_on_bit_by_bit(
     assert digests(target) == digests(tmp_path / "whole.mkv")
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on(tmp_path: Path, source: Path, config: UpscaleConfig) -> None:
     upscale_video(source, tmp_path / "whole.mp4", config)
     target = tmp_path / "out.mp4"
@@ -276,6 +278,7 @@ def flip_a_bit(path: Path) -> None:
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["chunk_000000.mkv", "state", "manifest.json", "chunk_000001.raw"])
 def test_what_is_damaged_is_computed_again(
     tmp_path: Path, source: Path, config: UpscaleConfig, what: str
@@ -311,6 +314,7 @@ def write_shots(path: Path, length: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "first"),  # shots start with the frames 0, 10 and 20, chunks with 0, 7, 14 and 21
     [
@@ -347,6 +351,7 @@ def test_what_is_damaged_is_computed_again_from_the_shot_before_it_on(
     assert not job_folder(target, config.job).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chunk_000000.mkv", "manifest.json"])
 def test_a_disk_that_does_not_answer_costs_nothing_of_what_is_done(
     tmp_path: Path,
@@ -451,6 +456,7 @@ def test_a_folder_that_is_removed_meanwhile_is_told_of(
     assert not target.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".ts", ".nut"])
 def test_other_containers_go_on_as_well(
     tmp_path: Path, source: Path, config: UpscaleConfig, suffix: str
@@ -512,6 +518,7 @@ def test_one_model_serves_many_videos(
     assert digests(tmp_path / "a.mp4") == digests(tmp_path / "b.mp4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_failures", [1, 3])
 def test_where_memory_runs_out_outside_the_networks_it_goes_back_to_the_checkpoint(
     tmp_path: Path,

@@ -81,6 +81,7 @@ def test_where_it_does_not_fit_nothing_begins(
     upscale_video(source, target, config)
 
 
+@pytest.mark.slow
 def test_shorter_chunks_take_less(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:
@@ -99,3 +100,11 @@ def test_what_is_done_in_one_go_takes_none(
 ) -> None:
     source = make_clip(tmp_path / "in.mp4")
     assert Upscaler(config).plan(source, tmp_path / "out.y4m").disk_gb is None
+
+
+@pytest.mark.parametrize(("mostly_states", "helps"), [(False, "--chunk"), (True, "--dtype")])
+def test_the_hint_is_about_what_takes_most(tmp_path: Path, mostly_states: bool, helps: str) -> None:
+    plan = DiskPlan(needed=2, free=1, is_mostly_states=mostly_states)
+    with pytest.raises(OutputError) as refused:
+        plan.require(tmp_path)
+    assert helps in str(refused.value.hint)

@@ -43,6 +43,7 @@ def test_units_are_whole_shots_of_48_frames_or_more(tmp_path: Path) -> None:
     assert [unit.index for unit in units] == list(range(len(units)))
 
 
+@pytest.mark.slow
 def test_a_single_run_begins_a_chunk_with_every_unit(tmp_path: Path, model_file: Path) -> None:
     source = write_shots(tmp_path / "in.mkv", LENGTHS)
     config = tiny_config(model_file, keep=True, chunk_length=50)

@@ -17,10 +17,12 @@ class DiskPlan:
 
     needed: at the most, beside the coded video, whose size nobody knows before.
     free: where it lies, when it was planned.
+    is_mostly_states: whether most of it is what clips hand on, and not frames.
     """
 
     needed: int
     free: int
+    is_mostly_states: bool = False
 
     def require(self, folder: Path) -> None:
         """Refuse to begin where it does not fit.
@@ -29,11 +31,14 @@ class DiskPlan:
             OutputError: it does not.
         """
         if self.needed > self.free:
+            less = "a smaller `--chunk-length`"
+            if self.is_mostly_states:
+                less = "fewer `--steps`, or `--dtype bfloat16`"
             raise OutputError(
                 f"there is too little room in `{folder}`",
                 why=f"unfinished work takes up to {self.needed / 1e9:.2f} GB, "
                 f"{self.free / 1e9:.2f} GB are free",
-                hint="free some, give `--job-dir` on another disk, or a smaller `--chunk-length`",
+                hint=f"free some, give `--job-dir` on another disk, or {less}",
             )
 
 
@@ -59,8 +64,10 @@ def plan_disk(
     length = chunk_length(coding, config)
     if num_frames is not None:
         length = min(length, num_frames)
-    needed = num_workers * (length * coding.frame_bytes + scratch_bytes)
+    frame_bytes = length * coding.frame_bytes
+    needed = num_workers * (frame_bytes + scratch_bytes)
     folder = job_folder(target, config)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return DiskPlan(needed, shutil.disk_usage(folder).free)
+    free = shutil.disk_usage(folder).free
+    return DiskPlan(needed, free, is_mostly_states=scratch_bytes > frame_bytes)

@@ -110,6 +110,7 @@ def test_small_and_odd_sizes_work_in_both_modes(
         assert min(found.shape[-2:]) == NARROW.least_side
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_frames_and_another_seed_others(model: MgldModel) -> None:
     frames = moving(6)
     other = replace(CONFIG, sampler=SamplerConfig(seed=1))

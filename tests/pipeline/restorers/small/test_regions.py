@@ -124,6 +124,7 @@ def test_a_shot_goes_on_from_a_checkpoint_bit_by_bit(model: SmallModel) -> None:
     assert torch.equal(rest, whole[5:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(32, 24), (32, None), (None, 32)])
 def test_other_regions_go_on_from_the_same_state(
     model: SmallModel, before: int | None, after: int | None
