@@ -36,10 +36,10 @@ def open_writer(
         yield writer
 
 
-def join(chunks: Sequence[Path], plan: OutputPlan, source: Path) -> int:
+def join(chunks: Sequence[Path], plan: OutputPlan, source: Path, *, report: Report = ignore) -> int:
     """A target from chunks and the other streams of a source."""
     with open_side_streams(source, plan.info) as side_streams:
-        num_frames, _ = join_chunks(chunks, plan, side_streams, report=ignore)
+        num_frames, _ = join_chunks(chunks, plan, side_streams, report=report)
         return num_frames
 
 

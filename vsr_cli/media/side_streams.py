@@ -43,6 +43,7 @@ class SideStreams:
     cover: gives the only packet of a cover; None if it cannot be had.
     is_live: whether packets can be taken only once, as from a pipe.
     heads: looks for the first packets of the streams it is asked for.
+    without: indices of streams that are not to be copied.
     """
 
     container: InputContainer
@@ -50,6 +51,12 @@ class SideStreams:
     cover: Callable[[Stream], bytes | None] = _no_cover
     is_live: bool = False
     heads: "Callable[[Sequence[Stream]], Heads]" = lambda streams: Heads()
+    without: frozenset[int] = frozenset()
+
+    def beside(self, picture: int) -> list[Stream]:
+        """The streams that may be copied, all but the picture's own."""
+        left_out = {picture, *self.without}
+        return [stream for stream in self.container.streams if stream.index not in left_out]
 
 
 def reopen_side_streams(

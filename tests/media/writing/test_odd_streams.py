@@ -17,11 +17,14 @@ from av.stream import Stream
 from tests.conftest import MakeClip
 from tests.media.flat_video import FAST, flat_planes, rewrite
 from tests.media.rich import MS
-from tests.media.writers import open_writer, write_planes
+from tests.media.writers import join, open_writer, write_planes
 from vsr_cli.config import OutputConfig
-from vsr_cli.events import ignore
-from vsr_cli.media.reading.reader import open_video
+from vsr_cli.events import Event, Note, ignore
+from vsr_cli.media.reading.reader import open_video, probe, read_frames
 from vsr_cli.media.writing.audio import AudioEncoder
+from vsr_cli.media.writing.chunks import ChunkWriter
+from vsr_cli.media.writing.muxer import Muxer, TrailerError
+from vsr_cli.media.writing.output_plan import plan_output
 from vsr_cli.media.writing.stream_trial import refusal
 from vsr_cli.media.writing.verify import CopiedStream
 
@@ -248,6 +251,59 @@ def test_sound_that_an_encoder_refuses_midway_does_not_cost_the_picture(
     assert notes[1].text.endswith("takes no more of it (invalid argument)")
     with av.open(f"file:{tmp_path / 'out.ts'}") as container:
         assert len(list(container.decode(video=0))) == 20
+
+
+def rewrite_joined(source: Path, target: Path) -> list[Note]:
+    """Like `rewrite`, from a chunk that lies beside the target; returns what joining says."""
+    events: list[Event] = []
+    info = probe(source)
+    plan = plan_output(target, source, info, (info.height, info.width), FAST, report=ignore)
+    with ChunkWriter(target.with_name("chunk.mkv"), plan) as chunk:
+        for index, frame in enumerate(read_frames(source, report=ignore)):
+            coding = plan.coding
+            planes = flat_planes(coding.layout, coding.size, 40 + index)
+            chunk.write(frame.with_planes(planes, coding.layout, coding.color))
+        chunk.finish()
+    join([target.with_name("chunk.mkv")], plan, source, report=events.append)
+    return [event for event in events if isinstance(event, Note)]
+
+
+@pytest.mark.parametrize("culprits", [{2}, {1, 2}])
+def test_a_stream_for_which_a_container_refuses_at_its_end_does_not_cost_the_picture(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch, culprits: set[int]
+) -> None:
+    plain = make_clip(tmp_path / "plain.mkv", num_frames=20, audio=["aac", "ac3"])
+    source, target = plain.rename(tmp_path / "in.mkv"), tmp_path / "out.mp4"
+    finish = Muxer._write_trailer
+
+    def refuse(self: Muxer) -> None:
+        if culprits & {planned.source.index for planned in self._copier._planned.values()}:
+            raise TrailerError("refused")
+        finish(self)
+
+    monkeypatch.setattr(Muxer, "_write_trailer", refuse)
+    notes = rewrite_joined(source, target)
+    lost = [note.text for note in notes if note.code == "W_STREAM_CUT"]
+    assert len(lost) == len(culprits)
+    assert all(f"(stream {index}, " in text for index, text in zip(culprits, lost, strict=True))
+    with av.open(f"file:{target}") as container:
+        assert len(list(container.decode(video=0))) == 20
+        assert len(container.streams.audio) == 2 - len(culprits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chunk.mkv", "in.mkv", "out.mp4"]
+
+
+def test_a_picture_that_a_container_refuses_at_its_end_is_said_once(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", audio=["aac"])
+
+    def refuse(self: Muxer) -> None:
+        raise TrailerError("refused")
+
+    monkeypatch.setattr(Muxer, "_write_trailer", refuse)
+    with pytest.raises(TrailerError):
+        rewrite_joined(source, tmp_path / "out.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chunk.mkv", "in.mkv"]
 
 
 def write_texts(path: Path, lines: list[tuple[int, int, str]], make_clip: MakeClip) -> Path:

@@ -12,12 +12,14 @@ from av.video.stream import VideoStream
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import WITHOUT_LENGTHS, muxer_options
+from vsr_cli.media.open import reason
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.side_streams import SideStreams
 from vsr_cli.media.writing.destination import (
     Destination,
     FileDestination,
     PipeDestination,
+    is_refusal,
     output_errors,
 )
 from vsr_cli.media.writing.metadata import (
@@ -30,6 +32,10 @@ from vsr_cli.media.writing.stream_copy import StreamCopier
 from vsr_cli.media.writing.verify import ExpectedFile, TimestampSummary, check_file, check_size
 
 AddVideoStream = Callable[[OutputContainer], VideoStream]
+
+
+class TrailerError(OutputError):
+    """The container does not take what it was given, and says so only at its end."""
 
 
 class Muxer(ResourceOwner):
@@ -128,6 +134,7 @@ class Muxer(ResourceOwner):
             What kind each stream beside the picture is of, as FFmpeg names it.
 
         Raises:
+            TrailerError: the container refuses at its end; another stream may be the reason.
             OutputError: nothing was written, the disk is full, or the target has appeared.
             VerificationError: what is on disk is not what was written; it is kept as `.failed`.
         """
@@ -135,7 +142,7 @@ class Muxer(ResourceOwner):
             raise OutputError("no frame was written", hint="check the source with a player")
         with output_errors(f"`{self._target}` cannot be written"):
             self._copier.copy_until(None)
-            self._output.close()
+            self._write_trailer()
         self._copier.report_losses(self._report)
         self._report_last_length()
         if self._destination.path_to_verify and self._plan.config.verify != "off":
@@ -144,6 +151,18 @@ class Muxer(ResourceOwner):
             on_complete(self._destination.path_to_verify)
         self._destination.commit()
         return tuple(stream.kind for stream in self._copier.copied().values() if stream.num_packets)
+
+    def _write_trailer(self) -> None:
+        try:
+            self._output.close()
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, MemoryError) or not is_refusal(error):
+                raise
+            raise TrailerError(
+                f"`{self._target}` cannot be written",
+                why=f"{self._plan.container.display_name} refuses at its end: {reason(error)}",
+                hint="write to `.mkv`, which takes most",
+            ) from error
 
     def _report_last_length(self) -> None:
         """Say if the last frame is shown for longer than the container can tell."""

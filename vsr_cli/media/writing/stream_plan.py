@@ -77,7 +77,7 @@ class PlannedStream:
     @property
     def description(self) -> str:
         """What it is, for people."""
-        return f"{self.source.type} (stream {self.source.index}, {self.codec})"
+        return name_stream(self.source)
 
     @property
     def is_text(self) -> bool:
@@ -169,9 +169,7 @@ class StreamPlanner:
         return planned_streams
 
     def _add_each(self) -> Iterator[PlannedStream]:
-        for stream in self._side_streams.container.streams:
-            if stream.index == self._info.stream_index:
-                continue
+        for stream in self._side_streams.beside(self._info.stream_index):
             planned = None
             if isinstance(stream, AudioStream):
                 planned = self._add_audio(stream)
@@ -318,6 +316,11 @@ def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
     if isinstance(new, AudioStream):
         name_channels(new.codec_context)
     return new
+
+
+def name_stream(stream: Stream) -> str:
+    """What a stream of the source is, for people."""
+    return f"{stream.type} (stream {stream.index}, {_codec_name(stream)})"
 
 
 def _codec_name(stream: Stream) -> str:

@@ -1,12 +1,14 @@
 """Videos out: encoded, muxed with what else the source holds, checked, and named when complete."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from av.container import OutputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vsr_cli.events import Report
+from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.resources import ResourceOwner
 from vsr_cli.media.side_streams import SideStreams
@@ -14,8 +16,11 @@ from vsr_cli.media.writing.chunks import JoinedChunks
 from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.media.writing.encoder import VideoEncoder
 from vsr_cli.media.writing.image_sequence import ImageSequenceWriter
-from vsr_cli.media.writing.muxer import Muxer
+from vsr_cli.media.writing.muxer import Muxer, TrailerError
 from vsr_cli.media.writing.output_plan import OutputPlan
+from vsr_cli.media.writing.stream_plan import name_stream
+
+_LOSSES = {"audio": 2, "subtitle": 1}  # how much a stream would be missed, others less
 
 
 class VideoWriter(ResourceOwner):
@@ -107,7 +112,7 @@ def join_chunks(
         chunks: files of `ChunkWriter`, in the order of their frames; they stay.
         plan: the one the chunks were written with.
         side_streams: what is copied beside the picture.
-        report: receives `W_..._DROPPED`.
+        report: receives `W_..._DROPPED`, and `W_STREAM_CUT` of a stream that cannot be written.
         temp: where the file grows; see `FileDestination`.
         on_complete: called with the complete file before it gets its name.
 
@@ -120,9 +125,30 @@ def join_chunks(
         VerificationError: what is on disk is not what was written; it is kept as `.failed`.
     """
     joined = JoinedChunks(chunks, plan)
-
-    with Muxer(plan, joined.add_video_stream, side_streams, report=report, temp=temp) as muxer:
-        for packet in joined.packets():
-            muxer.mux(packet)
-        streams = muxer.finish(on_complete=on_complete)
+    attempts = _attempts(side_streams, plan)
+    for left_out in attempts:
+        without = side_streams.without | {stream.index for stream in left_out}
+        fewer = replace(side_streams, without=without)
+        try:
+            with Muxer(plan, joined.add_video_stream, fewer, report=report, temp=temp) as muxer:
+                for packet in joined.packets():
+                    muxer.mux(packet)
+                streams = muxer.finish(on_complete=on_complete)
+        except TrailerError:
+            if left_out is attempts[-1]:
+                raise
+            continue
+        for stream in left_out:
+            text = f"{name_stream(stream)} is missing: {plan.container.display_name} takes "
+            report(Note(code="W_STREAM_CUT", text=f"{text}none of it, and says so only at its end"))
+        break
     return joined.num_frames, streams
+
+
+def _attempts(side_streams: SideStreams, plan: OutputPlan) -> list[list[Stream]]:
+    """What to leave out: nothing; where the container then refuses, one stream or all of them."""
+    streams = side_streams.beside(plan.info.stream_index)
+    if side_streams.is_live or not streams:
+        return [[]]
+    by_loss = sorted(streams, key=lambda stream: (_LOSSES.get(stream.type, 0), -stream.index))
+    return [[], *([stream] for stream in by_loss), streams]
