@@ -211,7 +211,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_INPUT_DAMAGED": "Packets of the source do not decode; the exit code will be 8.",
     "W_INPUT_TRUNCATED": "The source ends before its header says; the exit code will be 8.",
     "W_AUDIO_DAMAGED": "Packets of the sound do not decode; the exit code will be 8.",
-    "W_STREAM_CUT": "The target does not take a stream, or no more of it midway; the exit code will be 8.",
+    "W_STREAM_CUT": "The target takes no more of a stream, or none of it; the exit code will be 8.",
     "W_TIMESTAMPS_FIXED": "Frames without a time of their own, or a later one, were given one.",
     "W_CLOCK_JUMPS": "The clock of a stream jumps; the target goes on without a gap.",
     "W_PICTURE_CHANGES": "The picture changes midway and is fitted to what it was at first.",
