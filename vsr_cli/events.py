@@ -38,7 +38,8 @@ class Plan:
     free_memory_gb: float | None = None  # of the device, before the job
     disk_gb: float | None = None  # of unfinished work at the most, the coded video not counted
     free_disk_gb: float | None = None  # where that lies, before the job
-    seconds: float | None = None  # for all frames, as a job like this took here; null: unknown
+    seconds: float | None = None  # for the frames that are left; null: unknown
+    is_trial: bool = False  # whether that is told from a few small frames, not from an earlier job
     workers: int | None = None  # processes that share the job; null: it is not shared
     units: int | None = None  # parts of the source that they take; null: it is not shared
 

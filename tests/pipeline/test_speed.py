@@ -10,7 +10,8 @@ from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.events import Event, Plan
-from vsr_cli.pipeline import progress
+from vsr_cli.pipeline import progress, trial
+from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.run_plan import RunPlan
 from vsr_cli.pipeline.speed import NAME, cache_dir, remember_speed, remembered_speed, speed_key
 from vsr_cli.pipeline.upscale import Upscaler
@@ -74,3 +75,33 @@ def test_a_plan_says_what_the_job_before_it_took(
     twice = Upscaler(config).plan(longer, tmp_path / "again.mkv").seconds
     assert again is not None
     assert twice == pytest.approx(2 * again, abs=0.11)
+
+
+def test_where_no_job_has_told_it_a_trial_tells_how_long_a_long_one_takes(
+    tmp_path: Path, make_clip: MakeClip, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "measure_speed", lambda model, config: 1e-6)
+    monkeypatch.setattr(trial, "WORTHWHILE", 9 * 48 * 64)
+    config = UpscaleConfig(model=model, device="cpu", sampler=SamplerConfig(steps=1))
+    upscaler = Upscaler(config)
+    short = make_clip(tmp_path / "short.mkv", num_frames=8)
+    plan = upscaler.plan(short, tmp_path / "out.mkv")
+    assert (plan.seconds, plan.is_trial) == (None, False)
+    long = make_clip(tmp_path / "long.mkv", num_frames=1000)
+    plan = upscaler.plan(long, tmp_path / "out.mkv")
+    assert (plan.seconds, plan.is_trial) == (3.1, True)
+    remember_speed(_key(upscaler, config), 2e-6)
+    plan = upscaler.plan(long, tmp_path / "out.mkv")
+    assert (plan.seconds, plan.is_trial) == (6.1, False)
+
+
+def test_a_trial_runs_the_model_on_little(model: Path) -> None:
+    model_file = ModelFile(model)
+    config = model_file.resolve(UpscaleConfig(device="cpu", sampler=SamplerConfig(steps=1)))
+    assert 0 < trial.measure_speed(model_file, config) < 1
+
+
+def _key(upscaler: Upscaler, config: UpscaleConfig) -> str:
+    assert upscaler.model is not None
+    resolved = upscaler.model.resolve(config.for_source(48, 64))
+    return speed_key(upscaler.model.path, resolved, upscaler.model.plan(resolved, (48, 64)))

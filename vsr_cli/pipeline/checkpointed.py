@@ -104,6 +104,7 @@ def _compute_rest(
                 queue.drain()
                 output.checkpoint(clip.state())
             if stop.is_requested:
+                run.remember(progress)
                 raise Stopped(num_frames=output.num_frames)
         queue.drain()
         output.finish()

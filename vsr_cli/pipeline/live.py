@@ -4,20 +4,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Live, Note, Report
 from vsr_cli.media.frame import Frame
 from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
-from vsr_cli.pipeline.frames import frame_restorer
 from vsr_cli.pipeline.restorers.base import Restorer
-from vsr_cli.pipeline.restorers.registry import ModelFile
 
 SECONDS_BETWEEN_EVENTS = 10.0
-_TRIAL_SIDE, _TRIAL_FRAMES = 128, 3  # of the source, from which the time of a frame is told
 
 
 class LiveRestorer(Restorer):
@@ -179,23 +174,6 @@ class Delay:
         offset = self.clock() - float(last.pts * last.time_base)
         self._soonest = offset if self._soonest is None else min(self._soonest, offset)
         return offset - self._soonest
-
-
-def measure_seconds(model: "ModelFile", config: UpscaleConfig, num_pixels: int) -> float:
-    """How long a frame takes to restore, told from a few small ones.
-
-    Args:
-        model: which one.
-        config: from `ModelFile.resolve`.
-        num_pixels: of a frame of the source.
-    """
-    restore = frame_restorer(model, replace(config, size=None))
-    frames = torch.zeros(_TRIAL_FRAMES, 3, _TRIAL_SIDE, _TRIAL_SIDE)
-    restore(frames)  # the first time is slower
-    started = time.perf_counter()
-    restore(frames)
-    seconds = (time.perf_counter() - started) / _TRIAL_FRAMES
-    return seconds * num_pixels / _TRIAL_SIDE**2
 
 
 def _alone(clip: Clip) -> Clip:

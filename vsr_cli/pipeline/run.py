@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -88,6 +87,7 @@ class Run:
     report: receives all events.
     disk: what unfinished work takes there; None where none is kept.
     foreseen: what a look at the source has told, one line each.
+    tried_speed: seconds for each frame and pixel of the source, from a trial; None: not tried.
     unit: the part of the source that is computed; None: all of it.
     is_seekable: whether a jump to the unit may be tried.
     """
@@ -101,6 +101,7 @@ class Run:
     report: Report
     disk: DiskPlan | None = None
     foreseen: tuple[str, ...] = ()
+    tried_speed: float | None = None
     unit: Unit | None = None
     is_seekable: bool = False
 
@@ -109,8 +110,12 @@ class Run:
         """The frame with which all begins."""
         return 0 if self.unit is None else self.unit.entry
 
-    def describe(self) -> Plan:
-        """Return everything that was chosen, in one record."""
+    def describe(self, *, num_done: int = 0) -> Plan:
+        """Return everything that was chosen, in one record.
+
+        Args:
+            num_done: frames that an earlier run has made.
+        """
         config, output, chain = self.config, self.output, self.make_chain()
         plan = Plan(
             source=str(self.source),
@@ -150,7 +155,8 @@ class Run:
             reasons=run_plan.reasons + plan.reasons,
             memory_gb=_gigabytes(peak_bytes),
             free_memory_gb=_gigabytes(run_plan.free_bytes),
-            seconds=self._seconds(),
+            seconds=self._seconds(num_done),
+            is_trial=self.remembered_speed() is None and self.tried_speed is not None,
         )
 
     @property
@@ -168,16 +174,38 @@ class Run:
             key = speed_key(self.model.path, self.config, self.run_plan)
             remember_speed(key, progress.pace / self._num_pixels)
 
-    def _seconds(self) -> float | None:
-        """How long all frames will take, as those of an earlier job here took."""
-        info = self.output.info
-        num_frames: Fraction | int | None = info.num_frames
-        if num_frames is None and info.duration is not None:
-            num_frames = info.duration * info.rate
-        if self.model is None or self.run_plan is None or num_frames is None:
+    def remembered_speed(self) -> float | None:
+        """Seconds for each frame and pixel of the source, as a job like this took here."""
+        if self.model is None or self.run_plan is None:
             return None
-        speed = remembered_speed(speed_key(self.model.path, self.config, self.run_plan))
-        return None if speed is None else round(speed * self._num_pixels * float(num_frames), 1)
+        return remembered_speed(speed_key(self.model.path, self.config, self.run_plan))
+
+    def try_speed(self) -> "Run":
+        """The same with a trial of the model, where nothing else tells how long it will take."""
+        if self.model is None or self.run_plan is None or self.remembered_speed() is not None:
+            return self
+        if not self.model.family.is_quick_on(self.run_plan.device):
+            return self
+        from vsr_cli.pipeline.trial import WORTHWHILE, measure_speed  # loads the networks
+
+        if self._num_frames is None or self._num_frames * self._num_pixels < WORTHWHILE:
+            return self
+        return replace(self, tried_speed=measure_speed(self.model, self.config))
+
+    def _seconds(self, num_done: int) -> float | None:
+        """How long the frames that are left will take."""
+        speed = self.remembered_speed() or self.tried_speed
+        if speed is None or self._num_frames is None:
+            return None
+        return round(speed * self._num_pixels * max(self._num_frames - num_done, 0), 1)
+
+    @property
+    def _num_frames(self) -> float | None:
+        """Of the target; where the source does not say, as many as its length tells."""
+        info = self.output.info
+        if info.num_frames is not None:
+            return info.num_frames
+        return None if info.duration is None else float(info.duration * info.rate)
 
     @property
     def _num_pixels(self) -> int:
@@ -213,10 +241,11 @@ class Run:
 
     def _keeping_up(self, restorer: "Restorer", max_delay: float) -> "Restorer":
         """A restorer that leaves out what there is no time for."""
-        from vsr_cli.pipeline.live import LiveRestorer, measure_seconds  # few jobs need it
+        from vsr_cli.pipeline.live import LiveRestorer  # few jobs need it
+        from vsr_cli.pipeline.trial import measure_speed
 
         assert self.model is not None
-        seconds = measure_seconds(self.model, self.config, self._num_pixels)
+        seconds = measure_speed(self.model, self.config) * self._num_pixels
         return LiveRestorer(restorer, self.output.coding.size, max_delay, seconds, self.report)
 
     def _repaired(

@@ -211,7 +211,8 @@ class Upscaler:
         )
 
     def _with_foresight(self, run: Run) -> Run:
-        """The same after a look at the source, if it can be read twice."""
+        """The same after a trial of the model, and a look at the source if it can be read twice."""
+        run = run.try_speed()
         if is_pipe(run.source):
             return run
         return replace(run, foreseen=foresee(run.config, run.source, run.output.info))
@@ -303,7 +304,7 @@ class Upscaler:
                 chunks = self._compute_units(job, run, manifest)
             else:
                 if not manifest.checkpoint.is_complete:
-                    report(run.describe())
+                    report(run.describe(num_done=manifest.checkpoint.first))
                     compute(job, run, manifest, video, self._stop)
                     if (done := job.read()) is not None:
                         job.check(done)
@@ -359,6 +360,8 @@ class Upscaler:
     ) -> tuple[int, tuple[str, ...]]:
         with VideoWriter(output, video.side_streams, report=report) as writer:
             run = self._plan_run(video, source, output, None, report)
+            if self.config.max_delay is None:
+                run = run.try_speed()
             report(run.describe())
             progress, num_frames = run.progress(0), 0
             with (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
@@ -122,6 +123,10 @@ class Family(ABC):
             run_plan: from `plan`.
             report: receives notes of how scarce memory is coped with.
         """
+
+    def is_quick_on(self, device: torch.device) -> bool:
+        """Whether a few small frames are restored within about a second there."""
+        return device.type == "cuda"
 
     def splits_shots(self, config: UpscaleConfig) -> bool:
         """Whether all starts afresh at a cut, as `Restorer.splits_shots` says of its restorer."""

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.models.base import VideoModel
@@ -53,6 +55,10 @@ class SmallFamily(Family):
         """See `Family.restorer`."""
         assert isinstance(model, SmallModel)
         return SmallRestorer(model, config, run_plan, report)
+
+    def is_quick_on(self, device: torch.device) -> bool:
+        """See `Family.is_quick_on`."""
+        return True
 
     def guidance_name(self, config: UpscaleConfig) -> str:
         """See `Family.guidance_name`."""

@@ -1,0 +1,28 @@
+"""How long frames will take, told from a few small ones."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from vsr_cli.config import UpscaleConfig
+from vsr_cli.pipeline.frames import frame_restorer
+from vsr_cli.pipeline.restorers.registry import ModelFile
+
+SIDE, NUM_FRAMES = 128, 3  # of the source
+WORTHWHILE = 2_000_000  # pixels of all frames; of less, a trial would be a large part
+
+
+def measure_speed(model: ModelFile, config: UpscaleConfig) -> float:
+    """Seconds for each frame and pixel of the source, without reading and encoding.
+
+    Args:
+        model: which one; it is loaded.
+        config: from `ModelFile.resolve`.
+    """
+    restore = frame_restorer(model, replace(config, size=None))
+    frames = torch.zeros(NUM_FRAMES, 3, SIDE, SIDE)
+    restore(frames)  # the first time is slower
+    started = time.perf_counter()
+    restore(frames)
+    return (time.perf_counter() - started) / (NUM_FRAMES * SIDE**2)
