@@ -267,6 +267,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_SIZES_DIFFER": "Videos that are compared have other sizes; the smaller ones are enlarged.",
     "W_RATES_DIFFER": "Videos that are compared have other frame rates; times decide.",
     "W_COUNTS_DIFFER": "Videos that are compared have other numbers of frames.",
+    "W_PROFILE_CUT": "A temporal profile ends before the videos do: it would be too tall.",
     "W_PAGE_SAMPLED": "All frames would make a page too large, which shows samples instead.",
     "W_PREVIEW_LONG": "A preview will take some minutes; a piece of the picture would be faster.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",

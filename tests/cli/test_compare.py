@@ -16,6 +16,7 @@ from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app
 from vsr_cli.cli.compare import compare
+from vsr_cli.viewing import profile
 from vsr_cli.viewing.footage import open_footage
 
 
@@ -65,6 +66,22 @@ def test_a_video_in_every_mode_has_the_frames_and_times_of_the_first(
     found = vsr.probe(out).info
     assert ((found.height, found.width), found.rate) == (size, Fraction(25))
     assert len(frames_of(out)) == 10
+
+
+def test_a_profile_is_a_line_of_every_frame(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, (large, _) = tmp_path / "out.png", pair
+    code, _, err = run(*pair, "-o", out, "--mode", "profile", "--crop", "96x5+8+70")
+    assert code == 0, err
+    picture = np.asarray(Image.open(out)).astype(int)
+    assert picture.shape == (2 * 10 * 24 + 2, 96, 3)
+    for index, frame in enumerate(shown(large)[:9]):  # the name is written over the last lines
+        assert (picture[24 * index : 24 * (index + 1)] == frame[72, 8:104]).all()
+    monkeypatch.setattr(profile, "MOST_FRAMES", 4)
+    code, _, err = run(*pair, "-o", out, "-y", "--mode", "profile")
+    assert (code, "ends after 4 frames" in err) == (0, True)
+    assert Image.open(out).size == (128, 2 * 4 * 60 + 2)
 
 
 def test_blinking_changes_pictures_as_often_as_is_asked_for(
@@ -177,6 +194,8 @@ def test_every_frame_is_told_in_a_file(
         ("{a} {b} --metrics lpips", 2, "needs weights"),
         ("{a} {b} --metrics psnr --truth 3", 2, "`--truth 3` is no video"),
         ("{a} {b} -o x.png --mode blink", 2, "one picture cannot blink"),
+        ("{a} {b} -o x.mp4 --mode profile", 2, "one picture of all frames"),
+        ("{a} {b} -o x.png --mode profile --at 1", 2, "one picture of all frames"),
         ("{a} {b} -o x.mp4 --at 1", 2, "`--at` gives one picture"),
         ("{a} {b} -o x.mp4 --crop 9", 2, "no part of a picture"),
         ("{a} {b} -o x.mp4 --crop 999x9+0+0", 2, "reaches out of the picture"),

@@ -33,13 +33,13 @@ class Preview:
     seconds: float
 
 
-MODES = ("side", "split", "stack", "blink", "heat")
+MODES = ("side", "split", "stack", "blink", "heat", "profile")
 
 
 def compare(
     *sources: PathLike,
     out: PathLike | None = None,
-    mode: Literal["side", "split", "stack", "blink", "heat"] = "side",
+    mode: Literal["side", "split", "stack", "blink", "heat", "profile"] = "side",
     at: Time | None = None,
     crop: str | None = None,
     offset: float | Fraction = 0,
@@ -67,7 +67,8 @@ def compare(
         out: `.html` is a page to look at in a browser, `.png` one picture, and everything else a
             video without sound; None: only measure.
         mode: how a video or picture lays them out: in a row, as strips of one picture, in a
-            column, in turns, or the differences of luma from the first (or the truth).
+            column, in turns, or the differences of luma from the first (or the truth); `profile`
+            is a picture of the middle line of what is shown, over time from top to bottom.
         at: seconds, or `HH:MM:SS.mmm`, of the picture; a page then holds that one, without loss.
         crop: `WxH+X+Y`, the part to show and to measure, in pixels of the largest.
         offset: seconds by which all but the first are shown later.

@@ -43,8 +43,11 @@ def compare(
         ),
     ] = None,
     mode: Annotated[
-        Literal["side", "split", "stack", "blink", "heat"],
-        typer.Option(help="How a video or picture lays them out; heat: differences of luma."),
+        Literal["side", "split", "stack", "blink", "heat", "profile"],
+        typer.Option(
+            help="How a video or picture lays them out; heat: differences of luma; profile: one "
+            "line of pixels over time."
+        ),
     ] = "side",
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Of one picture, for `.png` or `.html`.")

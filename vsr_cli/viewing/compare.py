@@ -28,6 +28,7 @@ from vsr_cli.viewing.outputs import (
     write_video,
 )
 from vsr_cli.viewing.page import Page, write_page
+from vsr_cli.viewing.profile import draw_profile
 
 MOST_VIDEOS = 4
 _PAGES = (".html", ".htm")
@@ -75,6 +76,11 @@ class Request:
         if self.at is not None and is_video:
             raise ConfigError(
                 "`--at` gives one picture, which is no video", hint="write `.png` or `.html`"
+            )
+        if self.mode == "profile" and (self.at is not None or not self.is_picture):
+            raise ConfigError(
+                "a temporal profile is one picture of all frames",
+                hint="write `.png`, without `--at`",
             )
         if self.is_picture and self.mode == "blink":
             raise ConfigError(
@@ -203,7 +209,11 @@ class _Work:
         request, target = self._request, self._request.target
         if target is None:
             return
-        if request.is_picture:
+        if request.mode == "profile":
+            with closing(self._all_moments("draw")) as frames:
+                picture = draw_profile(self._drawer, frames, self._report)
+            write_png(target, picture, overwrite=request.overwrite)
+        elif request.is_picture:
             moment = find_moment(self._read, request.at or Fraction(0))
             picture = self._drawer.draw(moment)
             write_png(target, picture, overwrite=request.overwrite)

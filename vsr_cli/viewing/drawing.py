@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vsr_cli.errors import ConfigError
 from vsr_cli.viewing.footage import Picture
 
-Mode = Literal["side", "split", "stack", "blink", "heat"]
+Mode = Literal["side", "split", "stack", "blink", "heat", "profile"]
 Fit = Literal["bicubic", "nearest"]
 
 LINE = 2  # pixels between pictures, and of the line that splits them
