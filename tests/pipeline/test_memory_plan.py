@@ -17,13 +17,14 @@ from tests.conftest import MakeClip
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="the largest resident set has other units")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("options", [(), ("--tile", "512")], ids=["whole", "tiles"])
 def test_memory_at_the_peak_is_within_15_percent_of_the_plan(
-    tmp_path: Path, make_clip: MakeClip, options: tuple[str, ...]
+    tmp_path: Path, make_clip: MakeClip, options: tuple[str, ...], dtype: str
 ) -> None:
     make_clip(tmp_path / "in.mkv", num_frames=9, size=(180, 320))
     words = [sys.executable, "-m", "vsr_cli", "upscale", "in.mkv", "out.mkv", "--json", *options]
-    words += ["--steps", "2", "--device", "cpu", "--dtype", "bfloat16"]
+    words += ["--steps", "2", "--device", "cpu", "--dtype", dtype]
     peak = 0
     with tempfile.TemporaryFile() as events:
         process = subprocess.Popen(

@@ -1,12 +1,19 @@
 """Clips and tiles that fit."""
 
 import pytest
+import torch
 
 from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError
+from vsr_cli.pipeline import run_plan
+from vsr_cli.pipeline.restorers.small import memory
 from vsr_cli.pipeline.restorers.small.memory import (
+    FULL,
+    HALF,
     SHARE_OF_FREE_MEMORY,
+    Costs,
     fit_memory,
+    plan_small,
     region_bytes,
     whole_bytes,
 )
@@ -72,13 +79,27 @@ def test_tiles_that_are_asked_for_are_planned_too() -> None:
     assert "smaller ones" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("steps", [1, 4, 50])
+@pytest.mark.parametrize(
+    ("costs", "steps"), [(HALF, 1), (HALF, 4), (HALF, 50), (FULL, 1), (FULL, 4)]
+)
 @pytest.mark.parametrize("size", [HD, UHD])
-@pytest.mark.parametrize("width", [1, 2])
 def test_a_few_gigabytes_are_enough_for_any_size(
-    size: tuple[int, int], steps: int, width: int
+    size: tuple[int, int], steps: int, costs: Costs
 ) -> None:
     budget = int(SHARE_OF_FREE_MEMORY * 4.6 * GB)  # 8 GB, less what encodes frames of 15360x8640
-    fit = fit_memory(UpscaleConfig(), size, steps, budget, width=width)
+    fit = fit_memory(UpscaleConfig(), size, steps, budget, costs)
     assert fit.side is not None
     assert fit.num_bytes <= budget
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(HD, torch.float32), (UHD, torch.bfloat16)])
+def test_where_full_precision_does_not_fit_half_is_taken(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(run_plan, "is_faster_in_bfloat16", lambda: False)
+    monkeypatch.setattr(memory, "free_memory", lambda device: int(4.6 * GB))
+    plan = plan_small(UpscaleConfig(device="cpu"), size, 50, (4,))
+    assert plan.dtype == dtype
+    assert any("dtype" in reason for reason in plan.reasons)
+    with pytest.raises(DeviceError):
+        plan_small(UpscaleConfig(device="cpu", dtype="float32"), UHD, 50, (4,))

@@ -18,14 +18,34 @@ from vsr_cli.pipeline.run_plan import (
     native_scale,
 )
 
-# Bytes at the peak for each pixel of the body's grid, a quarter of the target, in half precision,
-# measured on the CPU after several clips, when the heap has stopped growing: once for the frame in
-# the networks, for every frame of the clip, and for what the sampler keeps of each step for the
-# next clip (220 by count, 236 with `paper`).
-BYTES_PER_PIXEL = 2000
-BYTES_PER_PIXEL_AND_FRAME = 1400
-BYTES_PER_PIXEL_AND_STEP = 260
-MEMORY_BYTES_PER_PIXEL = 128  # of what the decoder remembers
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Bytes at the peak for each pixel of the body's grid, a quarter of the target.
+
+    Measured on the CPU after several clips, when the heap has stopped growing.
+
+    once: for the frame in the networks.
+    frame: for every frame of the clip.
+    step: for what the sampler keeps of each step for the next clip.
+    memory: of what the decoder remembers.
+    fixed: bytes in all where networks see whole frames, whatever their size.
+    fixed_in_regions: the same where they see regions.
+    """
+
+    once: int
+    frame: int
+    step: int
+    memory: int
+    fixed: int = 0
+    fixed_in_regions: int = 0
+
+
+HALF = Costs(once=2000, frame=1400, step=260, memory=128)  # a step is 220 by count, `paper` 236
+FULL = Costs(
+    **{"once": 6400, "frame": 1000, "step": 520, "memory": 256},
+    **{"fixed": 500_000_000, "fixed_in_regions": 100_000_000},
+)
 # Of whole frames, where networks see regions, in any precision: once, and for each frame of a clip
 # the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
 MERGED_PER_PIXEL = 150
@@ -61,13 +81,21 @@ def plan_small(
     device, why_device = choose_device(config.device)
     dtype, why_dtype = choose_dtype(config.dtype, device)
     free = free_memory(device)
-    width = 2 if dtype == torch.float32 else 1  # of numbers, against half precision
     left = free - reserved if device.type == "cpu" else free
     scale = native_scale(scales, config.scale)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
-    fit = fit_memory(config, body_size, steps, int(SHARE_OF_FREE_MEMORY * left), width=width)
+    budget = int(SHARE_OF_FREE_MEMORY * left)
+    costs = FULL if dtype == torch.float32 else HALF
+    try:
+        fit = fit_memory(config, body_size, steps, budget, costs)
+    except DeviceError:
+        if costs is HALF or config.dtype != "auto":
+            raise
+        costs, dtype = HALF, torch.bfloat16
+        fit = fit_memory(config, body_size, steps, budget, costs)
+        why_dtype = "dtype bfloat16: float32 does not fit into the free memory"
     reasons = tuple(why for why in (why_device, why_dtype, fit.why) if why)
-    state_bytes = width * _state_bytes(body_size, steps)
+    state_bytes = _state_bytes(body_size, steps, costs)
     return RunPlan(
         device,
         dtype,
@@ -102,7 +130,11 @@ class Fit:
 
 
 def fit_memory(
-    config: UpscaleConfig, body_size: tuple[int, int], steps: int, budget: int, *, width: int = 1
+    config: UpscaleConfig,
+    body_size: tuple[int, int],
+    steps: int,
+    budget: int,
+    costs: Costs = HALF,
 ) -> Fit:
     """Choose clip length and tile size.
 
@@ -114,7 +146,7 @@ def fit_memory(
         body_size: (height, width) of a quarter of the target.
         steps: of the sampler.
         budget: bytes.
-        width: of numbers, against half precision.
+        costs: of the number format.
 
     Raises:
         DeviceError: not even the smallest tiles fit.
@@ -122,21 +154,19 @@ def fit_memory(
     asked, tile = config.clip.length, config.tile
     if not tile:
         for length in range(asked, SHORTEST_CLIP - 1, -1):
-            num_bytes = width * whole_bytes(body_size, length, steps)
+            num_bytes = whole_bytes(body_size, length, steps, costs)
             if num_bytes <= budget:
                 why = f"clip length {length}: what fits into the free memory"
                 return Fit(length, None, False, num_bytes, "" if length == asked else why)
         if tile is not None:
             raise _too_large(body_size, budget, "as a whole", "tiles with `--tile auto`")
-    is_on_disk = 2 * width * _state_bytes(body_size, steps) > SHARE_FOR_STATES * budget
+    is_on_disk = 2 * _state_bytes(body_size, steps, costs) > SHARE_FOR_STATES * budget
     largest = tile // LATENT_STRIDE if tile else min(LARGEST_TILE, max(body_size) // 2)
     smallest = largest if tile else SMALLEST_TILE
     longest = asked if tile else SHORTEST_CLIP
     for side in range(largest, smallest - 1, -ALIGNMENT):
         for length in range(longest, SHORTEST_CLIP - 1, -1):
-            num_bytes = region_bytes(
-                body_size, length, side, steps, on_disk=is_on_disk, width=width
-            )
+            num_bytes = region_bytes(body_size, length, side, steps, costs, on_disk=is_on_disk)
             if num_bytes <= budget:
                 return Fit(length, side, is_on_disk, num_bytes, _why_tiles(config, length, side))
     how, other = "in the smallest tiles", "a smaller `--scale`"
@@ -145,12 +175,9 @@ def fit_memory(
     raise _too_large(body_size, budget, how, other)
 
 
-def whole_bytes(body_size: tuple[int, int], length: int, steps: int) -> int:
-    """What clips of so many whole frames take, in half precision."""
-    pixels = body_size[0] * body_size[1]
-    return _state_bytes(body_size, steps) + pixels * (
-        BYTES_PER_PIXEL + length * BYTES_PER_PIXEL_AND_FRAME
-    )
+def whole_bytes(body_size: tuple[int, int], length: int, steps: int, costs: Costs = HALF) -> int:
+    """What clips of so many whole frames take."""
+    return _networks_bytes(body_size, length, steps, costs) + costs.fixed
 
 
 def region_bytes(
@@ -158,17 +185,17 @@ def region_bytes(
     length: int,
     side: int,
     steps: int,
+    costs: Costs = HALF,
     *,
     on_disk: bool,
-    width: int = 1,
 ) -> int:
     """What clips of so many frames take, in regions of so many latent pixels."""
     reach = LATENT_STRIDE // BODY_STRIDE * side
     region = (min(reach, body_size[0]), min(reach, body_size[1]))
     merged = MERGED_PER_PIXEL + length * MERGED_PER_PIXEL_AND_FRAME
-    states = 0 if on_disk else 2 * _state_bytes(body_size, steps)
-    in_region = whole_bytes(region, length, steps)
-    return width * (states + in_region) + body_size[0] * body_size[1] * merged
+    states = 0 if on_disk else 2 * _state_bytes(body_size, steps, costs)
+    in_region = _networks_bytes(region, length, steps, costs) + costs.fixed_in_regions
+    return states + in_region + body_size[0] * body_size[1] * merged
 
 
 def region_overlap(side: int) -> int:
@@ -186,9 +213,14 @@ def _why_tiles(config: UpscaleConfig, length: int, side: int) -> str:
     return f"tiles are {merged}"
 
 
-def _state_bytes(body_size: tuple[int, int], steps: int) -> int:
-    pixels = body_size[0] * body_size[1]
-    return pixels * (steps * BYTES_PER_PIXEL_AND_STEP + MEMORY_BYTES_PER_PIXEL)
+def _networks_bytes(size: tuple[int, int], length: int, steps: int, costs: Costs) -> int:
+    """What networks take that see clips of so many frames, or regions, of that size."""
+    frames = size[0] * size[1] * (costs.once + length * costs.frame)
+    return frames + _state_bytes(size, steps, costs)
+
+
+def _state_bytes(body_size: tuple[int, int], steps: int, costs: Costs) -> int:
+    return body_size[0] * body_size[1] * (steps * costs.step + costs.memory)
 
 
 def _too_large(body_size: tuple[int, int], budget: int, how: str, other: str) -> DeviceError:
