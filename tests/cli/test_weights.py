@@ -91,7 +91,7 @@ def test_published_files_are_imported_and_upscale_a_clip(
     assert imported.exit_code == 0, imported.stderr
     assert "non-commercial" in imported.stderr
     assert "layers along time" in imported.stderr
-    assert "there is no flow network" in imported.stderr
+    assert "there is no RAFT in the files" in imported.stderr
     assert json.loads(imported.stdout.splitlines()[-1])["type"] == "imported"
     target = tmp_path / "user" / "narrow.safetensors"
     assert target.is_file()

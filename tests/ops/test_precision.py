@@ -1,9 +1,10 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
+from vsr_cli.ops import precision
 from vsr_cli.ops.precision import is_faster_in_bfloat16
 
 
@@ -14,33 +15,37 @@ def _ask_anew() -> Iterator[None]:
     is_faster_in_bfloat16.cache_clear()
 
 
-def _has(monkeypatch: pytest.MonkeyPatch, *, tiles: bool, instructions: bool) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
-
-
-@pytest.mark.parametrize(("tiles", "instructions"), [(True, True), (False, False)])
-def test_what_the_processor_says_is_enough_where_it_is_certain(
-    monkeypatch: pytest.MonkeyPatch, tiles: bool, instructions: bool
+@pytest.mark.parametrize(
+    ("has_tiles", "has_instructions", "vendor", "is_faster"),
+    [
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+    ],
+)
+def test_the_processor_alone_decides(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_tiles: bool,
+    has_instructions: bool,
+    vendor: str,
+    is_faster: bool,
 ) -> None:
-    _has(monkeypatch, tiles=tiles, instructions=instructions)
-    monkeypatch.setattr("vsr_cli.ops.precision.F.conv2d", lambda *_, **__: pytest.fail("timed"))
-    assert is_faster_in_bfloat16() is tiles
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_tiles)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: some\n")
+    monkeypatch.setattr(precision, "CPUINFO", cpuinfo)
+    assert is_faster_in_bfloat16() is is_faster
+    assert is_faster_in_bfloat16() is is_faster
 
 
-@pytest.mark.parametrize("slow", [torch.float32, torch.bfloat16])
-def test_the_faster_format_is_found_by_the_clock(
-    monkeypatch: pytest.MonkeyPatch, slow: torch.dtype
+def test_without_a_list_of_processors_the_system_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _has(monkeypatch, tiles=False, instructions=True)
-    now = 0.0
-
-    def convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
-        nonlocal now
-        del weight, padding
-        now += 2.0 if x.dtype == slow else 1.0
-        return x
-
-    monkeypatch.setattr("vsr_cli.ops.precision.F.conv2d", convolve)
-    monkeypatch.setattr("vsr_cli.ops.precision.time.perf_counter", lambda: now)
-    assert is_faster_in_bfloat16() is (slow == torch.float32)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "none")
+    monkeypatch.setattr("platform.processor", lambda: "Intel64 Family 6, GenuineIntel")
+    assert not is_faster_in_bfloat16()

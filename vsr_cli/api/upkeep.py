@@ -130,18 +130,22 @@ def import_weights(
     flow: PathLike | None = None,
     dtype: Literal["float16", "float32"] = "float16",
     overwrite: bool = False,
+    ignore_unknown: bool = False,
     report: Report = ignore,
 ) -> "ImportedWeights":
     """Convert the published checkpoints of MGLD-VSR or SeedVR2; nothing that they contain is run.
 
     Args:
         checkpoints: of the denoiser and of the autoencoder, in any order; they tell the family.
+            None at all: `flow` is added to an MGLD-VSR that was imported before.
         name: how to call the model, which goes to the user's folder of weights; None: its family.
         text: of MGLD-VSR OpenCLIP's or Stable Diffusion 2.1's file, where the U-Net's has no text
             encoder; of SeedVR2 `pos_emb.pt`.
         flow: `raft-things.pth`, where MGLD-VSR's U-Net has no RAFT in its file.
         dtype: number format of the result.
         overwrite: whether a model of that name is replaced.
+        ignore_unknown: whether tensors of the networks that are not known are left out and named;
+            else they are refused. What is beside the networks is always left out.
         report: receives progress, in tensors.
 
     Raises:
@@ -158,6 +162,7 @@ def import_weights(
         flow=None if flow is None else Path(flow),
         half=dtype == "float16",
         overwrite=overwrite,
+        ignore_unknown=ignore_unknown,
         report=report,
     )
 

@@ -103,10 +103,11 @@ def verify_weights(
 @weights_app.command("import")
 def import_weights(
     checkpoints: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             readable=False,
             metavar="FILE FILE",
+            show_default=False,
             help="The published checkpoints: of SeedVR2 `seedvr2_ema_3b_fp16.safetensors` and "
             "`ema_vae_fp16.safetensors`, of MGLD-VSR `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
         ),
@@ -130,7 +131,8 @@ def import_weights(
         typer.Option(
             readable=False,
             metavar="FILE",
-            help="`raft-things.pth`, if MGLD-VSR's U-Net has no RAFT in its file.",
+            help="`raft-things.pth`, which MGLD-VSR was trained with; without other files it is "
+            "added to the model that was imported before.",
         ),
     ] = None,
     dtype: Annotated[
@@ -138,6 +140,9 @@ def import_weights(
     ] = "float16",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-y", help="Replace a model of that name.")
+    ] = False,
+    ignore_unknown: Annotated[
+        bool, typer.Option("--ignore-unknown", help="Leave out unknown tensors of the networks.")
     ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -149,12 +154,13 @@ def import_weights(
     with report_failures(as_json=as_json):
         with progress_bar(quiet=quiet) as render:
             done = api.import_weights(
-                checkpoints,
+                checkpoints or [],
                 name=name,
                 text=text,
                 flow=flow,
                 dtype=dtype,
                 overwrite=overwrite,
+                ignore_unknown=ignore_unknown,
                 report=tee(render, report_as_json) if as_json else render,
             )
         _show_imported(done, as_json=as_json, quiet=quiet)

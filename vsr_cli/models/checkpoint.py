@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ _RECORDS = (
     "_codecs.encode",
 )
 _SHOWN = 3  # names in a message
+_AS_PUBLISHED = "give the files as they were published"
 _UNREADABLE = (  # what readers raise on files of another kind; unpickling fails variously
     OSError,
     RuntimeError,
@@ -108,6 +109,8 @@ def require_exactly(
     found: Mapping[str, Tensor],
     expected: Mapping[str, tuple[int, ...]],
     spare: Iterable[str] = (),
+    *,
+    hint: str = _AS_PUBLISHED,
 ) -> None:
     """Refuse a file that has not just the expected tensors, beside those that may be there.
 
@@ -133,8 +136,76 @@ def require_exactly(
         raise WeightsError(
             f"`{path.name}` is not the published checkpoint",
             why="; ".join(problems),
-            hint="give the files as they were published",
+            hint=hint,
         )
+
+
+def require_networks(
+    path: Path,
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    networks: tuple[str, ...],
+    spare: Iterable[str] = (),
+    *,
+    ignore_unknown: bool = False,
+) -> list[str]:
+    """Refuse a file whose networks are not the expected ones; beside them may be anything.
+
+    Args:
+        path: of the file.
+        found: what it holds.
+        expected: shapes of what is used, by name.
+        networks: how names of the networks in use begin.
+        spare: names of what may be there within them.
+        ignore_unknown: whether what is unknown within them is left out as well.
+
+    Returns:
+        A sentence about what is left out; none if nothing is.
+
+    Raises:
+        WeightsError: names what is missing, unknown within a network, or of another shape.
+    """
+    unknown = found.keys() - expected.keys() - set(spare)
+    beside = {name for name in unknown if ignore_unknown or not name.startswith(networks)}
+    hint = _AS_PUBLISHED
+    if unknown > beside:
+        hint += ", or leave out what is unknown with `--ignore-unknown`"
+    require_exactly(path, found, expected, {*spare, *beside}, hint=hint)
+    if not beside:
+        return []
+    return [f"{len(beside)} tensors of `{path.name}` are left out: {_listed(sorted(beside))}"]
+
+
+def unwrapped(tensors: Mapping[str, Tensor], wrappers: Iterable[str] = ()) -> dict[str, Tensor]:
+    """Tensors without what programs put before all their names.
+
+    Args:
+        tensors: by name.
+        wrappers: further beginnings, beside those of several GPUs and of compiled networks.
+    """
+    compiled = {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
+    for prefix in ("module.", *wrappers):
+        if compiled and all(name.startswith(prefix) for name in compiled):
+            inner = {name.removeprefix(prefix): tensor for name, tensor in compiled.items()}
+            return unwrapped(inner, wrappers)
+    return compiled
+
+
+def require_two(checkpoints: Sequence[Path], what: str, hint: str) -> None:
+    """Refuse more or fewer than two files, and the same one twice.
+
+    Args:
+        checkpoints: as they were given.
+        what: is needed, a sentence.
+        hint: which files that are.
+
+    Raises:
+        WeightsError: it is so.
+    """
+    is_same = len({path.resolve() for path in checkpoints}) < len(checkpoints)
+    if len(checkpoints) != 2 or is_same:
+        why = "the same file was given twice" if is_same else f"given: {len(checkpoints)}"
+        raise WeightsError(what, why=why, hint=hint)
 
 
 def _read(path: Path, prefix: str) -> object:
@@ -152,9 +223,12 @@ def _read(path: Path, prefix: str) -> object:
     except _UNREADABLE as error:
         if "nsupported" in str(error) and "GLOBAL" in str(error):  # in files without a directory
             raise _refuse(path, [str(error).split("GLOBAL", 1)[1].split()[0]]) from error
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        if "weights_only" in why:  # torch's advice is to run what the file asks for
+            why = "it holds something that is neither weights nor a known record of training"
         raise WeightsError(
             f"`{path}` cannot be read as a checkpoint",
-            why=str(error).strip().partition("\n")[0] or type(error).__name__,
+            why=why,
             hint="it may be cut off: compare its size with that of the original, fetch it again",
         ) from error
 

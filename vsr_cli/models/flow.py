@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.checkpoint import read_checkpoint
-from vsr_cli.models.raft import translate
+from vsr_cli.models.checkpoint import read_checkpoint, unwrapped
+from vsr_cli.models.raft import published_name, translate
 from vsr_cli.ops.color import luma
 from vsr_cli.ops.resize import pad_to_multiple, resize
 from vsr_cli.ops.warp import resize_flow
@@ -173,29 +173,67 @@ def _dis(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.floa
     return np.asarray(dis.calc(first, second, _NO_GUESS), np.float32)
 
 
+def read_raft(path: Path) -> dict[str, Tensor]:
+    """RAFT of a file, large or small, under torchvision's names.
+
+    Raises:
+        WeightsError: `path` is missing, unreadable, or holds neither network exactly.
+    """
+    return match_raft(path, read_checkpoint(path, prefix=FLOW_PREFIX))
+
+
+def match_raft(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of RAFT, large or small, under torchvision's names.
+
+    Args:
+        path: of the file, for what is said of it.
+        tensors: under torchvision's names or those of RAFT's own files; counters of batches may be
+            missing.
+
+    Raises:
+        WeightsError: they are neither network exactly.
+    """
+    problems = []
+    for network in _rafts():
+        expected = network.state_dict()
+        found = translate(unwrapped(tensors), expected)
+        counters = [name for name in expected if name.endswith("num_batches_tracked")]
+        found = dict.fromkeys(counters, torch.tensor(0)) | found
+        is_plain = any(name in expected for name in tensors)
+        named = {name: name if is_plain else published_name(name) for name in expected}
+        wrong = {named.get(name, name) for name in found.keys() ^ expected.keys()}
+        misshapen = [
+            name for name, x in expected.items() if name in found and found[name].shape != x.shape
+        ]
+        if wrong:
+            problems.append((len(wrong), f"tensor names differ, among them `{min(wrong)}`"))
+        elif misshapen:
+            name = misshapen[0]
+            problems.append((len(misshapen), f"`{named[name]}` is {tuple(found[name].shape)}"))
+        else:
+            return {name: tensor.contiguous().clone() for name, tensor in found.items()}
+    raise WeightsError(
+        f"`{path.name}` is neither `raft_large` nor `raft_small`",
+        why=min(problems)[1],
+        hint="give RAFT's own file, as `raft-things.pth`, or torchvision's",
+    )
+
+
 def _load_raft(path: Path) -> nn.Module:
+    tensors = read_raft(path)
+    for network in _rafts():
+        if network.state_dict().keys() == tensors.keys():
+            network.load_state_dict(tensors, assign=True)
+            return network.eval().requires_grad_(False)
+    raise AssertionError("what `read_raft` gives is one of them")
+
+
+def _rafts() -> Iterator[nn.Module]:
+    """The large and the small network, without values."""
     # Two seconds of import that DIS, the default, should not pay.
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    tensors = read_checkpoint(path, prefix=FLOW_PREFIX)
-    wrong: set[str] = set()
     for build in (raft_large, raft_small):
-        network: nn.Module = build(weights=None, progress=False)
-        expected = network.state_dict()
-        found = translate(tensors, expected)
-        if wrong := found.keys() ^ expected.keys():
-            continue
-        for name, tensor in expected.items():
-            if found[name].shape != tensor.shape:
-                raise _misfit(path, f"`{name}` is {tuple(found[name].shape)}")
-        network.load_state_dict(found)
-        return network.eval().requires_grad_(False)
-    raise _misfit(path, f"tensor names differ, among them `{min(wrong)}`")
-
-
-def _misfit(path: Path, why: str) -> WeightsError:
-    return WeightsError(
-        f"`{path.name}` is neither `raft_large` nor `raft_small`",
-        why=why,
-        hint="give a state dict of torchvision's `raft_large` or `raft_small`",
-    )
+        with torch.device("meta"):
+            network: nn.Module = build(weights=None, progress=False)
+        yield network

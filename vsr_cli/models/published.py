@@ -21,11 +21,18 @@ def import_checkpoints(
     flow: Path | None = None,
     half: bool = True,
     overwrite: bool = False,
+    ignore_unknown: bool = False,
     report: Report = ignore,
 ) -> ImportedWeights:
     """Convert checkpoints; see `vsr_cli.api.import_weights`."""
     if name is not None and (not name or Path(name).name != name):
         raise ConfigError(f"`--name {name}` is no name", hint="use letters and digits")
+    if not checkpoints:
+        if flow is None:
+            raise ConfigError("there is nothing to import", hint="name the published files")
+        from vsr_cli.models.mgld.flow import add_flow
+
+        return add_flow(user_weights_dir() / f"{name or 'mgld'}{SUFFIX}", flow)
     family = find_family(checkpoints)
     target = user_weights_dir() / f"{name or family}{SUFFIX}"
     if family == "mgld":
@@ -38,6 +45,7 @@ def import_checkpoints(
             flow=flow,
             half=half,
             overwrite=overwrite,
+            ignore_unknown=ignore_unknown,
             report=report,
         )
     if flow is not None:
@@ -49,7 +57,13 @@ def import_checkpoints(
     from vsr_cli.models.seedvr2 import convert as seedvr2
 
     return seedvr2.import_seedvr2(
-        checkpoints, target, text=text, half=half, overwrite=overwrite, report=report
+        checkpoints,
+        target,
+        text=text,
+        half=half,
+        overwrite=overwrite,
+        ignore_unknown=ignore_unknown,
+        report=report,
     )
 
 

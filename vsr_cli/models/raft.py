@@ -21,7 +21,6 @@ _RULES = (
     (r"^mask_predictor\.convrelu\.0\b", "update_block.mask.0"),
     (r"^mask_predictor\.conv\b", "update_block.mask.2"),
 )
-_PARALLEL = "module."  # how names begin when a network was trained on several GPUs
 
 
 def published_name(name: str) -> str:
@@ -32,15 +31,14 @@ def published_name(name: str) -> str:
 
 
 def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of RAFT's own file without the prefix `module.`, each once.
+    """Tensors of RAFT's own file, each once.
 
     The file holds the norm of each shortcut twice, inside `downsample` and as `norm3` beside it.
     """
-    names = {name.removeprefix(_PARALLEL): tensor for name, tensor in tensors.items()}
-    doubled = {name for name in names if name.replace("norm3", "downsample.1") in names}
+    doubled = {name for name in tensors if name.replace("norm3", "downsample.1") in tensors}
     return {
         name: tensor
-        for name, tensor in names.items()
+        for name, tensor in tensors.items()
         if not (".norm3." in name and name in doubled)
     }
 
@@ -49,7 +47,7 @@ def translate(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, 
     """Tensors of RAFT's own file under the names of `raft_large`; others keep theirs.
 
     Args:
-        tensors: by published name, with or without the prefix `module.`.
+        tensors: by published name.
         names: all that `raft_large` has.
     """
     found = {published_name(name): name for name in names}

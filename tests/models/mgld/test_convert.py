@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from math import prod
 from pathlib import Path
 from types import ModuleType
@@ -35,10 +36,11 @@ from tests.models.mgld.published import (
 from vsr_cli.errors import OutputError, WeightsError
 from vsr_cli.events import Event, Progress
 from vsr_cli.models.files import verify
-from vsr_cli.models.flow import RaftFlow
+from vsr_cli.models.flow import RaftFlow, read_raft
 from vsr_cli.models.imports import ImportedWeights
 from vsr_cli.models.mgld.config import PUBLISHED
 from vsr_cli.models.mgld.convert import import_published
+from vsr_cli.models.mgld.flow import add_flow
 from vsr_cli.models.mgld.loading import load_mgld
 from vsr_cli.models.raft import published_name
 from vsr_cli.pipeline.restorers.registry import ModelFile
@@ -157,7 +159,6 @@ SPADE = "model.diffusion_model.input_blocks.4.0.spade.mlp_gamma.weight"
         ("unet", "first_stage_model.quant_conv.bias", None, "are missing"),
         ("unet", "cond_stage_model.model.ln_final.bias", None, "are missing"),
         ("unet", "model.diffusion_model.extra.weight", torch.zeros(1), "are unknown"),
-        ("unet", "model_ema.decay", torch.zeros(1), "are unknown"),
         ("unet", SPADE, torch.zeros(3, 3), "have another shape"),
         ("unet", "cond_stage_model.model.positional_embedding", torch.zeros(76, 32), "shape"),
         ("video", "decoder.up.2.temporal_mixing.1.temporal_alpha", None, "are missing"),
@@ -202,8 +203,13 @@ def test_values_beyond_half_precision_are_refused_and_fit_in_float32(tmp_path: P
 
 def test_two_files_of_a_kind_are_refused(tmp_path: Path) -> None:
     paths = write_published(tmp_path)
-    with pytest.raises(WeightsError, match="one file of a U-Net and one"):
+    with pytest.raises(WeightsError, match="one file of a U-Net and one") as refused:
         import_published([paths[0], paths[0]], tmp_path / "m.safetensors", config=NARROW)
+    assert refused.value.why == "the same file was given twice"
+    again = save_checkpoint(tmp_path / "again.ckpt", unet_tensors())
+    with pytest.raises(WeightsError) as refused:
+        import_published([paths[0], again], tmp_path / "m.safetensors", config=NARROW)
+    assert "2 of 2 files" in (refused.value.why or "")
 
 
 def test_a_file_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
@@ -344,3 +350,98 @@ def test_raft_that_misses_a_tensor_is_refused_by_name(tmp_path: Path) -> None:
         )
     assert "raft-things.pth" in str(refused.value)
     assert "update_block.mask.2.bias" in (refused.value.why or "")
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ("unet", "model_ema.decay"),
+        ("unet", "logvar"),
+        ("unet", "lvlb_weights"),
+        ("unet", "scale_factor"),
+        ("unet", "first_stage_model.loss.logvar"),
+        ("unet", "somebody.else.weight"),
+        ("video", "loss.discriminator.main.0.weight"),
+        ("video", "decoder.fusion_w"),
+        ("video", "colorize"),
+    ],
+)
+def test_what_lies_beside_the_networks_is_left_out_and_named(
+    tmp_path: Path, network: str, name: str
+) -> None:
+    def add(tensors: dict[str, Tensor]) -> None:
+        tensors[name] = torch.zeros(1)
+
+    done = convert(tmp_path, **{network: add})
+    named = [line for line in done.findings if f"`{name}`" in line and "left out" in line]
+    assert len(named) == (name != "decoder.fusion_w")  # which is known
+    load_mgld(done.path)
+
+
+def test_what_is_unknown_within_a_network_is_left_out_only_if_asked(tmp_path: Path) -> None:
+    paths = write_published(tmp_path)
+    tensors = unet_tensors()
+    tensors["model.diffusion_model.more.weight"] = torch.zeros(1)
+    save_checkpoint(paths[0], tensors)
+    target = tmp_path / "m.safetensors"
+    with pytest.raises(WeightsError) as refused:
+        import_published(paths, target, config=NARROW)
+    assert "--ignore-unknown" in (refused.value.hint or "")
+    done = import_published(paths, target, config=NARROW, ignore_unknown=True)
+    assert any("`model.diffusion_model.more.weight`" in line for line in done.findings)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_what_programs_put_before_names_is_no_obstacle(tmp_path: Path, prefix: str) -> None:
+    unet = {prefix + name: tensor for name, tensor in unet_tensors().items()}
+    video = {f"first_stage_model.{name}": tensor for name, tensor in video_tensors().items()}
+    paths = [
+        save_checkpoint(tmp_path / name, tensors)
+        for name, tensors in (("unet.ckpt", unet), ("video.ckpt", video))
+    ]
+    done = import_published(paths, tmp_path / "m.safetensors", config=NARROW)
+    assert load_mgld(done.path).config == NARROW
+
+
+def test_a_flow_network_that_is_no_raft_counts_as_none(tmp_path: Path) -> None:
+    def add(unet: dict[str, Tensor]) -> None:
+        unet["flownet_model.basic_module.0.weight"] = torch.zeros(1)
+
+    done = convert(tmp_path, unet=add)
+    assert any("is no RAFT" in line and "--flow raft-things.pth" in line for line in done.findings)
+    assert not load_mgld(done.path).has_flow
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["published", "torchvision", "without counters"])
+def test_raft_can_be_added_later_from_any_of_its_files(tmp_path: Path, kind: str) -> None:
+    done = convert(tmp_path)
+    assert any("vsr weights import --flow" in line for line in done.findings)
+    before = load_mgld(done.path).state_dict()
+    raft = raft_file(tmp_path / "raft.pth", "module.")
+    torch.manual_seed(0)
+    tensors = raft_large(weights=None).state_dict()
+    if kind == "torchvision":
+        torch.save(tensors, raft)
+    elif kind == "without counters":
+        torch.save({n: x for n, x in torch.load(raft).items() if "num_batches" not in n}, raft)
+    again = add_flow(done.path, raft)
+    model = load_mgld(again.path)
+    assert model.has_flow
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert verify(done.path)
+    found = read_raft(done.path)
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    with pytest.raises(WeightsError, match="neither `raft_large` nor"):
+        add_flow(done.path, save_checkpoint(tmp_path / "other.ckpt", {"a": torch.zeros(1)}))
+    with pytest.raises(WeightsError, match="there is no model `none`"):
+        add_flow(tmp_path / "none.safetensors", raft)
+
+
+def test_torch_s_advice_to_run_what_a_file_asks_for_is_not_passed_on(tmp_path: Path) -> None:
+    paths = write_published(tmp_path)
+    content = {"state_dict": unet_tensors(), "note": Fraction(1, 2)}
+    torch.save(content, paths[0], _use_new_zipfile_serialization=False)
+    with pytest.raises(WeightsError) as refused:
+        import_published(paths, tmp_path / "m.safetensors", config=NARROW)
+    assert "weights_only" not in f"{refused.value} {refused.value.why} {refused.value.hint}"

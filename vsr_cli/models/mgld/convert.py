@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.models.optical_flow import raft_large
 
 from vsr_cli.errors import WeightsError
 from vsr_cli.events import Report, ignore
-from vsr_cli.models.checkpoint import read_checkpoint, require_exactly
-from vsr_cli.models.flow import FLOW_PREFIX
+from vsr_cli.models.checkpoint import read_checkpoint, require_exactly, require_two, unwrapped
+from vsr_cli.models.flow import FLOW_PREFIX, match_raft, read_raft
 from vsr_cli.models.imports import (
     ImportedWeights,
     converted,
@@ -22,14 +21,15 @@ from vsr_cli.models.imports import (
 )
 from vsr_cli.models.mgld.config import PUBLISHED, MgldConfig
 from vsr_cli.models.mgld.inventory import (
+    FILES,
+    NEEDED,
     take_inventory,
     take_video_inventory,
     tell_apart,
 )
 from vsr_cli.models.mgld.model import MgldModel
-from vsr_cli.models.mgld.names import FLOW, TEXT, UNET
+from vsr_cli.models.mgld.names import FIRST_STAGE, FLOW, TEXT, UNET
 from vsr_cli.models.mgld.text import embed_empty_prompt, text_shapes
-from vsr_cli.models.raft import plain, published_name, translate
 
 LICENCE = (
     "Converted from the published MGLD-VSR checkpoints. The code they came with is under the S-Lab "
@@ -39,6 +39,10 @@ LICENCE = (
 )
 _VISION = "visual."  # the other half of OpenCLIP
 _FEATURES, _LATENTS = "feature_encoder.", "encoder."
+_NO_FLOW = (
+    "there is no RAFT in the files, which the model was trained with: DIS takes its place; "
+    "`vsr weights import --flow raft-things.pth` adds it"
+)
 _IDLE = 1e-3  # a blend below this leaves a layer without effect
 
 
@@ -50,6 +54,7 @@ def import_published(
     flow: Path | None = None,
     half: bool = True,
     overwrite: bool = False,
+    ignore_unknown: bool = False,
     config: MgldConfig = PUBLISHED,
     report: Report = ignore,
 ) -> ImportedWeights:
@@ -65,6 +70,8 @@ def import_published(
         flow: RAFT's own file, instead of the network in the U-Net's file.
         half: whether to store float16; float32 takes twice the room. Flow is never halved.
         overwrite: whether to replace an existing target.
+        ignore_unknown: whether unknown tensors of the networks are left out, and not refused; those
+            beside them always are.
         config: widths; tests are narrower.
         report: hears of progress, in tensors.
 
@@ -74,26 +81,28 @@ def import_published(
     """
     require_free(target, overwrite=overwrite)
     dtype = torch.float16 if half else torch.float32
-    files = {path: read_checkpoint(path) for path in checkpoints}
+    require_two(checkpoints, NEEDED, FILES)
+    files = {path: unwrapped(read_checkpoint(path), [FIRST_STAGE]) for path in checkpoints}
     unet_path, video_path = tell_apart(files)
     unet, video = files[unet_path], files[video_path]
     with torch.device("meta"):
         model = MgldModel(config, shares_encoder=False)
-    wanted = [(unet, item) for item in take_inventory(unet_path, unet, config, model)]
-    wanted += [(video, item) for item in take_video_inventory(video_path, video, model)]
+    of_unet, left_out = take_inventory(
+        unet_path, unet, config, model, ignore_unknown=ignore_unknown
+    )
+    of_video, others = take_video_inventory(video_path, video, model, ignore_unknown=ignore_unknown)
+    wanted = [(unet, item) for item in of_unet] + [(video, item) for item in of_video]
     context, findings = _embed_prompt(unet_path, unet, text, config)
-    flow_tensors = _take_flow(unet_path, unet, flow)
+    flow_tensors, about_flow = _take_flow(unet_path, unet, flow)
 
     tensors = {"context": context.to(dtype)}
     for item, source in with_progress([(item, file) for file, item in wanted], report):
         published = item.source
         tensor = published.convert(source[published.name])
         tensors[item.name] = converted(published.name, tensor, dtype)
-    findings = [*_inspect(tensors), _share_encoder(tensors), *findings]
-    if flow_tensors:
-        tensors |= {FLOW_PREFIX + name: tensor for name, tensor in flow_tensors.items()}
-    else:
-        findings.append("there is no flow network in the files: DIS takes its place")
+    findings = [*_inspect(tensors), _share_encoder(tensors), *findings, *left_out, *others]
+    findings += about_flow
+    tensors |= {FLOW_PREFIX + name: tensor for name, tensor in flow_tensors.items()}
     sources = [path.name for path in (unet_path, video_path, text, flow) if path]
     header = {
         "family": "mgld",
@@ -153,25 +162,21 @@ def _equals(ours: Tensor | None, theirs: Tensor) -> bool:
     return ours is not None and torch.equal(ours.float(), theirs.float())
 
 
-def _take_flow(unet_path: Path, unet: Mapping[str, Tensor], flow: Path | None) -> dict[str, Tensor]:
-    """RAFT for torchvision's network, from its own file or else the U-Net's; empty if neither.
+def _take_flow(
+    unet_path: Path, unet: Mapping[str, Tensor], flow: Path | None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """RAFT from its own file or else the U-Net's, if there is one, and what is said of it.
 
     Raises:
-        WeightsError: it is another network.
+        WeightsError: the user's own file holds another network.
     """
-    path = flow or unet_path
-    file = read_checkpoint(flow) if flow else unet
-    prefix = "" if flow else FLOW
-    found = {name.removeprefix(prefix): x for name, x in file.items() if name.startswith(prefix)}
-    if not found:
-        return {}
-    with torch.device("meta"):
-        expected = raft_large(weights=None, progress=False).state_dict()
-    shapes = {published_name(name): tuple(tensor.shape) for name, tensor in expected.items()}
-    require_exactly(path, plain(found), shapes)
-    return {
-        name: tensor.contiguous().clone() for name, tensor in translate(found, expected).items()
-    }
+    if flow is not None:
+        return read_raft(flow), []
+    found = {name.removeprefix(FLOW): x for name, x in unet.items() if name.startswith(FLOW)}
+    try:
+        return (match_raft(unet_path, found) if found else {}), [] if found else [_NO_FLOW]
+    except WeightsError:  # another network, which nothing here can use
+        return {}, [f"the flow network of `{unet_path.name}` is no RAFT; {_NO_FLOW}"]
 
 
 def _inspect(tensors: Mapping[str, Tensor]) -> list[str]:

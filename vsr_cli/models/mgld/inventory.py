@@ -7,12 +7,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from vsr_cli.errors import WeightsError
-from vsr_cli.models.checkpoint import require_exactly
+from vsr_cli.models.checkpoint import require_networks
 from vsr_cli.models.mgld.config import MgldConfig
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.models.mgld.names import (
     FIRST_STAGE,
     FLOW,
+    STRUCTURE,
     TEXT,
     UNET,
     PublishedTensor,
@@ -21,7 +22,8 @@ from vsr_cli.models.mgld.names import (
     encoder_source,
 )
 
-_LOSS = "loss."  # in the video autoencoder's file: networks that only its training needs
+NEEDED = "one file of a U-Net and one of a video autoencoder are needed"
+FILES = "give `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`"
 # Tables of the noise schedule, which is computed here.
 _TABLES = {
     "betas",
@@ -39,6 +41,10 @@ _TABLES = {
 }
 # Looked at elsewhere, or not needed: the decoder is the video autoencoder's.
 _SPARE_PARTS = (f"{FIRST_STAGE}decoder.", f"{FIRST_STAGE}post_quant_conv.", TEXT, FLOW)
+# How names begin in the networks that are used; what is beside them only training needs.
+_UNET_NETWORKS = (UNET, STRUCTURE, f"{FIRST_STAGE}encoder.", f"{FIRST_STAGE}quant_conv.")
+_VIDEO_NETWORKS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+_FUSION_WEIGHT = "decoder.fusion_w"  # a number of the run that the file was saved in
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,17 @@ Find = Callable[[str, tuple[int, ...]], PublishedTensor]
 
 
 def take_inventory(
-    path: Path, unet: Mapping[str, Tensor], config: MgldConfig, model: MgldModel
-) -> list[TensorMapping]:
+    path: Path,
+    unet: Mapping[str, Tensor],
+    config: MgldConfig,
+    model: MgldModel,
+    *,
+    ignore_unknown: bool = False,
+) -> tuple[list[TensorMapping], list[str]]:
     """What of the U-Net's file is used: denoiser and, where it is there, the first stage.
+
+    Returns:
+        The tensors, and sentences about what is left out.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape; named.
@@ -68,23 +82,31 @@ def take_inventory(
     if any(name.startswith(FIRST_STAGE) for name in unet):
         wanted += _map_tensors(model.encoder, "encoder.", _in_first_stage)
     spare = {name for name in unet if name.startswith(_SPARE_PARTS)} | _TABLES
-    require_exactly(path, unet, {item.source.name: item.source.shape for item in wanted}, spare)
-    return wanted
+    shapes = {item.source.name: item.source.shape for item in wanted}
+    left_out = require_networks(
+        path, unet, shapes, _UNET_NETWORKS, spare, ignore_unknown=ignore_unknown
+    )
+    return wanted, left_out
 
 
 def take_video_inventory(
-    path: Path, video: Mapping[str, Tensor], model: MgldModel
-) -> list[TensorMapping]:
+    path: Path, video: Mapping[str, Tensor], model: MgldModel, *, ignore_unknown: bool = False
+) -> tuple[list[TensorMapping], list[str]]:
     """What of the video autoencoder's file is used: its decoder and its encoder.
+
+    Returns:
+        The tensors, and sentences about what is left out.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape; named.
     """
     wanted = _map_tensors(model.decoder, "decoder.", decoder_source)
     wanted += _map_tensors(model.feature_encoder, "feature_encoder.", encoder_source)
-    spare = {name for name in video if name.startswith(_LOSS)}
-    require_exactly(path, video, {item.source.name: item.source.shape for item in wanted}, spare)
-    return wanted
+    shapes = {item.source.name: item.source.shape for item in wanted}
+    left_out = require_networks(
+        path, video, shapes, _VIDEO_NETWORKS, [_FUSION_WEIGHT], ignore_unknown=ignore_unknown
+    )
+    return wanted, left_out
 
 
 def tell_apart(
@@ -99,9 +121,9 @@ def tell_apart(
     others = [path for path in files if path not in with_unet]
     if len(with_unet) != 1 or len(others) != 1:
         raise WeightsError(
-            "one file of a U-Net and one of a video autoencoder are needed",
+            NEEDED,
             why=f"{len(with_unet)} of {len(files)} files have tensors named `{UNET}...`",
-            hint="give `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`",
+            hint=FILES,
         )
     return with_unet[0], others[0]
 

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from vsr_cli.errors import WeightsError
 from vsr_cli.events import Report, ignore
-from vsr_cli.models.checkpoint import read_checkpoint, read_single_tensor, require_exactly
+from vsr_cli.models.checkpoint import (
+    read_checkpoint,
+    read_single_tensor,
+    require_networks,
+    require_two,
+    unwrapped,
+)
 from vsr_cli.models.imports import (
     ImportedWeights,
     converted,
@@ -29,9 +35,11 @@ LICENCE = (
     "terms, with this notice. Number format and names of tensors were changed."
 )
 MARK_OF_DENOISER, MARK_OF_AUTOENCODER = "vid_in.proj.weight", "encoder.conv_in.weight"
-_WRAPPERS = ("module.", "_orig_mod.", "model.diffusion_model.", "diffusion_model.")
+_WRAPPERS = ("model.diffusion_model.", "diffusion_model.")
 # A repackaged file holds its words itself; those of the negative prompt are never used.
 _TEXT, _NEGATIVE_TEXT = "positive_conditioning", "negative_conditioning"
+_NEEDED = "one file of SeedVR2's transformer and one of its autoencoder are needed"
+_FILES = "give `seedvr2_ema_3b_fp16.safetensors` and `ema_vae_fp16.safetensors`"
 _ROTARY = "attn.rope.rope.freqs"  # in every block: what is computed here
 _ROUNDED = 1e-2  # relative error that half precision or less may have left in them
 
@@ -43,6 +51,7 @@ def import_seedvr2(
     text: Path | None = None,
     half: bool = True,
     overwrite: bool = False,
+    ignore_unknown: bool = False,
     config: SeedVr2Config = PUBLISHED,
     report: Report = ignore,
 ) -> ImportedWeights:
@@ -57,6 +66,7 @@ def import_seedvr2(
         text: `pos_emb.pt`, where the transformer's file has no embedding of the prompt.
         half: whether to store float16; float32 takes twice the room.
         overwrite: whether to replace an existing target.
+        ignore_unknown: whether unknown tensors are left out, and not refused.
         config: widths; tests are narrower.
         report: hears of progress, in tensors.
 
@@ -66,14 +76,27 @@ def import_seedvr2(
     """
     require_free(target, overwrite=overwrite)
     dtype = torch.float16 if half else torch.float32
-    files = {path: unwrapped(read_checkpoint(path)) for path in checkpoints}
+    require_two(checkpoints, _NEEDED, _FILES)
+    files = {path: unwrapped(read_checkpoint(path), _WRAPPERS) for path in checkpoints}
     denoiser_path = _only(files, MARK_OF_DENOISER, "the transformer")
     autoencoder_path = _only(files, MARK_OF_AUTOENCODER, "the autoencoder")
     with torch.device("meta"):
         model = SeedVr2Model(config)
     denoiser, autoencoder = files[denoiser_path], files[autoencoder_path]
-    _check_denoiser(denoiser_path, denoiser, model, config)
-    require_exactly(autoencoder_path, autoencoder, _shapes(model.autoencoder))
+    rotary = [f"blocks.{index}.{_ROTARY}" for index in range(config.num_blocks)]
+    shapes = _shapes(model.denoiser) | dict.fromkeys(rotary, (config.rotary_channels // 2,))
+    spare = (_TEXT, _NEGATIVE_TEXT)
+    findings = require_networks(
+        denoiser_path, denoiser, shapes, ("",), spare, ignore_unknown=ignore_unknown
+    )
+    _check_rotary(denoiser_path, denoiser, rotary, config)
+    findings += require_networks(
+        autoencoder_path,
+        autoencoder,
+        _shapes(model.autoencoder),
+        ("",),
+        ignore_unknown=ignore_unknown,
+    )
     words = _take_words(denoiser_path, denoiser, text, config)
 
     tensors = {"text": converted("text", words, dtype)}
@@ -89,16 +112,8 @@ def import_seedvr2(
         "sources": json.dumps(sources),
     }
     write_import(target, tensors, header)
-    findings = _findings(denoiser)
-    return ImportedWeights(target, len(tensors), target.stat().st_size, findings, LICENCE)
-
-
-def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors without what programs put before all their names."""
-    for prefix in _WRAPPERS:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return unwrapped({name.removeprefix(prefix): x for name, x in tensors.items()})
-    return dict(tensors)
+    findings += _findings(denoiser)
+    return ImportedWeights(target, len(tensors), target.stat().st_size, tuple(findings), LICENCE)
 
 
 def _only(files: Mapping[Path, Mapping[str, Tensor]], mark: str, what: str) -> Path:
@@ -111,23 +126,20 @@ def _only(files: Mapping[Path, Mapping[str, Tensor]], mark: str, what: str) -> P
     if len(found) == 1 and len(files) == 2:
         return found[0]
     raise WeightsError(
-        "one file of SeedVR2's transformer and one of its autoencoder are needed",
+        _NEEDED,
         why=f"{len(found)} of {len(files)} files have {what}'s tensor `{mark}`",
-        hint="give `seedvr2_ema_3b_fp16.safetensors` and `ema_vae_fp16.safetensors`",
+        hint=_FILES,
     )
 
 
-def _check_denoiser(
-    path: Path, found: Mapping[str, Tensor], model: SeedVr2Model, config: SeedVr2Config
+def _check_rotary(
+    path: Path, found: Mapping[str, Tensor], rotary: Sequence[str], config: SeedVr2Config
 ) -> None:
-    """Refuse a transformer that is not the published one.
+    """Refuse a transformer that rotates by other angles than the published one.
 
     Raises:
-        WeightsError: a tensor is missing, unknown, misshapen, or rotates by other angles.
+        WeightsError: it does.
     """
-    rotary = [f"blocks.{index}.{_ROTARY}" for index in range(config.num_blocks)]
-    shapes = _shapes(model.denoiser) | dict.fromkeys(rotary, (config.rotary_channels // 2,))
-    require_exactly(path, found, shapes, spare=(_TEXT, _NEGATIVE_TEXT))
     expected = rotary_frequencies(config.rotary_channels)
     for name in rotary:
         if not torch.allclose(found[name].float(), expected, rtol=_ROUNDED, atol=1e-4):
@@ -168,10 +180,9 @@ def _shapes(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def _findings(denoiser: Mapping[str, Tensor]) -> tuple[str, ...]:
+def _findings(denoiser: Mapping[str, Tensor]) -> list[str]:
     """What is worth knowing of the files."""
     kinds = {tensor.dtype for tensor in denoiser.values()}
-    lines = []
     if any(kind.itemsize == 1 for kind in kinds):
-        lines.append("the transformer was stored in 8 bits: finer pictures come of the fp16 file")
-    return tuple(lines)
+        return ["the transformer was stored in 8 bits: finer pictures come of the fp16 file"]
+    return []

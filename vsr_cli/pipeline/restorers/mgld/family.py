@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.errors import WeightsError
 from vsr_cli.events import Report
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.files import read_header
@@ -40,7 +41,16 @@ class MgldFamily(Family):
         refuse_foreign(config, self.name, own)
         sampler = replace(config.sampler, steps=config.sampler.steps or info.default_steps)
         config = replace(config, sampler=sampler, mgld_mode=config.mgld_mode or "default")
-        return resolve_flow(config, has_flow=info.has_flow)
+        config = resolve_flow(config, has_flow=info.has_flow)
+        is_guided = config.sampler.motion_scale > 0
+        if config.mgld_mode == "parity" and is_guided and config.flow != "raft":
+            raise WeightsError(
+                "`--mgld-mode parity` needs RAFT",
+                why="no flow network was imported with the model, or `--flow dis` was given",
+                hint="add it with `vsr weights import --flow raft-things.pth`, or use "
+                "`--flow-weights FILE`",
+            )
+        return config
 
     def plan(
         self, path: Path, config: UpscaleConfig, lr_size: tuple[int, int], *, reserved: int = 0

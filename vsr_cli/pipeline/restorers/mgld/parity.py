@@ -17,9 +17,8 @@ from vsr_cli.diffusion.motion import Motion
 from vsr_cli.diffusion.reference_guidance import guide_reference, reference_motion
 from vsr_cli.diffusion.sampler import sample_from_lr
 from vsr_cli.diffusion.schedule import make_respaced_chain
-from vsr_cli.errors import WeightsError
 from vsr_cli.events import Report
-from vsr_cli.models.flow import FlowEstimator, RaftFlow
+from vsr_cli.models.flow import FlowEstimator
 from vsr_cli.models.mgld.config import LATENT_CHANNELS, LATENT_STRIDE, MgldConfig
 from vsr_cli.models.mgld.model import MgldModel
 from vsr_cli.ops.color import adain, wavelet
@@ -51,11 +50,7 @@ class SegmentRestorer(Restorer):
     def __init__(
         self, model: MgldModel, config: UpscaleConfig, run_plan: MgldRunPlan, report: Report
     ) -> None:
-        """Move the model to its device and load RAFT; see `Family.restorer`.
-
-        Raises:
-            WeightsError: there is no RAFT.
-        """
+        """Move the model to its device and load RAFT; see `Family.restorer`."""
         self.clip_length = model.config.clip_length
         self._config, self._device = config, run_plan.device
         self._flow = make_flow(
@@ -64,12 +59,6 @@ class SegmentRestorer(Restorer):
             num_updates=RAFT_UPDATES,
             bundled_weights=model.path if model.has_flow else None,
         )
-        if config.sampler.motion_scale > 0 and not isinstance(self._flow, RaftFlow):
-            raise WeightsError(
-                "`--mgld-mode parity` needs RAFT",
-                why="no flow network was imported with the model, or `--flow dis` was given",
-                hint="import it with `--flow raft-things.pth`, or use `--flow-weights FILE`",
-            )
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
         self._networks = Networks(model, run_plan, report)
         self.meter = WorkMeter(1)  # of whole segments: tiles are not counted
