@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
+from tests.networks import write_tiny_weights
 from vsr_cli.cli.app import app, with_command
 from vsr_cli.cli.ffmpeg_options import INSTEAD
 from vsr_cli.config import OutputConfig
@@ -19,6 +20,11 @@ from vsr_cli.media.containers import container_of
 
 def vsr(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    return write_tiny_weights(tmp_path / "tiny.safetensors")
 
 
 def test_the_nearest_word_is_found_whatever_its_case_and_an_exchange_of_letters_is_near() -> None:
@@ -166,3 +172,42 @@ def test_an_image_becomes_an_image_and_a_moving_one_a_video(
     assert vsr("upscale", picture(tmp_path / name)).exit_code == 0
     assert [job[1] for job in pipeline.jobs] == [tmp_path / target]
     assert container_of(tmp_path / target, OutputConfig()).name in ("mp4", "image2")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("command", ["upscale", "restore"])
+def test_a_folder_gets_a_video_named_by_the_rule_of_a_batch(
+    make_clip: MakeClip, tmp_path: Path, model_file: Path, exists: bool, command: str
+) -> None:
+    source, folder = make_clip(tmp_path / "in.mkv", num_frames=2), tmp_path / "a" / "up"
+    if exists:
+        folder.mkdir(parents=True)
+    words = (command, source, f"{folder}/", "--model", model_file, "--steps", 1)
+    dry = vsr(*words, "--dry-run")
+    assert dry.exit_code == 0, dry.stderr
+    name = "in_192p.mkv" if command == "upscale" else "in_48p.mkv"
+    assert f"-> `{folder / name}`" in dry.stderr
+    assert folder.exists() == exists
+    result = vsr(*words)
+    assert result.exit_code == 0, result.stderr
+    assert f"writing `{folder / name}`" in result.stderr
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert vsr(*words).exit_code == 4  # it exists
+
+
+def test_images_in_a_folder_become_images_in_a_new_folder(tmp_path: Path, model_file: Path) -> None:
+    source, folder = tmp_path / "in", tmp_path / "up"
+    source.mkdir()
+    for number in range(2):
+        Image.new("RGB", (64, 48), (40 * number, 90, 90)).save(source / f"{number}.png")
+    result = vsr("upscale", source, f"{folder}/", "--model", model_file, "--steps", 1)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["00001.png", "00002.png"]
+
+
+def test_a_name_without_a_slash_and_an_extension_is_no_folder(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    result = vsr("upscale", make_clip(tmp_path / "in.mkv"), tmp_path / "up", "--dry-run")
+    assert result.exit_code == 4
+    assert "it has no extension" in result.stderr

@@ -1,6 +1,5 @@
 """The videos of a batch, one after the other: each is made or left, and its outcome noted."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from vsr_cli.cli.failures import FailureReport
 from vsr_cli.cli.json_events import events_with, progress_values, report_as_json, write_event
 from vsr_cli.cli.overall import MOST_PROBED, Overall, measure_work
 from vsr_cli.cli.progress import progress_bar, tee
-from vsr_cli.cli.sources import Source, name_target
-from vsr_cli.errors import ConfigError, JobBusyError, OutputError, VsrError
+from vsr_cli.cli.sources import Source, make_folder, name_target, stand_in
+from vsr_cli.errors import ConfigError, JobBusyError, VsrError
 from vsr_cli.events import Event, Plan, Progress, ignore
 from vsr_cli.exit_codes import ExitCode
 
@@ -162,7 +161,7 @@ class Batch:
                 self.upscaler.forget_finished(outcome.target)
             return
         _prepare_memory()
-        _make_folder(target.parent)
+        make_folder(target.parent)
         if not self.quiet:
             print_line(f"{self._position()}: `{source.path}`")
         damage = DamageWatch()
@@ -192,7 +191,7 @@ class Batch:
                 self._say_planned(source, f"skip, as {outcome.why}")
                 return
             report = report_as_json if self.as_json else ignore
-            plan = self.upscaler.plan(source.path, _stand_in(target), report=report)
+            plan = self.upscaler.plan(source.path, stand_in(target), report=report)
             plan = replace(plan, target=str(target))
         except VsrError as error:
             outcome.exit, outcome.why = error.exit_code, str(error)
@@ -251,28 +250,6 @@ def _prepare_memory() -> None:
     from vsr_cli.pipeline.memory import reuse_memory  # loads torch, as what follows
 
     reuse_memory()
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of a target.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"`{folder}` cannot be made", why=error.strerror, hint="choose another `--out`"
-        ) from error
-
-
-def _stand_in(target: Path) -> Path:
-    """A name that takes the place of a target whose folder is made when its turn comes."""
-    if target.parent.exists():
-        return target
-    existing = next(folder for folder in target.absolute().parents if folder.exists())
-    return existing / f".vsr-{secrets.token_hex(8)}-{target.name}"
 
 
 def plan_words(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from vsr_cli.cli.console import print_line, print_result, show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run
 from vsr_cli.cli.options import Device, Steps, Verbose
+from vsr_cli.cli.sources import make_folder
 from vsr_cli.config import SamplerConfig, UpscaleConfig
 from vsr_cli.errors import OutputError
 
@@ -56,19 +57,3 @@ def demo(
         print_result(f"small clip:    {lr_path}")
         print_result(f"upscaled clip: {sr_path}")
         print_result(f"side by side:  {picture_path}  (bicubic, vsr, truth)")
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder unless it is there.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder `{path}`",
-            why=error.strerror,
-            hint="give another one with `--out`",
-        ) from error

@@ -17,6 +17,7 @@ from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import erase_options
 from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.cli.sources import parse_target
 from vsr_cli.options import Options
 
 ERASE_EXAMPLES = """\b
@@ -36,7 +37,10 @@ def erase(
         Path, typer.Argument(metavar="SOURCE", readable=False, help="Video to read.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", readable=False, help="Video to write.")
+        Path,
+        typer.Argument(
+            metavar="TARGET", parser=parse_target, help="Video to write, or a folder for it."
+        ),
     ],
     *,
     show_mask: Annotated[

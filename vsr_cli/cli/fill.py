@@ -19,6 +19,7 @@ from vsr_cli.cli.options_job import job_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import fill_options
 from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.cli.sources import parse_target
 from vsr_cli.errors import ConfigError
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
@@ -43,7 +44,9 @@ def fill(
     ],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="TARGET", readable=False, help="Video to write."),
+        typer.Argument(
+            metavar="TARGET", parser=parse_target, help="Video to write, or a folder for it."
+        ),
     ] = None,
     *,
     only_list: Annotated[

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from vsr_cli.cli.json_events import report_as_json, require_other_file, write_ev
 from vsr_cli.cli.options import AsJson, DryRun, ProgressFile, Quiet, SkipExisting, Verbose
 from vsr_cli.cli.plan_text import plan_lines
 from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.cli.sources import make_folder, name_in_folder, stand_in
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Done, Plan, Report
@@ -57,12 +58,27 @@ class Flags:
         return self.as_json or self.progress_file is not None
 
 
-def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags) -> None:
+def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags) -> Path:
     """Do what the flags say: the work, or a look at it, or nothing as the target exists.
+
+    Args:
+        source: as it is typed.
+        target: likewise; a folder gets a video named by the source.
+        worker: decides what is done.
+        work: does it.
+        flags: what all such commands have.
+
+    Returns:
+        The target.
 
     Raises:
         VsrError: whatever the pipeline refuses.
     """
+    typed = target
+    if not is_stdout(target):
+        target = name_in_folder(source, target, worker.config)
+        if typed != target and not flags.quiet:
+            print_line(f"writing `{target}`")
     if flags.progress_file is not None:
         require_other_file(flags.progress_file, source, target)
         write_events_to(flags.progress_file)
@@ -86,12 +102,17 @@ def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags
         if flags.has_events:
             write_event("skipped", {"out": target})
     elif flags.dry_run:
-        _show_plan(source, target, worker, quiet=flags.quiet, as_json=flags.has_events)
+        # The folder of a target that was named here is made when the work begins.
+        standing = target if target == typed else stand_in(target)
+        _show_plan(source, target, standing, worker, flags)
     else:
         if worker.config.job.shard is not None and is_stdout(target):
             raise ConfigError("a pipe cannot be made of shards", hint="name a file as TARGET")
         worker.config = with_command(worker.config)
+        if target != typed:
+            make_folder(target.parent)
         run(source, target, work, flags)
+    return target
 
 
 def run(
@@ -120,18 +141,19 @@ def run(
         raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
 
-def _show_plan(source: Path, target: Path, worker: Worker, *, quiet: bool, as_json: bool) -> None:
-    """Check both ends of the job and say what would be done; no model is loaded.
+def _show_plan(source: Path, target: Path, standing: Path, worker: Worker, flags: Flags) -> None:
+    """Check both ends of the job and say what would be done; `standing` is looked at for `target`.
 
     Raises:
         VsrError: the source cannot be read, or the target not be written.
     """
-    with progress_bar(quiet=quiet) as render:
-        report = tee(render, report_as_json) if as_json else render
-        plan = worker.plan(source, target, report=report)
-    if not quiet:
+    with progress_bar(quiet=flags.quiet) as render:
+        report = tee(render, report_as_json) if flags.has_events else render
+        plan = worker.plan(source, standing, report=report)
+        plan = replace(plan, target=str(target))
+    if not flags.quiet:
         for line in plan_lines(plan):
             print_line(line)
         print_line("nothing is written: this is a dry run")
-    if as_json:
+    if flags.has_events:
         write_event("plan", {**asdict(plan), "dry_run": True})

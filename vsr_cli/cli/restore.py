@@ -10,6 +10,7 @@ from vsr_cli.cancellation import StopRequest
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
 from vsr_cli.cli.options_all import with_restore_options
+from vsr_cli.cli.sources import parse_target
 from vsr_cli.options import Options
 
 RESTORE_EXAMPLES = """\b
@@ -26,7 +27,10 @@ def restore(
         Path, typer.Argument(metavar="SOURCE", readable=False, help="Video to read.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", readable=False, help="Video to write.")
+        Path,
+        typer.Argument(
+            metavar="TARGET", parser=parse_target, help="Video to write, or a folder for it."
+        ),
     ],
     *,
     flags: Flags,

@@ -1,6 +1,8 @@
 """Which videos a batch is about: files, folders, patterns and lists; and what becomes of them."""
 
 import glob
+import os
+import secrets
 import string
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import ConfigError, InputError
+from vsr_cli.errors import ConfigError, InputError, OutputError
 
 if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
@@ -61,6 +63,66 @@ def find_in_folders(folders: Sequence[Path], out: Path, *, recursive: bool) -> l
             for path in _videos_in(folder, out, recursive):
                 found[path.absolute()] = Source(path, path.relative_to(folder).parent)
     return list(found.values())
+
+
+class TypedFolder(type(Path())):  # type: ignore[misc]
+    """A target that was typed with a slash at its end."""
+
+
+def parse_target(text: str) -> Path:
+    """A target as it is typed: a file, a folder, or `-`."""
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    return TypedFolder(text) if text.endswith(separators) else Path(text)
+
+
+def name_in_folder(source: Path, target: Path, config: UpscaleConfig) -> Path:
+    """Name the target where it is a folder: a video by the rule of a batch, images by numbers.
+
+    Nothing is made yet, whether the folder is there or not.
+
+    Args:
+        source: a file, a folder of images, or a pipe.
+        target: from `parse_target`; what is no folder stays as it is.
+        config: of the job.
+
+    Raises:
+        ConfigError: the source is a pipe, whose name says nothing.
+        InputError: the source cannot be read.
+    """
+    is_typed = isinstance(target, TypedFolder)
+    if not is_typed and not target.is_dir():
+        return target
+    if source.is_dir() or "%" in source.name:
+        return target if target.is_dir() else Path(target) / "%05d.png"
+    if not source.is_file():
+        raise ConfigError(
+            f"what is written into `{target}` needs a name",
+            why=f"`{source}` has none that it could be made of",
+            hint=f"name it, as in `{target}/out.mp4`",
+        )
+    return Path(target) / name_target(DEFAULT_NAME, source, config)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a target, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder `{folder}` cannot be made", why=error.strerror, hint="choose another"
+        ) from error
+
+
+def stand_in(target: Path) -> Path:
+    """A name that takes the place of a target whose folder is made when its turn comes."""
+    if target.parent.exists():
+        return target
+    existing = next(folder for folder in target.absolute().parents if folder.exists())
+    return existing / f".vsr-{secrets.token_hex(8)}-{target.name}"
 
 
 def name_beside(source: Path, config: UpscaleConfig) -> Path:

@@ -12,7 +12,7 @@ from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
 from vsr_cli.cli.options_all import with_live_options
-from vsr_cli.cli.sources import name_beside
+from vsr_cli.cli.sources import name_beside, parse_target
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.options import Options
 
@@ -36,8 +36,8 @@ def upscale(
         Path | None,
         typer.Argument(
             metavar="TARGET",
-            readable=False,
-            help="Video to write.",
+            parser=parse_target,
+            help="Video to write, or a folder for it.",
             show_default="beside SOURCE, named by size",
         ),
     ] = None,
@@ -52,7 +52,7 @@ def upscale(
             target = name_beside(source, upscaler.config)
             if not flags.quiet:
                 print_line(f"writing `{target}`")
-        run_job(source, target, upscaler, upscaler.upscale, flags)
+        target = run_job(source, target, upscaler, upscaler.upscale, flags)
         if not (flags.quiet or flags.dry_run) and _can_be_compared(source, target, upscaler.config):
             page = str(target.with_suffix(".html"))
             words = shlex.join(["vsr", "compare", str(source), str(target), "-o", page])
