@@ -58,4 +58,4 @@ def test_the_demo_says_where_it_cannot_write(pipeline: FakePipeline, tmp_path: P
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "file" / "demo")])
     assert (result.exit_code, pipeline.jobs) == (4, [])
-    assert "cannot make the folder" in result.stderr
+    assert "cannot be made" in result.stderr
