@@ -29,7 +29,8 @@ PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {ROOT /
 EXIT_CODES = {
     "vsr upscale in.mp4 out.mp4 --model mgld": 5,
     "vsr weights info mgld": 5,
-    "vsr weights import mgldvsr_unet.ckpt video_vae_cfw.ckpt": 5,
+    "vsr weights import mgldvsr_unet.ckpt video_vae_cfw.ckpt --flow raft-things.pth": 5,
+    "vsr weights import --flow raft-things.pth": 5,
     "vsr upscale in.mp4 out.mp4 --model seedvr2 --size 1080p": 5,
     "vsr weights info seedvr2": 5,
     "vsr weights import seedvr2_ema_3b_fp16.safetensors ema_vae_fp16.safetensors "

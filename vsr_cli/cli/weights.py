@@ -111,7 +111,7 @@ def import_weights(
             help="The published checkpoints: of SeedVR2 `seedvr2_ema_3b_fp16.safetensors` and "
             "`ema_vae_fp16.safetensors`, of MGLD-VSR `mgldvsr_unet.ckpt` and `video_vae_cfw.ckpt`.",
         ),
-    ],
+    ] = None,
     *,
     name: Annotated[
         str | None,
