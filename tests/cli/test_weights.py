@@ -82,11 +82,6 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
-def test_nothing_to_import_is_said() -> None:
-    result = run(app, ["weights", "import"])
-    assert (result.exit_code, "there is nothing to import" in result.stderr) == (2, True)
-
-
 def test_published_files_are_imported_and_upscale_a_clip(
     folder: Path, tmp_path: Path, make_clip: MakeClip
 ) -> None:
@@ -137,3 +132,8 @@ def test_the_shipped_weights_are_whole() -> None:
     result = CliRunner().invoke(app, ["weights", "verify"])
     assert result.exit_code == 0
     assert "is whole" in result.stderr
+
+
+def test_nothing_to_import_is_said() -> None:
+    result = CliRunner().invoke(app, ["weights", "import"])
+    assert (result.exit_code, "there is nothing to import" in result.stderr) == (2, True)
