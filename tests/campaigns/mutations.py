@@ -542,6 +542,13 @@ MUTATIONS = [
         {
             "dirt-single-pixels": ("_FEWEST = 3 / 9", "_FEWEST = 1 / 9"),
             "dirt-neighbours-differ": ("(spike * agree / least)", "(spike / least)"),
+            "dirt-things-anywhere": ("& (changed > limit)", "& (changed >= 0)"),
+            "dirt-things-of-one-side": ("for frame in frames]", "for frame in frames[:1]]"),
+            "dirt-things-far-away": (
+                "slice(max(part.start - reach, 0), part.stop + reach)",
+                "slice(0, None)",
+            ),
+            "dirt-things-all": ("areas[labels == label] = 0", "areas[:] = 0"),
         },
     ),
     *_mutations_of(

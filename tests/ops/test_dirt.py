@@ -55,6 +55,25 @@ def test_what_a_neighbour_shows_elsewhere_has_moved_and_stays() -> None:
     assert torch.equal(without_things(dirt, picture, gray(), (gray(), gray())), dirt)
 
 
+def test_what_is_further_away_than_things_move_is_another_thing() -> None:
+    size = (120, 130)
+    picture = torch.full((1, 1, *size), 0.5)
+    picture[..., 60:66, 60:66] = 0.9
+    dirt = (picture == 0.9).float()
+    for distance, stays in ((18, False), (40, True)):
+        neighbor = torch.roll(picture, (-distance, 0), (2, 3))
+        left = without_things(dirt, picture, torch.full_like(picture, 0.5), (neighbor, neighbor))
+        assert bool(left.any()) == stays
+
+
+def test_dirt_that_looks_like_something_that_stands_nearby_is_dirt() -> None:
+    standing = torch.roll(spot(6), (0, 9), (2, 3))
+    picture = torch.maximum(spot(6), standing)
+    dirt = (spot(6) != gray()).float()
+    left = without_things(dirt, picture, standing, (standing, standing))
+    assert torch.equal(left, dirt)
+
+
 def test_one_place_stays_while_another_goes() -> None:
     picture = spot(6).minimum(torch.roll(1 - spot(6), (-15, -15), (2, 3)) + 0.0)
     picture = torch.where(spot(6) != gray(), spot(6), picture)
