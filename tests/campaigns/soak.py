@@ -3,8 +3,8 @@
     python -m tests.campaigns.soak [--frames 10000] [--units 500]
 
 The largest resident set of the process at the end must be within 5 % of that after 500 frames. With
-`--units` a clip of so many shots of 8 frames is shared by two workers, each shot a unit: the largest
-resident set of the process that has them must then be within 5 % of that after 50 units.
+`--units` a clip of so many shots of 8 frames is shared by two workers, each shot a unit: the
+largest resident set of the process that has them must then be within 5 % of that after 50 units.
 """
 
 import argparse

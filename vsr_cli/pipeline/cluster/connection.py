@@ -122,6 +122,8 @@ def cluster_errors() -> Iterator[None]:
 
 
 def _connect(ray: ModuleType, address: str) -> None:
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address
     if address != "auto":
         _require_answer(address)
     is_main = threading.current_thread() is threading.main_thread()
