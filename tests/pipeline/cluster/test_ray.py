@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ def holder_of(index: int) -> int | None:
     """The process that has a unit."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
+            if b"ray::" not in (process / "cmdline").read_bytes():
+                continue
             links = [str(path.readlink()) for path in (process / "fd").iterdir()]
         except OSError:
             continue
@@ -94,25 +97,26 @@ def holder_of(index: int) -> int | None:
     return None
 
 
-def strike(index: int, number: signal.Signals, times: int = 1) -> Callable[[Event], None]:
-    """A report that sends a signal to the worker of a unit soon after it has begun."""
+@contextmanager
+def striking(index: int, number: signal.Signals, times: int = 1) -> Iterator[list[int]]:
+    """Within, workers of a unit get a signal as soon as they have it; gives their processes."""
     struck: list[int] = []
+    has_ended = threading.Event()
 
-    def report(event: Event) -> None:
-        is_it = isinstance(event, UnitState) and event.state == "begun" and event.index == index
-        if is_it and len(struck) < times and (process := holder_of(index)) is not None:
-            struck.append(process)
-            os.kill(process, number)
+    def strike() -> None:
+        while len(struck) < times and not has_ended.wait(0.02):
+            process = holder_of(index)
+            if process is not None and process not in struck:
+                struck.append(process)
+                os.kill(process, number)
 
-    return report
-
-
-def both(*reports: Callable[[Event], None]) -> Callable[[Event], None]:
-    def report(event: Event) -> None:
-        for own in reports:
-            own(event)
-
-    return report
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        yield struck
+    finally:
+        has_ended.set()
+        thread.join()
 
 
 def codes(events: list[Event]) -> list[str]:
@@ -156,6 +160,7 @@ def test_a_plan_says_units_and_workers_and_leaves_no_file(
 
 
 def test_a_worker_that_is_killed_has_its_unit_taken_up(
+    capfd: pytest.CaptureFixture[str],
     cluster: Any,  # noqa: ANN401
     second: object,
     tmp_path: Path,
@@ -165,8 +170,10 @@ def test_a_worker_that_is_killed_has_its_unit_taken_up(
 ) -> None:
     events: list[Event] = []
     target = tmp_path / "out.mp4"
-    run(source, target, on(cluster, config), both(events.append, strike(1, signal.SIGKILL)))
+    with striking(1, signal.SIGKILL):
+        run(source, target, on(cluster, config), events.append)
     assert digest(target) == expected
+    assert capfd.readouterr().out == ""  # which is for events
     of_it = [event for event in events if isinstance(event, UnitState) and event.index == 1]
     assert max(event.attempt for event in of_it) == 2
     assert [event.state for event in of_it].count("lost") == 1
@@ -183,7 +190,8 @@ def test_a_machine_that_is_taken_away_secures_what_it_has(
     events: list[Event] = []
     target = tmp_path / "out.mp4"
     rare = on(cluster, config, checkpoint=3600)  # else nothing would be kept within a unit
-    run(source, target, rare, both(events.append, strike(0, signal.SIGTERM)))
+    with striking(0, signal.SIGTERM):
+        run(source, target, rare, events.append)
     assert digest(target) == expected
     assert "W_RESUMED" in codes(events)
     assert codes(events).count("W_WORKER_LOST") == 1
@@ -223,8 +231,9 @@ def test_a_unit_that_kills_every_worker_ends_the_job_after_all_others(
 ) -> None:
     events: list[Event] = []
     target = tmp_path / "out.mp4"
-    with pytest.raises(DeviceError, match="workers have died of unit 1, 3 of them") as failed:
-        run(source, target, on(cluster, config), both(events.append, strike(1, signal.SIGKILL, 3)))
+    died = "workers have died of unit 1, 3 of them"
+    with striking(1, signal.SIGKILL, 3), pytest.raises(DeviceError, match=died) as failed:
+        run(source, target, on(cluster, config), events.append)
     assert failed.value.exit_code == 6
     done = [e.index for e in events if isinstance(e, UnitState) and e.state == "done"]
     assert sorted(done) == [0, 2]

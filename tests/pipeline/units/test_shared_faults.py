@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +75,38 @@ def test_a_disk_that_is_full_for_workers_ends_the_job_which_goes_on_when_there_i
     upscale_video(source, target, both, report=again.append)
     assert digest(target) == digest(tmp_path / "one.mp4")
     assert len([e for e in again if isinstance(e, UnitState) and e.state == "done"]) < 3
+
+
+def write_damaged(path: Path) -> Path:
+    """Some bytes in the middle of the picture are others."""
+    data = bytearray(write_shots(path, LENGTHS).read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_shots(
+            path, LENGTHS, options={"preset": "medium", "x264-params": "open-gop=1"}
+        ),
+        lambda path: write_shots(path, LENGTHS, times=[n + n // 7 for n in range(sum(LENGTHS))]),
+        lambda path: write_shots(path, LENGTHS, options={"x264-params": "tff=1"}),
+        write_damaged,
+    ],
+    ids=["open GOP", "VFR", "interlaced", "damaged"],
+)
+def test_whatever_the_source_is_workers_make_what_one_makes(
+    tmp_path: Path, model_file: Path, write: Callable[[Path], Path]
+) -> None:
+    source = write(tmp_path / "in.mkv")
+    config = on_disk(tiny_config(model_file), None)
+    upscale_video(source, tmp_path / "one.mp4", config)
+    both = replace(config, job=replace(config.job, workers=2))
+    upscale_video(source, tmp_path / "out.mp4", both)
+    assert digest(tmp_path / "out.mp4") == digest(tmp_path / "one.mp4")
 
 
 def on_disk(config: UpscaleConfig, folder: Path | None) -> UpscaleConfig:

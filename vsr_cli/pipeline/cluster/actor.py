@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import JobBusyError
-from vsr_cli.events import Event, Progress, Report
+from vsr_cli.events import Event, Progress, Report, UnitState
 from vsr_cli.pipeline.cluster.connection import Handle, wait_for
 from vsr_cli.pipeline.units.messages import Order, error_line, event_line
 
@@ -187,7 +187,8 @@ class UnitWorker:
     def _telling(self) -> Iterator[Report]:
         """A `Report` whose events the head hears once a second, and in the end all of them."""
         lines: list[str] = []
-        lock, has_ended = threading.Lock(), threading.Event()
+        lock, is_due = threading.Lock(), threading.Event()
+        has_ended = False
 
         def report(event: Event) -> None:
             text = event_line(event)
@@ -196,6 +197,8 @@ class UnitWorker:
                     lines.pop()  # only the last one counts
                 if text is not None:
                     lines.append(text)
+            if isinstance(event, UnitState):
+                is_due.set()
 
         def tell() -> None:
             with lock:
@@ -206,7 +209,9 @@ class UnitWorker:
                     self._stop.request()
 
         def go_on_telling() -> None:
-            while not has_ended.wait(PERIOD):
+            while not has_ended:
+                is_due.wait(PERIOD)
+                is_due.clear()
                 try:
                     tell()
                 except Exception:  # the head has gone, whatever Ray says of it
@@ -220,7 +225,8 @@ class UnitWorker:
         try:
             yield report
         finally:
-            has_ended.set()
+            has_ended = True
+            is_due.set()
             thread.join()
             with suppress(Exception):  # likewise
                 tell()

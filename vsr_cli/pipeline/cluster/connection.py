@@ -82,8 +82,10 @@ def load_ray() -> ModuleType:
     """
     require_ray()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # workers that die are told of here
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what later versions do
     import ray
+    import ray._private.worker
     import ray.util.scheduling_strategies
 
     version = tuple(int(part) for part in ray.__version__.split(".")[:2])
@@ -92,6 +94,9 @@ def load_ray() -> ModuleType:
             f"`ray` {ray.__version__} is too old",
             hint="`pip install 'vsr-cli[cluster]'`, here and on every machine of the cluster",
         )
+    # Else Ray writes to standard output what its machines report, among events for programs; no
+    # option of `ray.init` leaves that out.
+    ray._private.worker._worker_logs_enabled = False
     return ray
 
 
