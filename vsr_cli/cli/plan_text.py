@@ -93,7 +93,8 @@ def _time_line(plan: Plan) -> list[str]:
 def _units_line(plan: Plan) -> list[str]:
     if plan.units is None:
         return []
-    workers = "" if plan.workers is None else f" for {plan.workers} workers"
+    count = plan.workers
+    workers = "" if count is None else f" for {count} worker{'' if count == 1 else 's'}"
     busy = "" if plan.device_seconds is None else f", {duration(plan.device_seconds)} of devices"
     return [f"{plan.units} units{workers}{busy}"]
 

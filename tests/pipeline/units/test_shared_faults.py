@@ -29,10 +29,10 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own, of four megabytes."""
+    """A folder on a disk of its own, of 32 megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32M", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
         pytest.skip("only root can mount a small disk")
     yield folder
