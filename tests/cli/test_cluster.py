@@ -32,9 +32,9 @@ def test_without_the_package_one_is_told_how_to_have_it(
         lambda name, *rest: None if name == "ray" else real(name, *rest),
     )
     (tmp_path / "in.mp4").touch()
-    for command in (["upscale", tmp_path / "in.mp4", tmp_path / "out.mp4"], ["batch", tmp_path]):
-        out = ["-o", tmp_path / "up"] if command[0] == "batch" else []
-        result = vsr(*command, *out, "--ray", "auto")
+    upscale = ["upscale", str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")]
+    for command in (upscale, ["batch", str(tmp_path), "-o", str(tmp_path / "up")]):
+        result = vsr(*command, "--ray", "auto")
         assert result.exit_code == 2
         assert "pip install 'vsr-cli[cluster]'" in result.stderr
         assert "Traceback" not in result.stderr
@@ -100,7 +100,7 @@ def test_a_cluster_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     source = write_shots(tmp_path / "in.mkv", (50, 52))
     model = write_tiny_weights(tmp_path / "tiny.safetensors")
-    words = ["upscale", source, tmp_path / "out.mp4", "--model", model, *FAST]
+    words = ["upscale", str(source), str(tmp_path / "out.mp4"), "--model", str(model), *FAST]
     result = vsr(*words, "--ray", "127.0.0.1:9")
     assert result.exit_code == 6
     assert "nobody answers at `127.0.0.1:9`" in result.stderr
@@ -114,7 +114,7 @@ def test_a_batch_shares_each_of_its_videos(tmp_path: Path) -> None:
     for name in ("a.mkv", "b.mkv"):
         write_shots(folder / name, (50, 52))
     model = write_tiny_weights(tmp_path / "tiny.safetensors")
-    options = ["--name", "{stem}.mp4", "--model", model, *FAST]
+    options = ["--name", "{stem}.mp4", "--model", str(model), *FAST]
     assert vsr("batch", folder, "-o", tmp_path / "one", *options).exit_code == 0
     result = vsr("batch", folder, "-o", tmp_path / "two", *options, "--workers", "2", "--json")
     assert result.exit_code == 0, result.stderr

@@ -1,13 +1,15 @@
 """Units are handed out and taken back without a cluster: workers here do as a test says."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.pipeline.units.clips import tiny_config
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.errors import DeviceError, InputError, OutputError
+from vsr_cli.errors import DeviceError, InputError, OutputError, VsrError
 from vsr_cli.events import Event, Note, Progress, UnitState
 from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED
 from vsr_cli.pipeline.cluster.dispatch import Dispatch
@@ -54,7 +56,7 @@ class FakeFleet:
         self.lines: list[tuple[Member, str]] = []
 
     def member(self, number: int) -> Member:
-        return Member(number, Post("cpu", 1), None, sight_of())  # type: ignore[arg-type]
+        return Member(number, Post("cpu", 1), None, sight_of())
 
     @property
     def at_work(self) -> list[Member]:
@@ -246,19 +248,11 @@ NODES = [
 def test_there_is_a_worker_for_each_gpu_or_for_some_cores(
     job: dict[str, Any], device: str, expected: list[tuple[str, int]], model_file: Path
 ) -> None:
-    from dataclasses import replace
-
-    from tests.pipeline.units.clips import tiny_config
-
     config = replace(tiny_config(model_file, ray="auto", **{"workers": None, **job}), device=device)
     assert [(post.device, post.cores) for post in find_posts(NODES, config)] == expected
 
 
 def test_a_cluster_without_the_device_is_refused(model_file: Path) -> None:
-    from dataclasses import replace
-
-    from tests.pipeline.units.clips import tiny_config
-
     config = replace(tiny_config(model_file, ray="auto", workers=None), device="cuda")
     with pytest.raises(DeviceError, match="no place for a worker"):
         find_posts(NODES[:1], config)
@@ -277,7 +271,7 @@ def test_a_cluster_without_the_device_is_refused(model_file: Path) -> None:
     ],
 )
 def test_workers_that_differ_are_refused(
-    changes: dict[str, Any], error: type[Exception], words: str
+    changes: dict[str, Any], error: type[VsrError], words: str
 ) -> None:
     sights = [sight_of(), sight_of(node="two", **changes)]
     with pytest.raises(error, match=words) as refused:
@@ -289,7 +283,7 @@ def test_workers_that_differ_are_refused(
             mixed=False,
             report=lambda _: None,
         )
-    assert refused.value.exit_code == {DeviceError: 6, OutputError: 4, InputError: 3}[error]  # type: ignore[attr-defined]
+    assert refused.value.exit_code == {DeviceError: 6, OutputError: 4, InputError: 3}[error]
 
 
 def test_devices_may_differ_where_that_is_said_but_weights_never() -> None:

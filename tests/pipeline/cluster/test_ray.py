@@ -307,12 +307,11 @@ def test_other_weights_are_refused_before_any_work(
     config: UpscaleConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from vsr_cli.pipeline.cluster import upscaler
+    from vsr_cli.pipeline.cluster import sight, upscaler
 
     def look_around(*args: object, **seen: bool) -> object:
-        return replace(real(*args, **seen), weights="0" * 64)  # type: ignore[arg-type]
+        return replace(sight.look_around(*args, **seen), weights="0" * 64)  # type: ignore[arg-type]
 
-    real = upscaler.look_around
     monkeypatch.setattr(upscaler, "look_around", look_around)
     events: list[Event] = []
     with pytest.raises(DeviceError, match="another weights") as refused:
