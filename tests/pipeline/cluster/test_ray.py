@@ -1,5 +1,6 @@
 """A cluster on this machine makes the file that one process makes, whatever becomes of it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.pipeline.runs import upscale_video
 from tests.pipeline.units.clips import digest, tiny_config, write_shots
 from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.cli.app import app
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import DeviceError, OutputError
 from vsr_cli.events import Event, Note, Plan, Progress, UnitState, WorkerState
@@ -352,3 +355,28 @@ def test_workers_keep_their_model_between_two_videos(
             assert digest(tmp_path / name) == expected
     states = [event.state for event in events if isinstance(event, WorkerState)]
     assert states == ["started", "done"]
+
+
+def test_a_batch_is_made_by_a_cluster(
+    cluster: Any,  # noqa: ANN401
+    tmp_path: Path,
+    source: Path,
+    model_file: Path,
+    expected: str,
+) -> None:
+    other = write_shots(tmp_path / "short.mkv", (20,))
+    words = [
+        *("batch", str(source), str(other), "-o", str(tmp_path / "up"), "--name", "{stem}.mp4"),
+        *("--ray", str(cluster.address), "--model", str(model_file), "--device", "cpu"),
+        *("--dtype", "float32", "--scale", "2", "--steps", "1", "--clip-length", "8"),
+        *("--vcodec", "libx264", "--audio", "none", "--json"),
+    ]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert digest(tmp_path / "up" / "in.mp4") == expected
+    assert (tmp_path / "up" / "short.mp4").exists()
+    started = [e for e in events if e["type"] == "worker" and e["state"] == "started"]
+    assert len(started) == 1
+    assert {e["file_index"] for e in events if e["type"] == "unit"} == {1, 2}
+    assert all(e["workers_alive"] == 1 for e in events if e.get("stage") == "upscale")
