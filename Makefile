@@ -82,7 +82,7 @@ faults fuzz mutants soak sizes: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
 
 docs: $(READY)
-	$(call timed,writing docs/ and site/,for page in events schema reference man; do \
+	$(call timed,writing docs/ and site/,for page in events schema reference man scaling; do \
 	  $(PY) -m docs.make_$$page || exit 1; done && \
 	$(PY) -m pip install --quiet -e '.[docs]' && NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet)
 

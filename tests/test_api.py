@@ -15,7 +15,7 @@ import vsr_cli as vsr
 from tests.conftest import MakeClip, write_clip
 from tests.networks import write_tiny_weights
 from vsr_cli.cli.options_input import input_options
-from vsr_cli.cli.options_job import job_options, live_options, worker_options
+from vsr_cli.cli.options_job import job_options, live_options, shard_options, worker_options
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import erase_options, fill_options
@@ -76,6 +76,7 @@ def test_the_options_are_those_of_the_command_line_with_the_same_defaults() -> N
             output_options,
             job_options,
             worker_options,
+            shard_options,
             live_options,
             fill_options,
             erase_options,

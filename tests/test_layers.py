@@ -85,6 +85,7 @@ EXCEPTIONS = {
     "ops/interpolate.py": {"cv2", "numpy"},  # median filters
     "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick
+    "pipeline/cluster/connection.py": {"ray"},  # loads when a cluster is asked for
     "pipeline/speed.py": {"platformdirs"},  # where speeds are kept
     "settings.py": {"platformdirs"},  # where the user's settings lie
     "models/files.py": {"platformdirs"},  # where the user's weights lie

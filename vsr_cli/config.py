@@ -189,6 +189,8 @@ class JobConfig:
     chunk_length: int = 240  # frames in each chunk of the target, which starts with a key frame
     workers: int | None = 1  # processes that share it on this machine; None: one for each GPU
     split: int = 0  # frames after which a shot goes on in another unit; 0: shots stay whole
+    ray: str | None = None  # address of the cluster that computes it; None: this machine does
+    mixed: bool = False  # whether workers of a cluster may have devices of several kinds
     shard: tuple[int, int] | None = None  # which part of it is computed here, from 1, of how many
     # That goes on with it, to be told to people.
     command: str | None = field(default=None, compare=False)
@@ -203,7 +205,14 @@ class JobConfig:
             raise ConfigError(
                 f"`--chunk-length {self.chunk_length}` is out of range", hint="use 1 to 100000"
             )
-        check_sharing(self.workers, self.shard, self.split, fresh=self.fresh)
+        check_sharing(
+            self.workers,
+            self.shard,
+            self.split,
+            fresh=self.fresh,
+            ray=self.ray,
+            mixed=self.mixed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

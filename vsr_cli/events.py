@@ -41,6 +41,7 @@ class Plan:
     seconds: float | None = None  # for the frames that are left; null: unknown
     is_trial: bool = False  # whether that is told from a few small frames, not from an earlier job
     workers: int | None = None  # processes that share the job; null: it is not shared
+    device_seconds: float | None = None  # of all their devices together; null: unknown, not shared
     units: int | None = None  # parts of the source that they take; null: it is not shared
 
 
@@ -227,6 +228,8 @@ NOTE_CODES: Mapping[str, str] = {
     "W_JOB_DAMAGED": "What an earlier run has left is damaged: it is computed again.",
     "W_ONE_READER": "The job cannot be shared, and one process does all of it.",
     "W_WORKER_LOST": "A process that shared the job has died; others take up what it had.",
+    "W_MIXED": "With `--mixed`: workers have devices of several kinds, and frames differ a little.",
+    "W_RAY_OPEN": "The cluster asks for no token: whoever reaches it can run programs on it.",
     "W_RESUMED": "The job goes on where an earlier run has ended.",
     "W_CFR": "A constant frame rate repeats some frames and leaves out others.",
     "W_PIX_FMT": "The target cannot have the source's pixel format.",

@@ -58,7 +58,7 @@ _OF_MODELS = frozenset(
         *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
         *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
         *("device", "dtype", "clip_length", "tile", "live", "max_delay", "split"),
-        *("workers", "shard"),
+        *("workers", "shard", "ray", "mixed"),
     }
 )
 
@@ -140,6 +140,8 @@ class Options(RepairOptions, total=False):
     split: int | None
     workers: int | str | None
     shard: str | tuple[int, int] | None
+    ray: str | None
+    mixed: bool | None
 
 
 def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
@@ -199,7 +201,9 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             checkpoint=_or(options.get("checkpoint"), JobConfig.checkpoint),
             chunk_length=_or(options.get("chunk_length"), JobConfig.chunk_length),
             split=_or(options.get("split"), JobConfig.split),
-            workers=parse_workers(options.get("workers")),
+            workers=parse_workers(options.get("workers"), ray=options.get("ray")),
+            ray=options.get("ray"),
+            mixed=_or(options.get("mixed"), JobConfig.mixed),
             shard=parse_shard(options.get("shard")),
         ),
     )

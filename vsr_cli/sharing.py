@@ -9,19 +9,28 @@ LEAST_SPLIT, MOST_SPLIT = 24, 100_000  # frames: 16 more are computed for each p
 
 
 def check_sharing(
-    workers: int | None, shard: tuple[int, int] | None, split: int, *, fresh: bool
+    workers: int | None,
+    shard: tuple[int, int] | None,
+    split: int,
+    *,
+    fresh: bool,
+    ray: str | None = None,
+    mixed: bool = False,
 ) -> None:
     """Refuse what makes no sense, alone or together.
 
     Args:
-        workers: processes on this machine; None: one for each GPU.
+        workers: processes on this machine, or of the cluster; None: as many as it has room for.
         shard: which part is computed here, from 1, of how many; None: all.
         split: frames after which a shot goes on in another unit; 0: never.
         fresh: whether an earlier job is dropped.
+        ray: address of the cluster that computes; None: this machine does.
+        mixed: whether its workers may have devices of several kinds.
 
     Raises:
         ConfigError: it does not.
     """
+    _check_cluster(ray, shard, mixed=mixed)
     if workers is not None and not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(
             f"`--workers {workers}` is out of range", hint=f"use auto, or 1 to {MAX_WORKERS}"
@@ -37,7 +46,7 @@ def check_sharing(
             f"`--shard {shard[0]}/{shard[1]}` is no part",
             hint="give it as I/N, with I from 1 to N",
         )
-    if workers != 1:
+    if ray is None and workers != 1:
         raise ConfigError(
             "`--shard` and `--workers` contradict each other",
             why="a shard is computed by one process",
@@ -51,13 +60,37 @@ def check_sharing(
         )
 
 
-def parse_workers(value: int | str | None) -> int | None:
-    """Read a number of workers; `auto` is one for each GPU.
+def _check_cluster(ray: str | None, shard: tuple[int, int] | None, *, mixed: bool) -> None:
+    """Refuse an address that is none, and what a cluster has no use for.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if ray is None:
+        if mixed:
+            raise ConfigError("`--mixed` is about workers of a cluster", hint="add `--ray auto`")
+        return
+    if ray != "auto" and not re.fullmatch(r"[^/\s]+:\d{1,5}", ray):
+        raise ConfigError(
+            f"`--ray {ray}` is no address of a cluster",
+            hint="use auto, or HOST:PORT as `ray start --head` tells it",
+        )
+    if shard is not None:
+        raise ConfigError(
+            "`--shard` and `--ray` contradict each other",
+            why="the cluster computes all of the video",
+            hint="give one of them",
+        )
+
+
+def parse_workers(value: int | str | None, *, ray: str | None = None) -> int | None:
+    """Read a number of workers; `auto` is one for each GPU, and what a cluster has otherwise.
 
     Raises:
         ConfigError: it is neither.
     """
-    text = "1" if value is None else str(value)
+    default = "1" if ray is None else "auto"
+    text = default if value is None else str(value)
     if text == "auto":
         return None
     if not text.isdecimal():

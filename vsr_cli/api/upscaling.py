@@ -1,6 +1,7 @@
 """Videos and frames upscaled, planned and looked into."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -154,6 +155,24 @@ class Upscaler(Worker):
     def upscale(self, source: PathLike, target: PathLike, *, report: Report = ignore) -> Done:
         """Upscale one video file; see `upscale`."""
         return self._pipeline.upscale(Path(source), Path(target), report=report)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within, workers of a cluster stay between two videos, and keep their model.
+
+        Without `ray` this means nothing.
+
+        Raises:
+            ConfigError: the package `ray` is not installed.
+        """
+        if self.config.job.ray is None:
+            yield
+            return
+        from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler
+
+        assert isinstance(self._pipeline, ClusterUpscaler)
+        with self._pipeline.kept():
+            yield
 
     def frames(self, frames: "Iterable[Array]", *, report: Report = ignore) -> "Iterator[Array]":
         """Upscale frames in memory.

@@ -38,4 +38,7 @@ class Worker:
     def _pipeline(self) -> "Pipeline":
         from vsr_cli.pipeline.upscale import Upscaler as Pipeline
 
+        if self.config.job.ray is not None:
+            from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler as Pipeline
+
         return Pipeline(self.config, stop=self._stop)

@@ -58,7 +58,7 @@ class ProgressBar:
             completed=event.frame + event.ahead,
             total=event.num_frames,
             done=_joined(percent(event), count(event)),
-            pace=_joined(time_left(event), rate(event), crew(event), self.more(event)),
+            pace=_joined(time_left(event), crew(event), rate(event), self.more(event)),
         )
 
 

@@ -13,8 +13,8 @@ from vsr_cli.cli.command_line import with_command
 from vsr_cli.cli.console import show_debug_log
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import RARE, AsJson, DryRun, Quiet, Verbose
-from vsr_cli.cli.options_all import with_job_options
-from vsr_cli.cli.sources import DEFAULT_NAME, check_template, find_sources
+from vsr_cli.cli.options_all import with_batch_options
+from vsr_cli.cli.sources import DEFAULT_NAME, Source, check_template, find_sources
 from vsr_cli.cli.watch import Watch
 from vsr_cli.errors import ConfigError
 from vsr_cli.options import Options
@@ -28,7 +28,7 @@ Examples:
 """
 
 
-@with_job_options
+@with_batch_options
 def batch(
     options: Options,
     sources: Annotated[
@@ -88,7 +88,8 @@ def batch(
             replaces = upscaler.config.output.overwrite
             given = _folders(sources, jobs_file, is_dry=dry_run, replaces=replaces)
             watcher = Watch(work, given, recursive=recursive, retry=retry)
-            watcher.run(every, exit_when_idle, is_fail_fast=fail_fast)
+            with upscaler.kept():
+                watcher.run(every, exit_when_idle, is_fail_fast=fail_fast)
         else:
             if exit_when_idle is not None or retry:
                 raise ConfigError(
@@ -98,16 +99,22 @@ def batch(
                 sources or [], out, recursive=recursive, jobs_file=jobs_file, is_null=null
             )
             work.num_files = len(found)
-            if dry_run:
-                for source in found:
-                    work.look(source)
-                work.sum_up_plans()
-            else:
-                work.foresee(found)
-                for source in found:
-                    if work.make(source).status == "failed" and fail_fast:
-                        break
+            with upscaler.kept():
+                _do_all(work, found, is_dry=dry_run, is_fail_fast=fail_fast)
         work.sum_up()
+
+
+def _do_all(work: Batch, found: Sequence[Source], *, is_dry: bool, is_fail_fast: bool) -> None:
+    """Make all videos, one after the other, or say what would be made."""
+    if is_dry:
+        for source in found:
+            work.look(source)
+        work.sum_up_plans()
+        return
+    work.foresee(found)
+    for source in found:
+        if work.make(source).status == "failed" and is_fail_fast:
+            return
 
 
 def _folders(

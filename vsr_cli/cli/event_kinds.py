@@ -79,7 +79,7 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         frozenset({"batch_eta_s", "workers_alive", "units_done", "units"}),
     ),
     "unit": EventKind(
-        "upscale, restore, jobs show",
+        "upscale, restore, batch, jobs show",
         "What has become of a unit of a shared job, frames `start` to `stop`, half-open. While "
         "it runs, `state` is begun, done, lost (its worker has died, and others take it) or given "
         "up, in which `attempt` of which `worker`; `jobs show` says done, at work or waiting, and "
@@ -90,7 +90,7 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         frozenset({"attempt", "worker", "seconds", "frames"}),
     ),
     "worker": EventKind(
-        "upscale, restore",
+        "upscale, restore, batch",
         "What has become of a process that shares a job.",
         _types(WorkerState),
     ),

@@ -12,7 +12,12 @@ from vsr_cli.cli.configured import Untyped, configured_options
 from vsr_cli.cli.help import OTHERS
 from vsr_cli.cli.job import Flags
 from vsr_cli.cli.options_input import input_options
-from vsr_cli.cli.options_job import job_options, live_options, worker_options
+from vsr_cli.cli.options_job import (
+    job_options,
+    live_options,
+    shard_options,
+    worker_options,
+)
 from vsr_cli.cli.options_model import model_options
 from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import erase_options, fill_options
@@ -46,6 +51,7 @@ PANELS: Mapping[Callable[..., None], str] = {
     fill_options: "Made anew",
     job_options: "Unfinished work",
     worker_options: "Several at work",
+    shard_options: "Several at work",
     live_options: "Live sources",
 }
 _FLAGS = tuple(inspect.signature(Flags).parameters.values())
@@ -133,6 +139,7 @@ def _with_default(parameter: inspect.Parameter, default: object) -> inspect.Para
 
 _OF_JOBS = (model_options, input_options, output_options, job_options, erase_options)
 with_job_options = with_options(*_OF_JOBS)
-with_live_options = with_options(*_OF_JOBS, worker_options, live_options)
+with_batch_options = with_options(*_OF_JOBS, worker_options)
+with_live_options = with_options(*_OF_JOBS, worker_options, shard_options, live_options)
 _RESTORING = {"scale": "1", "size": None, "height": None, "on_decode_error": "fill"}
-with_restore_options = with_options(*_OF_JOBS, worker_options, defaults=_RESTORING)
+with_restore_options = with_options(*_OF_JOBS, worker_options, shard_options, defaults=_RESTORING)

@@ -43,20 +43,29 @@ def job_options(
 def worker_options(
     *,
     workers: Annotated[
-        str,
-        typer.Option(
-            metavar="N", help="Processes that share the work here; auto: one for each GPU.", **RARE
-        ),
-    ] = str(JobConfig.workers),
-    shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N",
-            help="Compute part I of N only; `vsr jobs join` makes TARGET.",
-            show_default="all",
+            metavar="N",
+            help="Processes that share the work; auto: one for each GPU.",
+            show_default="1; auto with `--ray`",
             **RARE,
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a Ray cluster that you run do the work: auto, or HOST:PORT.",
+            show_default="this machine",
+            **RARE,
+        ),
+    ] = None,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed", help="With `--ray`: devices may differ, and so do frames a little.", **RARE
+        ),
+    ] = JobConfig.mixed,
     split: Annotated[
         int,
         typer.Option(
@@ -68,6 +77,21 @@ def worker_options(
     ] = JobConfig.split,
 ) -> None:
     """Options about who shares the work."""
+
+
+def shard_options(
+    *,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Compute part I of N only; `vsr jobs join` makes TARGET.",
+            show_default="all",
+            **RARE,
+        ),
+    ] = None,
+) -> None:
+    """Options of those who compute a part each."""
 
 
 def live_options(

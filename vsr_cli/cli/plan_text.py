@@ -97,8 +97,10 @@ def _time(plan: Plan) -> str:
 def _units_line(plan: Plan) -> list[str]:
     if plan.units is None:
         return []
-    workers = "" if plan.workers is None else f" for {plan.workers} workers"
-    return [f"{plan.units} units{workers}"]
+    count = plan.workers
+    workers = "" if count is None else f" for {count} worker{'' if count == 1 else 's'}"
+    busy = "" if plan.device_seconds is None else f", {duration(plan.device_seconds)} of devices"
+    return [f"{plan.units} units{workers}{busy}"]
 
 
 def _memory_line(plan: Plan) -> list[str]:

@@ -72,8 +72,8 @@ class ProgressLines:
         parts = [
             f"{self.time_of_day()} {phase(event)}: {done}",
             time_left(event),
-            rate(event),
             crew(event),
+            rate(event),
             self.more(event),
         ]
         print_line(", ".join(part for part in parts if part))

@@ -1,11 +1,12 @@
-"""What an earlier run has left of a job, and how the next one goes on with it."""
+"""How a job begins: what an earlier run has left of it, and how the next one goes on with it."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.errors import JobDamagedError
+from vsr_cli.errors import ConfigError, JobDamagedError
 from vsr_cli.events import Note, Report
+from vsr_cli.media.open import is_pipe
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import (
     Manifest,
@@ -15,6 +16,20 @@ from vsr_cli.pipeline.resume.manifest import (
 )
 from vsr_cli.pipeline.run import Run
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
+
+
+def require_pipe(config: UpscaleConfig, source: Path) -> None:
+    """Refuse a file as a live source.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if config.max_delay is not None and not is_pipe(source):
+        raise ConfigError(
+            "`--live` is for a source that comes as it happens",
+            why=f"`{source}` is a file, which waits",
+            hint="give `-` or a named pipe, or leave `--live` out",
+        )
 
 
 def as_before(run_plan: RunPlan, config: UpscaleConfig, planned: PreviousPlan | None) -> RunPlan:

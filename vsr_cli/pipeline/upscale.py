@@ -19,7 +19,7 @@ from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
 from vsr_cli.media.writing.rehearsal import rehearse
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.pipeline.begun import as_before, go_on, new_manifest, read_job
+from vsr_cli.pipeline.begun import as_before, go_on, new_manifest, read_job, require_pipe
 from vsr_cli.pipeline.checkpointed import compute
 from vsr_cli.pipeline.memory import release_memory
 from vsr_cli.pipeline.prefetch import write_behind
@@ -37,7 +37,7 @@ from vsr_cli.pipeline.run import (
     frames_behind,
     memory_errors,
 )
-from vsr_cli.pipeline.run_plan import choose_device
+from vsr_cli.pipeline.run_plan import RunPlan, choose_device
 from vsr_cli.pipeline.said import what_is_done, without_repeats
 from vsr_cli.pipeline.units.head import (
     chunks_of,
@@ -90,7 +90,7 @@ class Upscaler:
             Stopped: as was asked for.
         """
         started = time.monotonic()
-        self._require_pipe(source)
+        require_pipe(self.config, source)
         report = without_repeats(report)
         remove_finished(target, self.config.job)
         with memory_errors(), open_video(source, self.config.input) as video:
@@ -113,7 +113,7 @@ class Upscaler:
         Raises:
             VsrError: as `upscale`, as far as that can be known.
         """
-        self._require_pipe(source)
+        require_pipe(self.config, source)
         report = without_repeats(report)
         with open_video(source, self.config.input) as video:
             output = self._plan_output(video, source, target, report)
@@ -128,19 +128,6 @@ class Upscaler:
             if shard is not None:
                 return shard_plan(run, table, Shard(*shard))
             return shared_plan(run, table, count)
-
-    def _require_pipe(self, source: Path) -> None:
-        """Refuse a file as a live source.
-
-        Raises:
-            ConfigError: it is one.
-        """
-        if self.config.max_delay is not None and not is_pipe(source):
-            raise ConfigError(
-                "`--live` is for a source that comes as it happens",
-                why=f"`{source}` is a file, which waits",
-                hint="give `-` or a named pipe, or leave `--live` out",
-            )
 
     def _num_frames_in(self, video: VideoSource, num_frames: int) -> int:
         """How many frames the source has, of which so many were made."""
@@ -159,8 +146,7 @@ class Upscaler:
         # What does not fit is refused before two frames of its size are encoded.
         if self.model is not None:
             lr_size = (video.info.height, video.info.width)
-            config = self.model.resolve(self.config.for_source(*lr_size))
-            self.model.plan(config, lr_size, reserved=bytes_beside(plan))
+            self._fit(self.config.for_source(*lr_size), plan, bytes_beside(plan))
         from_chunks = is_resumable(source, plan.container)
         rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
         if plan.coding.frame_bytes > LARGE_FRAME:
@@ -183,19 +169,16 @@ class Upscaler:
         scratch_bytes = 2 * chain.state_bytes
         if self.model is not None:
             config = self.model.resolve(config)
-            reserved = bytes_beside(output) + chain.num_bytes
-            reserved += bytes_of_others(count_workers(config), choose_device(config.device)[0])
-            run_plan = self.model.plan(config, lr_size, reserved=reserved)
+            run_plan = self._fit(config, output, bytes_beside(output) + chain.num_bytes)
             run_plan = as_before(run_plan, config, planned)
             scratch_bytes += 2 * run_plan.state_bytes + run_plan.scratch_bytes
         disk = None
-        count = count_workers(config)
         if is_resumable(source, output.container):
             disk = plan_disk(
                 output.target,
                 output.coding,
                 config.job,
-                num_workers=count,
+                num_workers=self._num_workers,
                 scratch_bytes=scratch_bytes,
                 num_frames=output.info.num_frames,
             )
@@ -209,6 +192,18 @@ class Upscaler:
             report=report,
             disk=disk,
         )
+
+    @property
+    def _num_workers(self) -> int:
+        return count_workers(self.config)
+
+    def _fit(self, config: UpscaleConfig, output: OutputPlan, reserved: int) -> RunPlan:
+        """Find out how much can be computed at once, with so many bytes for what is beside."""
+        assert self.model is not None
+        config = self.model.resolve(config)
+        reserved += bytes_of_others(self._num_workers, choose_device(config.device)[0])
+        lr_size = (output.info.height, output.info.width)
+        return self.model.plan(config, lr_size, reserved=reserved)
 
     def _with_foresight(self, run: Run) -> Run:
         """The same after a trial of the model, and a look at the source if it can be read twice."""
@@ -232,12 +227,22 @@ class Upscaler:
         Raises:
             VsrError: as `upscale`.
         """
+        run = self.plan_part(source, target, manifest.planned, report)
+        return UnitJob(folder=folder, target=run.output.target, run=run, manifest=manifest)
+
+    def plan_part(
+        self, source: Path, target: Path, planned: PreviousPlan | None, report: Report = ignore
+    ) -> Run:
+        """Plan to compute some of a job, as another process has begun it; arguments as above.
+
+        Raises:
+            VsrError: as `upscale`.
+        """
         with open_video(source, self.config.input) as video:
             info = video.info
             size = self.config.target_size(info.height, info.width)
             output = plan_output(target, source, info, size, self.config.output, report=ignore)
-            run = self._plan_run(video, source, output, manifest.planned, report)
-        return UnitJob(folder=folder, target=output.target, run=run, manifest=manifest)
+            return self._plan_run(video, source, output, planned, report)
 
     def join(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Make the target of a job whose shards are all done; see `units.joining`.
@@ -292,8 +297,9 @@ class Upscaler:
             check_target(output.target, source, output.config)  # it may have appeared meanwhile
             before = read_job(job, report)
             planned = before.planned if before else None
+            self._prepare(job, source)
             run = self._plan_run(video, source, output, planned, report)
-            manifest = go_on(job, before, new_manifest(run, job.target), report)
+            manifest = go_on(job, before, self._new_manifest(run, job.target), report)
             if not manifest.checkpoint.is_complete:
                 if before is None:
                     run = self._with_foresight(run)
@@ -310,6 +316,12 @@ class Upscaler:
                         job.check(done)
                 chunks = job.chunks()
             return self._join(job, chunks, output, video, report)
+
+    def _prepare(self, job: Job, source: Path) -> None:
+        """Whoever else takes part is there before anything is planned."""
+
+    def _new_manifest(self, run: Run, target: Path) -> Manifest:
+        return new_manifest(run, target)
 
     def _shared(self, job: Job, run: Run, manifest: Manifest, *, is_new: bool) -> Manifest:
         """The manifest of a job that is to be shared gets its table, if that can be."""

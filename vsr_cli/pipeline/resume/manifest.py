@@ -24,7 +24,7 @@ VERSION = 6  # of the manifest and of what is kept beside it
 _NOT_IDENTIFYING = frozenset(
     {
         *("clip.length", "tile", "job.folder", "job.fresh", "job.keep", "job.checkpoint"),
-        *("job.command", "job.workers", "job.shard"),
+        *("job.command", "job.workers", "job.shard", "job.ray", "job.mixed"),
         "has_model",  # `model` says so
         *("output.overwrite", "output.audio", "output.subs", "output.chapters"),
         *("output.attachments", "output.metadata", "output.strict_copy", "output.verify"),

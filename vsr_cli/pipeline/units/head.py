@@ -46,11 +46,25 @@ def shared_plan(run: Run, table: UnitTable, count: int) -> Plan:
 
     On a CPU each has a share of the cores, and takes as much longer for a frame.
     """
-    plan = replace(run.describe(), workers=count, units=len(table.units))
+    plan = run.describe()
+    return share_plan(plan, table, count, slowdown=count if plan.device == "cpu" else 1)
+
+
+def share_plan(plan: Plan, table: UnitTable, count: int, *, slowdown: int = 1) -> Plan:
+    """The plan of one device, shared by `count` workers.
+
+    Args:
+        plan: as if one did all of it.
+        table: what they share.
+        count: of workers.
+        slowdown: how many times as long each of them takes for a frame.
+    """
+    shared = replace(plan, workers=count, units=len(table.units))
     if plan.seconds is None:
-        return plan
-    longest = longest_share(table.units, count) * (count if plan.device == "cpu" else 1)
-    return replace(plan, seconds=round(plan.seconds * longest / table.num_frames, 1))
+        return shared
+    longest = longest_share(table.units, count) * slowdown
+    seconds = round(plan.seconds * longest / table.num_frames, 1)
+    return replace(shared, seconds=seconds, device_seconds=plan.seconds)
 
 
 def shard_plan(run: Run, table: UnitTable, shard: Shard) -> Plan:

@@ -135,7 +135,7 @@ def _unit(number: int, entry: _Entry, start: int, stop: int, last: Frame) -> Uni
 
 def _shared(config: UpscaleConfig) -> UpscaleConfig:
     """What all who work on a job have in common."""
-    return replace(config, job=replace(config.job, fresh=False, shard=None, workers=1))
+    return replace(config, job=replace(config.job, fresh=False, shard=None, workers=1, ray=None))
 
 
 class _Scan:

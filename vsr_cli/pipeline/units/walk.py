@@ -133,7 +133,7 @@ def walk(
             if is_given_up(unit.index) or job.is_done(unit):
                 continue
             try:
-                job.compute(unit, _within(unit, report), stop)
+                job.compute(unit, within(unit, report), stop)
             except JobBusyError:
                 left.append(unit)
         if len(left) == len(missing):
@@ -146,8 +146,8 @@ def _state(unit: Unit) -> UnitState:
     return UnitState(index=unit.index, start=start, stop=stop, state="begun", attempt=1, worker=1)
 
 
-def _within(unit: Unit, report: Report) -> Report:
-    """Pass on progress as that of the unit: its own frames are counted."""
+def within(unit: Unit, report: Report) -> Report:
+    """Pass on progress as that of the unit, whose own frames are counted."""
 
     def pass_on(event: Event) -> None:
         if isinstance(event, Progress):
