@@ -102,17 +102,8 @@ EXCEPTIONS = {
 APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
 
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
-LAZY = {
-    "media",
-    "ops",
-    "models",
-    "diffusion",
-    "quality",
-    "pipeline",
-    "training",
-    "export",
-    "viewing",
-}
+LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training", "viewing"}
+LAZY |= {"export"}
 
 
 def layer_of(path: Path) -> str:

@@ -173,11 +173,11 @@ def main() -> None:
         for codes, time in restore(chain, read_frames(given.source), scale, multiple):
             if stream is None:
                 stream = output.add_stream("ffv1", rate=1000)
-                stream.height, stream.width, stream.pix_fmt = *codes.shape[:2], "gbrp"
+                stream.height, stream.width, stream.pix_fmt = *codes.shape[:2], "bgr0"
                 stream.codec_context.time_base = Fraction(1, 90_000)
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(codes), format="rgb24")
             frame.time_base, frame.pts = Fraction(1, 90_000), round(time * 90_000)
-            output.mux(stream.encode(frame.reformat(format="gbrp")))
+            output.mux(stream.encode(frame.reformat(format="bgr0")))
         if stream is not None:
             output.mux(stream.encode(None))
 
