@@ -81,7 +81,7 @@ class TensorRt:
 
     def __init__(self) -> None:
         """Load the package."""
-        if importlib.util.find_spec("tensorrt") is None:
+        if not has_tensorrt():
             raise DeviceError(
                 "`--engine` needs TensorRT",
                 why="the package `tensorrt` is not installed",
@@ -222,6 +222,11 @@ def engine_key(gpu: Gpu, path: Path, sizes: Profile) -> str:
         "precise": _FULL_PRECISION,
     }
     return sha256_of_bytes(json.dumps(parts, sort_keys=True).encode())
+
+
+def has_tensorrt() -> bool:
+    """Whether the package is installed."""
+    return importlib.util.find_spec("tensorrt") is not None
 
 
 def find_gpu() -> torch.device:
