@@ -34,6 +34,8 @@ EXIT_CODES = {
     "vsr weights info seedvr2": 5,
     "vsr weights import seedvr2_ema_3b_fp16.safetensors ema_vae_fp16.safetensors "
     "--text pos_emb.pt": 5,
+    "vsr export --verify small-onnx/": 3,  # which nobody has exported
+    "vsr export trt/ --engine --size 640x480 --size 1280x720": 6,
     "vsr weights download seedvr2": 2,  # whose licence nobody has accepted
 }
 # What goes on until it is stopped.

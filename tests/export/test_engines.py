@@ -115,8 +115,10 @@ def test_engines_are_built_once_for_the_same_gpu_version_graphs_and_sizes(
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "Other"}, {"capability": "8.0"}, {"tensorrt": "10.10"}, {"graph": "x"}]
-    + [{"weights": "x"}, {"sizes": "x"}],
+    [
+        *({"name": "Other"}, {"capability": "8.0"}, {"tensorrt": "10.10"}),
+        *({"graph": "x"}, {"weights": "x"}, {"sizes": "x"}),
+    ],
 )
 def test_the_key_of_an_engine_changes_with_all_that_it_depends_on(
     change: Mapping[str, str], tmp_path: Path

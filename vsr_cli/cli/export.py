@@ -17,7 +17,6 @@ from vsr_cli.events import Event, Exported, GraphChecked
 EXPORT_EXAMPLES = """\b
 Examples:
   vsr export small-onnx/
-  vsr export small-onnx/ --dtype float16 --steps 4
   vsr export --verify small-onnx/
   vsr export trt/ --engine --size 640x480 --size 1280x720
 """

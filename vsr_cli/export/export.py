@@ -65,13 +65,18 @@ class ExportConfig:
             raise ConfigError("`--size` is too small", hint="use WxH, such as 640x480")
 
 
+def is_installed(name: str) -> bool:
+    """Whether there is such a package, without loading it."""
+    return importlib.util.find_spec(name) is not None
+
+
 def require_packages(names: Sequence[str]) -> None:
     """Refuse to begin without a package that comes with the extra `export`.
 
     Raises:
         ConfigError: it is missing.
     """
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    missing = [name for name in names if not is_installed(name)]
     if missing:
         raise ConfigError(
             f"`vsr export` needs {', '.join(f'`{name}`' for name in missing)}",
