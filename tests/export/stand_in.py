@@ -143,9 +143,8 @@ class Engine:
         )
 
     def _at(self, name: str, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
-        size = int(np.prod(shape))
-        block = (ctypes.c_float * size).from_address(self.addresses[name])
-        return np.frombuffer(block, np.float32).reshape(shape)
+        block = (ctypes.c_float * int(np.prod(shape))).from_address(self.addresses[name])
+        return np.frombuffer(memoryview(block), np.float32).reshape(shape)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, run: Run, outputs: Mapping[str, list[str]]) -> StandIn:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from tests.export.stand_in import install
 from tests.networks import TINY, tiny_model
 from vsr_cli.cli.app import app
+from vsr_cli.export.chain import Array
 from vsr_cli.export.check import TOLERANCES, onnx_runner
 from vsr_cli.export.graphs import Graph, make_graphs
 from vsr_cli.export.shapes import find_dimensions
@@ -92,7 +93,9 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def draw_inputs(graph: Graph, num_frames: int, size: tuple[int, int]) -> dict[str, NDArray]:
+def draw_inputs(
+    graph: Graph, num_frames: int, size: tuple[int, int]
+) -> dict[str, NDArray[np.float32]]:
     generator = np.random.default_rng(num_frames)
     dimensions = find_dimensions(size, graph.scale or 4, num_frames)
     found = {}

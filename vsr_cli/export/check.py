@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,8 +33,7 @@ def onnx_runner(folder: Path, num_threads: int) -> Run:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    kinds = (kind for kind in vars(state).values() if isinstance(kind, type))
-    errors: tuple[type[Exception], ...] = tuple(k for k in kinds if issubclass(k, Exception))
+    errors = _exceptions_in(state)
     onnxruntime.set_default_logger_severity(4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
@@ -48,7 +48,7 @@ def onnx_runner(folder: Path, num_threads: int) -> Run:
                 )
             names = [output.name for output in sessions[name].get_outputs()]
             return dict(zip(names, sessions[name].run(names, dict(inputs)), strict=True))
-        except (ValueError, RuntimeError, *errors) as error:
+        except errors as error:
             raise VerificationError(
                 f"`{name}.onnx` does not run in onnxruntime {onnxruntime.__version__}",
                 why=" ".join(str(error).split())[:300],
@@ -56,6 +56,13 @@ def onnx_runner(folder: Path, num_threads: int) -> Run:
             ) from error
 
     return run
+
+
+def _exceptions_in(module: ModuleType) -> tuple[type[Exception], ...]:
+    """Those that onnxruntime defines, which have no name in common, and what else it raises."""
+    kinds = (kind for kind in vars(module).values() if isinstance(kind, type))
+    own = [kind for kind in kinds if issubclass(kind, Exception)]
+    return (ValueError, RuntimeError, *own)
 
 
 def check_calls(vector: Vector, run: Run, runtime: str, dtype: str) -> Iterator[GraphChecked]:
