@@ -34,6 +34,7 @@ def run(*words: object) -> Result:
         (["--size", "640x480"], "`--size` means nothing without `--engine`"),
         (["--engine", "--size", "8x8"], "`--size` is too small"),
         (["--engine", "--size", "640x480", "--frames", "0"], "`--frames 0` is out of range"),
+        (["--verify", "-y"], "`--verify` writes nothing"),
         (["--model", "none.safetensors"], "no weights at `none.safetensors`"),
     ],
 )

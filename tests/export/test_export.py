@@ -21,7 +21,6 @@ from typer.testing import CliRunner, Result
 from tests.export.stand_in import install
 from tests.networks import TINY, tiny_model
 from vsr_cli.cli.app import app
-from vsr_cli.export.chain import Array
 from vsr_cli.export.check import TOLERANCES, onnx_runner
 from vsr_cli.export.graphs import Graph, make_graphs
 from vsr_cli.export.shapes import find_dimensions
@@ -255,13 +254,21 @@ def ruin_weights(model: object) -> None:
     tensor.raw_data = values.tobytes()
 
 
+def ruin_shape(model: object) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5  # type: ignore[attr-defined]
+
+
+def ruin_domain(model: object) -> None:
+    model.graph.node[0].domain = "com.example"  # type: ignore[attr-defined]
+
+
 def ruin_operator(model: object) -> None:
     node = next(x for x in model.graph.node if x.op_type == "Conv")  # type: ignore[attr-defined]
     node.op_type = "Softplus"
     del node.attribute[:], node.input[1:]
 
 
-@pytest.mark.parametrize("ruin", [ruin_weights, ruin_operator])
+@pytest.mark.parametrize("ruin", [ruin_weights, ruin_operator, ruin_shape, ruin_domain])
 def test_a_ruined_graph_is_kept_apart_and_ends_with_7(
     weights: Path,
     exported: Path,

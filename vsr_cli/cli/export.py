@@ -12,6 +12,7 @@ from vsr_cli.cli.json_events import report_as_json
 from vsr_cli.cli.options import AsJson, Model, Quiet, Steps
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.config import SamplerConfig
+from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Exported, GraphChecked
 
 EXPORT_EXAMPLES = """\b
@@ -69,6 +70,10 @@ def export(
         with progress_bar(quiet=quiet) as render:
             report = tee(render, listen)
             if verify:
+                if engine or size or overwrite:
+                    raise ConfigError(
+                        "`--verify` writes nothing", hint="leave out `-y`, `--engine` and `--size`"
+                    )
                 api.verify_export(folder, report=report)
                 done = None
             else:

@@ -94,9 +94,9 @@ def export(folder: Path, config: ExportConfig, report: Report) -> Exported:
     path = config.model or shipped_weights()
     work = _Work(folder, config, _load(path), report)
     with folders.made_aside(folder) as temp:
-        work.write(temp, path)
         checks, engines = list[GraphChecked](), 0
         try:
+            work.write(temp, path)
             if config.check:
                 checks = work.check(temp)
             if trt is not None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import ModelProto, ValueInfoProto
+from torch import Tensor
 
 from vsr_cli import __version__
+from vsr_cli.errors import ConfigError, VerificationError
 from vsr_cli.export.graphs import Graph
 from vsr_cli.export.shapes import Port, find_dimensions
 from vsr_cli.export.vector import vector_size
@@ -27,31 +29,47 @@ def trace(graph: Graph, opset: int) -> ModelProto:
     Args:
         graph: on the CPU.
         opset: of ONNX.
+
+    Raises:
+        ConfigError: the packages that are installed cannot write it.
     """
     scale = graph.scale or BODY_STRIDE
     dimensions = find_dimensions(vector_size(scale), scale, _TRACED_FRAMES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         values = [torch.rand(port.sized(dimensions)) for port in graph.inputs]
-    with _silence(), torch.no_grad():
-        program = torch.onnx.export(
-            graph.module,
-            tuple(values),
-            dynamo=True,
-            dynamic_shapes=_free_dimensions(graph),
-            input_names=[port.name for port in graph.inputs],
-            output_names=[port.name for port in graph.outputs],
-            opset_version=opset,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
+    model = _export(graph, tuple(values), opset)
     _strip(model)
     model.producer_name, model.producer_version = "vsr", __version__
     model.graph.name = graph.name
     _name(model.graph.input, graph.inputs)
     _name(model.graph.output, graph.outputs)
     return model
+
+
+def _export(graph: Graph, values: tuple[Tensor, ...], opset: int) -> ModelProto:
+    """What torch makes of a graph's module, called with such values."""
+    try:
+        with _silence(), torch.no_grad():
+            program = torch.onnx.export(
+                graph.module,
+                values,
+                dynamo=True,
+                dynamic_shapes=_free_dimensions(graph),
+                input_names=[port.name for port in graph.inputs],
+                output_names=[port.name for port in graph.outputs],
+                opset_version=opset,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        *_, last = str(error.__cause__ or error).strip().splitlines()
+        raise ConfigError(
+            f"`{graph.name}` cannot be written with what is installed",
+            why=f"torch {torch.__version__}, onnx {onnx.__version__}: {last[:200]}",
+            hint="update torch, onnx and onnxscript, or use another `--opset`",
+        ) from error
+    assert program is not None
+    return program.model_proto
 
 
 def _free_dimensions(graph: Graph) -> tuple[object, ...]:
@@ -116,11 +134,18 @@ def check_file(path: Path) -> None:
     """Have ONNX check a model, its weights and, strictly, all of its shapes.
 
     Raises:
-        onnx.checker.ValidationError: it is no valid model.
-        onnx.shape_inference.InferenceError: shapes contradict each other.
+        VerificationError: it is no valid model, shapes contradict each other, or it has operators
+            that are not standard.
     """
-    onnx.checker.check_model(str(path), full_check=True)
-    model = onnx.load(str(path), load_external_data=False)
-    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    if foreign := find_foreign(model):
-        raise onnx.checker.ValidationError(f"operators that are not standard: {sorted(foreign)}")
+    why = None
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        model = onnx.load(str(path), load_external_data=False)
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        why = " ".join(str(error).split())[:300]
+    else:
+        if foreign := find_foreign(model):
+            why = f"these operators are not standard: {', '.join(sorted(foreign))}"
+    if why is not None:
+        raise VerificationError(f"`{path.name}` is no valid graph", why=why)
