@@ -17,9 +17,13 @@ PRECISE = ("GRID_SAMPLE", "NORMALIZATION", "SCATTER", "REDUCE")
 
 
 class Layer:
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, dtype: str = "float32") -> None:
+        self.dtype = dtype
         self.type, self.num_outputs, self.precision = kind, 1, "any"
         self.output_types = dict[int, str]()
+
+    def get_output(self, index: int) -> "Layer":
+        return self
 
     def set_output_type(self, index: int, kind: str) -> None:
         self.output_types[index] = kind
@@ -59,8 +63,12 @@ class StandIn(ModuleType):
             def __init__(self, logger: Logger) -> None: ...
 
             def create_network(self, flags: int) -> Any:  # noqa: ANN401
-                stand_in.layers = [Layer("CONVOLUTION"), Layer("GRID_SAMPLE")]
-                return SimpleNamespace(num_layers=2, get_layer=stand_in.layers.__getitem__)
+                stand_in.layers = [
+                    Layer("CONVOLUTION"),
+                    Layer("GRID_SAMPLE"),
+                    Layer("REDUCE", "int64"),
+                ]
+                return SimpleNamespace(num_layers=3, get_layer=stand_in.layers.__getitem__)
 
             def create_builder_config(self) -> Any:  # noqa: ANN401
                 return SimpleNamespace(

@@ -71,9 +71,10 @@ def test_positions_and_norms_are_computed_in_float32_and_the_rest_may_be_in_half
     stand_in: StandIn, graphs: list[Graph], folder: Path
 ) -> None:
     TensorRt().build(graphs[0], folder / f"{graphs[0].name}.onnx", SIZES)
-    convolution, look_up = stand_in.layers
+    convolution, look_up, count = stand_in.layers
     assert stand_in.flags == {"fp16", "obey"}
     assert (convolution.precision, look_up.precision) == ("any", "float32")
+    assert (count.precision, count.output_types) == ("any", {})
     assert look_up.output_types == {0: "float32"}
 
 

@@ -138,9 +138,11 @@ class TensorRt:
         kinds = {getattr(trt.LayerType, name) for name in _FULL_PRECISION}
         for index in range(network.num_layers):
             layer = network.get_layer(index)
-            if layer.type in kinds:
+            outputs = range(layer.num_outputs)
+            is_float = all(layer.get_output(n).dtype == trt.float32 for n in outputs)
+            if layer.type in kinds and is_float:  # sums of lengths are whole numbers
                 layer.precision = trt.float32
-                for output in range(layer.num_outputs):
+                for output in outputs:
                     layer.set_output_type(output, trt.float32)
 
     def runner(self, paths: Mapping[str, Path]) -> Run:

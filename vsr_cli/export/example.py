@@ -56,7 +56,7 @@ def find_flow(earlier: Array, later: Array) -> Array:
         code = np.rint((luma + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
         height, width = code.shape
         codes.append(np.pad(code, ((0, max(32 - height, 0)), (0, max(32 - width, 0))), mode="edge"))
-    if max(codes[0].shape) > 2560:
+    if height * width > 2560 * 1440:
         raise SystemExit("this example finds no motion in targets that large")
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = search.calc(codes[0], codes[1], np.empty((0, 0), np.float32))

@@ -308,6 +308,6 @@ def _load(path: Path) -> SmallModel:
 def _license_of(path: Path) -> str:
     """Under which terms weights are, as far as is known."""
     told = read_header(path).metadata.get("license")
-    if told is None and path.parent == weights_dir():
+    if told is None and path.resolve().parent == weights_dir().resolve():
         told = "Apache-2.0"
     return told or "as whoever made them says"

@@ -12,7 +12,7 @@ DIMENSIONS: Mapping[str, str] = {
     "frames": "frames of the clip, 1 or more",
     "pairs": "neighbouring frames that flow is known between, 1 or more",
     "source_h, source_w": "sides of the source, padded: multiples of `source_multiple`",
-    "target_h, target_w": "sides of the target: source times scale",
+    "target_h, target_w": "sides of the target: source times scale, 16 or more",
     "body_h, body_w": "target / 4",
     "latent_h, latent_w": "target / 8",
     "level1_h, level1_w": "latent / 2, rounded up",

@@ -36,8 +36,8 @@ gave in torch, as `call/GRAPH/in/NAME`, `call/GRAPH/out/NAME` and `walk/SCALE/NA
 
 ## Licence
 
-The graphs and the example are under the Apache License 2.0, see `LICENSE`. The weights:
-{license}.
+The graphs and the example are under the Apache License 2.0, see `LICENSE`. For the
+weights: {license}.
 """
 _NOTICE = """\
 The graphs and the example of this folder are under the Apache License, Version 2.0:
