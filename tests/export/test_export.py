@@ -299,7 +299,7 @@ def test_the_same_again_is_the_same_bytes_and_gives_way_only_when_asked(
     words = ("export", folder, "--model", weights)
     assert run(*words, "--no-check").exit_code == 0
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    assert len(names) == 16
+    assert len(names) == 17
     for name in names:
         assert (folder / name).read_bytes() == (exported / name).read_bytes(), name
     assert run(*words, "--no-check").exit_code == 4
