@@ -111,14 +111,7 @@ class Chain:
         def noise(step: int) -> Array:
             return keyed_noise(self._seed, frames, step, self._channels, height, width)[None]
 
-        pull: dict[str, Array] = {"strength": np.asarray(self._strength)}
-        for name, channels in (("flow", 2), ("visible", 1)):
-            for way in ("forward", "backward"):
-                found = motion.get(f"latent_{name}_{way}")
-                parts = [np.zeros((1, 1, channels, height, width), np.float32)]
-                parts = parts if not self._kept else []
-                parts += [] if found is None else [found]
-                pull[f"{name}_{way}"] = np.concatenate(parts, axis=1)
+        pull = self._pull(motion, (height, width))
         nothing = np.zeros((self._num_pulls, 1, 1, self._channels, height, width), np.float32)
         before, past = self._kept, self._past
         self._kept, self._past = [], []
@@ -142,6 +135,18 @@ class Chain:
             latents = stepped["next_latents"]
             self._kept.append(stepped["kept"])
         return latents
+
+    def _pull(self, motion: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Array]:
+        """What every step is told of the motion: pair t leads from frame t - 1 to frame t."""
+        pull: dict[str, Array] = {"strength": np.asarray(self._strength)}
+        for name, channels in (("flow", 2), ("visible", 1)):
+            for way in ("forward", "backward"):
+                found = motion.get(f"latent_{name}_{way}")
+                # Before the first frame of a shot there is none, and nothing of it is visible.
+                none = np.zeros((1, 0 if self._kept else 1, channels, *size), np.float32)
+                parts = [none] if found is None else [none, found]
+                pull[f"{name}_{way}"] = np.concatenate(parts, axis=1)
+        return pull
 
 
 def keyed_noise(
