@@ -17,6 +17,9 @@ from vsr_cli.events import (
     Comparison,
     DegradationDrawn,
     Done,
+    Exported,
+    GraphChecked,
+    GraphWritten,
     Live,
     Plan,
     Prediction,
@@ -30,6 +33,7 @@ RECORDS = {
     **{"plan": Plan, "live": Live, "done": Done, "cost": BenchResult},
     **{"comparison": Comparison, "preview": PreviewSample, "prediction": Prediction},
     "degradation": DegradationDrawn,
+    **{"graph": GraphWritten, "check": GraphChecked, "export": Exported},
 }
 
 HEAD = f"""\

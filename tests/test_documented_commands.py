@@ -36,6 +36,8 @@ EXIT_CODES = {
     "vsr weights info seedvr2": 5,
     "vsr weights import seedvr2_ema_3b_fp16.safetensors ema_vae_fp16.safetensors "
     "--text pos_emb.pt": 5,
+    "vsr export --verify small-onnx/": 3,  # which nobody has exported
+    "vsr export trt/ --engine --size 640x480 --size 1280x720": 6,
     "vsr weights download seedvr2": 2,  # whose licence nobody has accepted
     # No cluster is there; or not even the package.
     "vsr upscale film.mkv /shared/out.mp4 --ray auto": 6 if find_spec("ray") else 2,

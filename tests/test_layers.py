@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "settings_file": set[str](),
     "api": BASE
     | {"options", "values", "repair_options", "settings", "media", "models", "pipeline", "quality"}
-    | {"evaluation", "viewing"},
+    | {"evaluation", "export", "viewing"},
+    "export": BASE | {"ops", "models", "diffusion", "pipeline"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "viewing": BASE
     | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
@@ -67,6 +68,7 @@ MAY_IMPORT = {
 MAY_USE = {
     "api": {"numpy", "torch"},  # for their types
     "evaluation": {"torch"},  # likewise
+    "export": {"torch", "numpy"},
     "media": {"av", "numpy", "PIL"},
     "viewing": {"av", "numpy", "torch", "PIL"},
     "ops": {"torch"},
@@ -90,6 +92,10 @@ EXCEPTIONS = {
     "settings.py": {"platformdirs"},  # where the user's settings lie
     "models/files.py": {"platformdirs"},  # where the user's weights lie
     "models/download.py": {"huggingface_hub"},  # the only one that opens a connection
+    "export/tracing.py": {"onnx"},  # what the extra `export` installs
+    "export/weights_file.py": {"onnx"},  # for its types
+    "export/check.py": {"onnxruntime"},
+    "export/example.py": {"onnxruntime", "av", "cv2"},  # copied, and run by itself
     "cli/demo_clip.py": {"av", "numpy", "PIL"},  # the demo draws and writes its own clip
 }
 
@@ -98,6 +104,7 @@ APART = [("media/reading", "media/writing"), ("media/writing", "media/reading")]
 
 # What `vsr --help` loads: nothing of these may import a layer before a command runs.
 LAZY = {"media", "ops", "models", "diffusion", "quality", "pipeline", "training", "viewing"}
+LAZY |= {"export"}
 
 
 def layer_of(path: Path) -> str:

@@ -36,3 +36,8 @@ def sha256_of_samples(path: Path) -> str:
             file.seek((size - SAMPLE_SIZE) * index // (NUM_SAMPLES - 1))
             found.update(file.read(SAMPLE_SIZE))
     return found.hexdigest()
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Return the hex digest of bytes."""
+    return hashlib.sha256(content).hexdigest()

@@ -207,6 +207,45 @@ class Prediction:
     free_disk_gb: float | None  # where the preview was written
 
 
+@dataclass(frozen=True, kw_only=True)
+class GraphWritten:
+    """A graph of an export is written."""
+
+    graph: str
+    file: str  # within the folder
+    num_bytes: int  # without the weights, which all graphs share
+    nodes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphChecked:
+    """An output of an exported graph was held against what torch computes."""
+
+    graph: str  # `all_xN`: all of them in their order, on a small video
+    output: str
+    runtime: str  # onnxruntime or tensorrt
+    error: float  # the largest, or of a video the mean
+    tolerance: float
+    unit: Literal["range", "codes"]  # shares of the range of the output, or codes of 8 bits
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is tolerated; one that is not a number is not."""
+        return self.error <= self.tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A folder of graphs is complete, and in its place."""
+
+    folder: str
+    graphs: int
+    engines: int
+    checks: int  # outputs that were checked; 0: none was
+    num_bytes: int  # of all files
+    seconds: float  # that it took
+
+
 # Every code a note may have; scripts depend on them, so none is renamed or means something else.
 NOTE_CODES: Mapping[str, str] = {
     "W_LIVE_BEHIND": "A live source is faster than the model: frames are enlarged without it.",
@@ -273,6 +312,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_PROFILE_CUT": "A temporal profile ends before the videos do: it would be too tall.",
     "W_PAGE_SAMPLED": "All frames would make a page too large, which shows samples instead.",
     "W_PREVIEW_LONG": "A preview will take some minutes; a piece of the picture would be faster.",
+    "W_ENGINES_UNCHECKED": "Engines were not checked: TensorRT, or their GPU, is not here.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }
@@ -290,6 +330,9 @@ Event = (
     | Comparison
     | PreviewSample
     | Prediction
+    | GraphWritten
+    | GraphChecked
+    | Exported
 )
 Report = Callable[[Event], None]
 

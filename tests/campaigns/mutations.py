@@ -136,7 +136,7 @@ MUTATIONS = [
         "tests/diffusion/test_motion.py",
         {
             "motion-huber-delta": ("HUBER_DELTA = 0.5", "HUBER_DELTA = 1.0"),
-            "motion-trusted-share": ("_TRUSTED_SHARE = 0.75", "_TRUSTED_SHARE = 0.5"),
+            "motion-trusted-share": ("TRUSTED_SHARE = 0.75", "TRUSTED_SHARE = 0.5"),
             "motion-unbounded-pull": ("torch.minimum(step, half)", "step"),
             "motion-single-term-weight": (
                 "(visible_backward + splat[:, -1:]).clamp(min=1)",

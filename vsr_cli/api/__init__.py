@@ -5,6 +5,7 @@ for good, and nothing is printed: what there is to say comes as events. Failures
 whose `exit_code` is the one that the command line would end with.
 """
 
+from vsr_cli.api.exporting import export, verify_export
 from vsr_cli.api.measuring import bench, degrade, evaluate
 from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps, show_mask
 from vsr_cli.api.settings import (
@@ -43,6 +44,7 @@ __all__ = [
     "download_weights",
     "erase",
     "evaluate",
+    "export",
     "fill",
     "find_gaps",
     "find_jobs",
@@ -60,6 +62,7 @@ __all__ = [
     "restore",
     "show_mask",
     "upscale",
+    "verify_export",
     "verify_weights",
     "write_config",
 ]

@@ -19,6 +19,7 @@ from vsr_cli.cli.demo import demo
 from vsr_cli.cli.doctor import doctor
 from vsr_cli.cli.erase import ERASE_EXAMPLES, erase
 from vsr_cli.cli.evaluate import evaluate
+from vsr_cli.cli.export import EXPORT_EXAMPLES, export
 from vsr_cli.cli.fill import FILL_EXAMPLES, fill
 from vsr_cli.cli.help import WIDEST, App
 from vsr_cli.cli.jobs import jobs_app
@@ -51,6 +52,7 @@ app.command(rich_help_panel=_LOOKS)(doctor)
 app.command(rich_help_panel=_MEASURES)(evaluate)
 app.command(rich_help_panel=_MEASURES)(degrade)
 app.command(rich_help_panel=_MEASURES)(bench)
+app.command(epilog=EXPORT_EXAMPLES, rich_help_panel=_KEEPS)(export)
 app.add_typer(weights_app, name="weights", rich_help_panel=_KEEPS)
 app.add_typer(jobs_app, name="jobs", rich_help_panel=_KEEPS)
 app.add_typer(config_app, name="config", rich_help_panel=_KEEPS)

@@ -9,7 +9,10 @@ from vsr_cli.events import (
     Comparison,
     DegradationDrawn,
     Done,
+    Exported,
     Finding,
+    GraphChecked,
+    GraphWritten,
     Live,
     Plan,
     Prediction,
@@ -229,6 +232,13 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "What the whole job would cost with the settings of one variant.",
         _types(Prediction),
     ),
+    "graph": EventKind("export", "A graph is written.", _types(GraphWritten)),
+    "check": EventKind(
+        "export",
+        "An output of a graph was held against what torch computes of the same.",
+        {**_types(GraphChecked), "passed": bool},
+    ),
+    "export": EventKind("export", "The folder is complete.", _types(Exported)),
     "error": EventKind(
         "all",
         "What ended the command, or one video of a batch; `exit` is the exit code, `code` is "

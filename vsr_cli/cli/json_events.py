@@ -20,6 +20,9 @@ from vsr_cli.events import (
     DegradationDrawn,
     Done,
     Event,
+    Exported,
+    GraphChecked,
+    GraphWritten,
     Live,
     Note,
     Plan,
@@ -195,3 +198,9 @@ def report_as_json(event: Event) -> None:
             write_event("preview", asdict(event))
         case Prediction():
             write_event("prediction", asdict(event))
+        case GraphWritten():
+            write_event("graph", asdict(event))
+        case GraphChecked():
+            write_event("check", {**asdict(event), "passed": event.passed})
+        case Exported():
+            write_event("export", asdict(event))

@@ -9,7 +9,7 @@ from torch import Tensor
 from vsr_cli.ops.warp import Outside, backward_warp, resize_flow, visibility, warp_adjoint
 
 HUBER_DELTA = 0.5  # latents have unit variance; a larger residual is more likely wrong flow
-_TRUSTED_SHARE = 0.75  # of the area of a coarse pixel that must be visible
+TRUSTED_SHARE = 0.75  # of the area of a coarse pixel that must be visible
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _bounded_pull(residual: Tensor, strength: float | Tensor) -> Tensor:
     """sign(r) min(strength min(|r|, delta), |r| / 2), the step of `guide_bounded`."""
     half = residual.abs().mul_(0.5)
     step = half.mul(2).clamp_(max=HUBER_DELTA).mul_(strength)
-    return torch.copysign(torch.minimum(step, half), residual)
+    return torch.minimum(step, half).mul_(residual.sign())  # `copysign` is in no exported graph
 
 
 def _resize_visibility(visible: Tensor, size: tuple[int, int]) -> Tensor:
@@ -216,4 +216,4 @@ def _resize_visibility(visible: Tensor, size: tuple[int, int]) -> Tensor:
         align_corners=False,
         antialias=True,
     )
-    return (share >= _TRUSTED_SHARE).float().reshape(*visible.shape[:3], *size)
+    return (share >= TRUSTED_SHARE).float().reshape(*visible.shape[:3], *size)

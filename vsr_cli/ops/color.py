@@ -9,7 +9,7 @@ from torch import Tensor
 from vsr_cli.config import ColorFix
 
 _BLUR_SIGMA = 3.25  # LR pixels: at x4 as wide as five levels of the 1-2-1 wavelet at full size
-_BLUR_RADIUS = 10
+BLUR_RADIUS = 10
 _BAND = 64  # rows of the input that are enlarged together
 
 
@@ -156,14 +156,19 @@ def _enlarged(x: Tensor, here: slice, rows: slice, width: int) -> Tensor:
     return enlarged[:, :, above : above + count]
 
 
+def blur_kernel(device: torch.device) -> Tensor:
+    """The taps along one side of the Gaussian that colours are compared with, float32."""
+    taps = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (taps / _BLUR_SIGMA) ** 2)
+    return kernel / kernel.sum()
+
+
 def _blur(x: Tensor) -> Tensor:
     """Separable Gaussian over (N, C, h, w), the border repeated."""
     n, c, height, width = x.shape
-    taps = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, device=x.device, dtype=x.dtype)
-    kernel = torch.exp(-0.5 * (taps / _BLUR_SIGMA) ** 2)
-    kernel = (kernel / kernel.sum())[None, None]
+    kernel = blur_kernel(x.device)[None, None]
     planes = x.reshape(n * c, 1, height, width)
-    pad = _BLUR_RADIUS
+    pad = BLUR_RADIUS
     padded = F.pad(planes, (pad, pad, pad, pad), mode="replicate")
     result = torch.empty_like(planes)
     for start in range(0, height, _BAND):  # a convolution copies its input once for each tap

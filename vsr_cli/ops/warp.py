@@ -142,7 +142,7 @@ def _returns_home(there: Tensor, back: Tensor) -> Tensor:
 
 def _length(flow: Tensor) -> Tensor:
     """Length of every vector, (N, 2, h, w) -> (N, h, w)."""
-    return torch.hypot(flow[:, 0], flow[:, 1])
+    return (flow[:, 0].square() + flow[:, 1].square()).sqrt()
 
 
 def _positions(flow: Tensor) -> tuple[Tensor, Tensor]:

@@ -170,21 +170,29 @@ class SmallModel(VideoModel):
         `warps[t]` leads frame t back to the one before it, None where there is none;
         `memory_features` is what the last call returned beside the frames.
         """
-        if self.config.encodes_variance:  # such decoders were taught before latents had unit size
-            latents = latents * self.latent_std[:, None, None]
         size = (LATENT_STRIDE * latents.shape[-2], LATENT_STRIDE * latents.shape[-1])
         frames = []
         for index, warp in enumerate(warps):
-            residual, memory_features = self.decoder(
-                latents[:, index].to(self.dtype, memory_format=torch.channels_last),
-                lr_features[:, index],
-                fidelity,
-                memory_features,
-                warp,
+            residual, memory_features = self.decode_residual(
+                latents[:, index], lr_features[:, index], fidelity, memory_features, warp
             )
             frames.append(enlarge(lr_frames[:, index], size) + residual.float())
         assert memory_features is not None
         return torch.stack(frames, dim=1), memory_features
+
+    def decode_residual(
+        self,
+        latents: Tensor,
+        lr_features: Tensor,
+        fidelity: float | Tensor,
+        memory_features: Tensor | None,
+        warp: MemoryWarp | None,
+    ) -> tuple[Tensor, Tensor]:
+        """What `decode` adds to one enlarged frame (B, 3, 4H, 4W), and what it remembers."""
+        if self.config.encodes_variance:  # such decoders were taught before latents had unit size
+            latents = latents * self.latent_std[:, None, None]
+        latents = latents.to(self.dtype, memory_format=torch.channels_last)
+        return self.decoder(latents, lr_features, fidelity, memory_features, warp)
 
 
 def lr_multiple(scale: int) -> int:
