@@ -62,7 +62,7 @@ class Progress:
     stage: str  # what is being done: "upscale", "fill", "erase", "fill+rate", or a restorer's name
     frame: int  # frames written so far
     num_frames: int | None
-    seconds: float  # since this run of the job began
+    seconds: float  # since this run of the job has begun to work
     first: int = 0  # frames that an earlier run had written
     unit: str = "frames"  # or what else is counted
     ahead: float = 0.0  # what is done of the frames after these, as a number of frames

@@ -92,7 +92,7 @@ def name_in_folder(source: Path, target: Path, config: UpscaleConfig) -> Path:
     is_typed = isinstance(target, TypedFolder)
     if not is_typed and not target.is_dir():
         return target
-    if source.is_dir() or "%" in source.name:
+    if source.is_dir() or ("%" in source.name and not source.exists()):
         return target if target.is_dir() else Path(target) / "%05d.png"
     if not source.is_file():
         raise ConfigError(

@@ -44,6 +44,11 @@ class ProgressReporter:
         self._time_left = TimeLeft()
         self._tell()
 
+    def start_clock(self) -> None:
+        """Measure the pace from now on, as long as nothing is done: what was to load is loaded."""
+        if self._said == self._first:
+            self._begun = self._last = self._clock()
+
     def count(self, num_done: int) -> None:
         """Say that so many frames of the target are written."""
         self._done = num_done

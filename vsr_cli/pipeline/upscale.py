@@ -207,10 +207,13 @@ class Upscaler:
 
     def _with_foresight(self, run: Run) -> Run:
         """The same after a trial of the model, and a look at the source if it can be read twice."""
-        run = run.try_speed()
+        run = self._try_speed(run)
         if is_pipe(run.source):
             return run
         return replace(run, foreseen=foresee(run.config, run.source, run.output.info))
+
+    def _try_speed(self, run: Run) -> Run:
+        return run.try_speed()
 
     def unit_job(
         self, source: Path, target: Path, folder: Path, manifest: Manifest, report: Report = ignore
@@ -286,8 +289,8 @@ class Upscaler:
             run = replace(run, run_plan=as_before(run.run_plan, run.config, manifest.planned))
         assert manifest.units is not None
         shard = Shard(*self.config.job.shard)
-        report(shard_plan(run, manifest.units, shard))
         units = UnitJob(folder=folder, target=output.target, run=run, manifest=manifest)
+        report(shard_plan(run, manifest.units, shard, units.num_done))
         return compute_shard(units, shard, self._stop)
 
     def _upscale_in_job(
@@ -342,8 +345,8 @@ class Upscaler:
         assert manifest.units is not None
         count = count_workers(self.config)
         repeat_notes(manifest.units, run.report)
-        run.report(shared_plan(run, manifest.units, count))
         units = UnitJob(folder=job.folder, target=job.target, run=run, manifest=manifest)
+        run.report(shared_plan(run, manifest.units, count, units.num_done))
         return share(units, count, self._stop)
 
     def _join(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 DONE, BUSY, LEFT, STOPPED = "done", "busy", "left", "stopped"  # how the work on a unit has ended
 PERIOD = 1.0  # seconds between two messages of a worker
-MOST_JOBS = 8  # that a worker keeps in mind
 
 
 class Mailbox:
@@ -70,7 +69,7 @@ class UnitWorker:
         self._number, self._mailbox, self._threads = number, mailbox, threads
         self._stop, self._is_leaving = StopRequest(), False
         self._upscalers: dict[str, Upscaler] = {}
-        self._jobs: dict[str, UnitJob] = {}
+        self._jobs: dict[str, UnitJob] = {}  # of one order
         # The main thread runs these methods, so that a machine that is taken away can say so.
         signal.signal(signal.SIGTERM, self._leave)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -99,6 +98,7 @@ class UnitWorker:
             order, values = Order.from_line(line), json.loads(meant)
             is_seen = sees_source(order.source, values["source"])
             run = None
+            self._jobs.clear()  # the same order may be of another source by now
             if is_seen:
                 run = self._upscaler(order).plan_part(order.source, order.target, None)
             seen = {
@@ -155,9 +155,7 @@ class UnitWorker:
                 hint="use `--job-dir` on shared storage that all machines see at once",
             )
         job = self._upscaler(order).unit_job(order.source, order.target, order.folder, manifest)
-        if len(self._jobs) >= MOST_JOBS:
-            del self._jobs[next(iter(self._jobs))]
-        self._jobs[line] = job
+        self._jobs = {line: job}
         return job
 
     def _upscaler(self, order: Order) -> "Upscaler":

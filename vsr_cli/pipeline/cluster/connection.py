@@ -156,7 +156,7 @@ def _require_answer(address: str) -> None:
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE):
             pass
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # a name or port that cannot be one
         raise DeviceError(
             f"nobody answers at `{address}`",
             why=getattr(error, "strerror", None) or str(error),

@@ -132,6 +132,7 @@ class Dispatch:
     def _hear_of_unit(self, member: Member, event: UnitState) -> None:
         if event.state == "begun":
             self._attempts[event.index] += 1
+            self._tally.begin_unit()
         attempt = self._attempts[event.index]
         event = replace(event, worker=member.number, attempt=attempt)
         member.unit = event if event.state == "begun" else None
@@ -147,6 +148,8 @@ class Dispatch:
     def _settle(self, call: Settled) -> None:
         """Take in how a call has ended."""
         member, index = call.member, call.index
+        if member not in self._fleet.members:
+            return  # an earlier call has told that it is gone, and others have its units
         if call.line is None:
             self._lose(member, f"has died ({call.why[:120] or 'Ray does not say why'})")
         elif index is None:
@@ -194,7 +197,9 @@ class Dispatch:
 
     def _lose(self, member: Member, what: str, *, is_death: bool = True) -> None:
         """A worker is gone: others take up what it had, and another takes its place."""
-        node, unit = member.node, member.unit or self._unheard(member)
+        node, unit = member.node, member.unit
+        if unit is None and is_death:
+            unit = self._unheard(member)
         left = self._fleet.bury(member)
         if node:
             text = f"worker {member.number} on {node} {what}: what it had is taken up by others"

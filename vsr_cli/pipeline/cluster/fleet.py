@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -107,20 +108,26 @@ class Fleet:
             meant: what they should see; see `UnitWorker.look`.
 
         Returns:
-            What they say of themselves. Those that have not started in time come later.
+            What they say of themselves. Those that have not started in time come later; an earlier
+            job has waited for them.
 
         Raises:
             VsrError: one cannot do what is asked.
             DeviceError: none has started.
         """
         self._order, self._meant = order, meant
-        for member in self.at_work:
+        self._calls.clear()  # what those that are late would say of the job before
+        late = [member for member in self.members if not member.is_known]
+        for member in self.members:
             member.sight = None
             self._ask_to_look(member)
-        for post in self.posts[len(self.members) :]:
+        missing = Counter(self.posts) - Counter(member.post for member in self.members)
+        for post in missing.elements():
             self._start(post)
         deadline, why = time.monotonic() + PATIENCE, "the cluster has no room for them now"
-        while any(member.sight is None for member in self.members):
+        while not self.at_work or any(
+            member.sight is None for member in self.members if member not in late
+        ):
             for settled in self.settled():
                 if settled.line is None:
                     why = settled.why
@@ -193,8 +200,6 @@ class Fleet:
         Returns:
             The units that it had.
         """
-        if member not in self.members:  # another of its calls has told so before
-            return []
         self.members.remove(member)
         self._calls = {key: call for key, call in self._calls.items() if call[0] is not member}
         with suppress(self._ray.exceptions.RayError, ValueError):
@@ -253,7 +258,7 @@ class Fleet:
         actor = (
             self._ray.remote(UnitWorker)
             .options(max_restarts=0, max_task_retries=0, **post.resources)
-            .remote(self._num_started, self._mailbox, post.cores)
+            .remote(self._num_started, self._mailbox, post.threads)
         )
         member = Member(self._num_started, post, actor)
         self.members.append(member)

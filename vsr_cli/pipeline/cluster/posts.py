@@ -29,6 +29,11 @@ class Post:
         """The same in the words of Ray."""
         return {"num_cpus": self.cores, "num_gpus": 1 if self.device == "cuda" else 0}
 
+    @property
+    def threads(self) -> int:
+        """Of the CPU; one also where a machine has more GPUs than cores to share."""
+        return max(1, self.cores)
+
 
 def find_posts(nodes: Sequence[Mapping[str, Any]], config: UpscaleConfig) -> list[Post]:
     """Find where workers are wanted.

@@ -37,7 +37,14 @@ from vsr_cli.pipeline.resume.units import UnitTable
 from vsr_cli.pipeline.run import Run
 from vsr_cli.pipeline.run_plan import RunPlan
 from vsr_cli.pipeline.said import without_repeats
-from vsr_cli.pipeline.units.head import chunks_of, do_alone, repeat_notes, share_plan, with_units
+from vsr_cli.pipeline.units.head import (
+    NumDone,
+    chunks_of,
+    do_alone,
+    repeat_notes,
+    share_plan,
+    with_units,
+)
 from vsr_cli.pipeline.units.messages import Order
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.walk import UnitJob
@@ -98,7 +105,7 @@ class ClusterUpscaler(Upscaler):
             output = self._plan_output(video, source, target, report)
             self._muster(source, output.target, None)
             run = self._plan_run(video, source, output, None, report)
-            return self._shared_plan(run, scan_units(run))
+            return self._shared_plan(run, scan_units(run), lambda unit: 0)
 
     def _alone(self) -> Upscaler:
         """The same on this machine, by one process."""
@@ -201,6 +208,10 @@ class ClusterUpscaler(Upscaler):
             return RunPlan(torch.device("cpu"), torch.float32, config.clip.length, None, ())
         return weakest(self._sights, mixed=config.job.mixed)
 
+    def _try_speed(self, run: Run) -> Run:
+        """The same: a trial here would tell nothing of the devices there, nor might it run."""
+        return run
+
     def _new_manifest(self, run: Run, target: Path) -> Manifest:
         manifest = super()._new_manifest(run, target)
         if not self.config.job.mixed:
@@ -217,8 +228,8 @@ class ClusterUpscaler(Upscaler):
         assert manifest.units is not None
         assert self._fleet is not None
         repeat_notes(manifest.units, run.report)
-        run.report(self._shared_plan(run, manifest.units))
         units = UnitJob(folder=job.folder, target=job.target, run=run, manifest=manifest)
+        run.report(self._shared_plan(run, manifest.units, units.num_done))
         for unit in units.table.units:
             units.mend(unit, run.report)
         known = tuple(self._sights)
@@ -229,7 +240,7 @@ class ClusterUpscaler(Upscaler):
         Dispatch(self._fleet, units, check, self._stop).run()
         return chunks_of(units)
 
-    def _shared_plan(self, run: Run, table: UnitTable) -> Plan:
+    def _shared_plan(self, run: Run, table: UnitTable, num_done: NumDone) -> Plan:
         """What was chosen, and how long it takes: as long as for the slowest worker that knows."""
         assert run.run_plan is not None
         here = replace(run, run_plan=replace(run.run_plan, device=torch.device("cpu")))
@@ -241,7 +252,7 @@ class ClusterUpscaler(Upscaler):
         )
         if run.run_plan.device.type != "cpu" and run.run_plan.peak_bytes is not None:
             plan = replace(plan, memory_gb=round(run.run_plan.peak_bytes / 1e9, 2))
-        return share_plan(plan, table, self._num_workers)
+        return share_plan(plan, table, self._num_workers, num_done)
 
     def _forward(self, event: Event) -> None:
         self._report(event)

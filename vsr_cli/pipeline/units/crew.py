@@ -165,6 +165,7 @@ class Crew:
         if isinstance(event, UnitState):
             if event.state == "begun":
                 self._attempts[event.index] += 1
+                self._tally.begin_unit()
             attempt = self._attempts[event.index]
             event = replace(event, worker=worker.id, attempt=attempt)
             worker.unit = event if event.state == "begun" else None

@@ -1,5 +1,6 @@
 """A job in units as a whole: its table, its shards, and how they become one target."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from vsr_cli.events import Done, Note, Plan, Report
 from vsr_cli.pipeline.resume.folder import lock_folder
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
-from vsr_cli.pipeline.resume.units import Shard, UnitTable
+from vsr_cli.pipeline.resume.units import Shard, Unit, UnitTable
 from vsr_cli.pipeline.run import Run
 from vsr_cli.pipeline.units.crew import Crew
 from vsr_cli.pipeline.units.places import count_workers, find_places, longest_share
@@ -41,39 +42,54 @@ def with_units(manifest: Manifest, run: Run) -> Manifest:
     return replace(manifest, units=table, planned=planned, num_frames=table.num_frames)
 
 
-def shared_plan(run: Run, table: UnitTable, count: int) -> Plan:
+NumDone = Callable[[Unit], int]  # frames of a unit that an earlier run has made
+
+
+def _nothing(unit: Unit) -> int:
+    return 0
+
+
+def shared_plan(run: Run, table: UnitTable, count: int, num_done: NumDone = _nothing) -> Plan:
     """What was chosen, and how long it takes `count` workers.
 
     On a CPU each has a share of the cores, and takes as much longer for a frame.
     """
     plan = run.describe()
-    return share_plan(plan, table, count, slowdown=count if plan.device == "cpu" else 1)
+    slowdown = count if plan.device == "cpu" else 1
+    return share_plan(plan, table, count, num_done, slowdown=slowdown)
 
 
-def share_plan(plan: Plan, table: UnitTable, count: int, *, slowdown: int = 1) -> Plan:
+def share_plan(
+    plan: Plan, table: UnitTable, count: int, num_done: NumDone = _nothing, *, slowdown: int = 1
+) -> Plan:
     """The plan of one device, shared by `count` workers.
 
     Args:
         plan: as if one did all of it.
         table: what they share.
         count: of workers.
+        num_done: tells what need not be computed.
         slowdown: how many times as long each of them takes for a frame.
     """
     shared = replace(plan, workers=count, units=len(table.units))
     if plan.seconds is None:
         return shared
-    longest = longest_share(table.units, count) * slowdown
-    seconds = round(plan.seconds * longest / table.num_frames, 1)
-    return replace(shared, seconds=seconds, device_seconds=plan.seconds)
+    left = [unit.num_frames - num_done(unit) for unit in table.units]
+    frame = plan.seconds / table.num_frames
+    return replace(
+        shared,
+        seconds=round(frame * longest_share(left, count) * slowdown, 1),
+        device_seconds=round(frame * sum(left), 1),
+    )
 
 
-def shard_plan(run: Run, table: UnitTable, shard: Shard) -> Plan:
+def shard_plan(run: Run, table: UnitTable, shard: Shard, num_done: NumDone = _nothing) -> Plan:
     """What was chosen, and how long one shard takes."""
     plan = replace(run.describe(), units=len(table.units))
     if plan.seconds is None:
         return plan
-    num_frames = sum(unit.num_frames for unit in shard.of(table.units))
-    return replace(plan, seconds=round(plan.seconds * num_frames / table.num_frames, 1))
+    left = sum(unit.num_frames - num_done(unit) for unit in shard.of(table.units))
+    return replace(plan, seconds=round(plan.seconds * left / table.num_frames, 1))
 
 
 def repeat_notes(table: UnitTable, report: Report) -> None:

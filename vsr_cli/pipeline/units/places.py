@@ -2,7 +2,7 @@
 
 import heapq
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,6 @@ import torch
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.pipeline.memory import CPU, free_memory
-from vsr_cli.pipeline.resume.units import Unit
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,16 @@ def bytes_of_others(count: int, device: torch.device) -> int:
     return free_memory(CPU) * (count - 1) // count
 
 
-def longest_share(units: Sequence[Unit], count: int) -> int:
-    """Frames of the worker that has most, where each takes the next unit when it is free."""
+def longest_share(lengths: Iterable[int], count: int) -> int:
+    """Frames of the worker that has most, where each takes the next unit when it is free.
+
+    Args:
+        lengths: frames that each unit lacks.
+        count: of workers.
+    """
     loads = [0] * count
-    for unit in units:
-        heapq.heapreplace(loads, loads[0] + unit.num_frames)
+    for length in lengths:
+        heapq.heapreplace(loads, loads[0] + length)
     return max(loads)
 
 

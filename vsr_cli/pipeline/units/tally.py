@@ -47,10 +47,16 @@ class Tally:
         """Since it has begun to count."""
         return time.monotonic() - self._begun
 
+    def begin_unit(self) -> None:
+        """Say that somebody is at work: until the first one is, processes start and load."""
+        self._progress.start_clock()
+
     def follow(self, event: Event) -> None:
         """A `Report` for one process that takes unit after unit."""
         if isinstance(event, UnitState):
             self._unit = event.index
+            if event.state == "begun":
+                self.begin_unit()
             if event.state == "done":
                 self.count(event.index, event.stop - event.start)
         if isinstance(event, Progress):
