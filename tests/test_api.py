@@ -251,7 +251,7 @@ def test_the_example_of_the_readme_is_a_program(
     code = readme.split("```python\n")[1].split("```")[0]
     make_clip(tmp_path / "in.mp4", num_frames=2)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vsr_cli.pipeline.upscale.shipped_weights", lambda: model)
+    monkeypatch.setattr("vsr_cli.pipeline.planner.shipped_weights", lambda: model)
     printed: list[str] = []
     exec(code, {"print": lambda *values: printed.append(" ".join(map(str, values)))})
     assert printed[:8] == ["(240, 320, 3)"] * 8

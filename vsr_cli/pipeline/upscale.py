@@ -4,40 +4,29 @@ import logging
 import time
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Done, Plan, Report, ignore
-from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
-from vsr_cli.media.writing.destination import check_target, require_no_input
-from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
-from vsr_cli.media.writing.rehearsal import rehearse
+from vsr_cli.media.writing.destination import check_target
+from vsr_cli.media.writing.output_plan import OutputPlan
 from vsr_cli.media.writing.writer import VideoWriter, join_chunks
-from vsr_cli.models.files import shipped_weights
 from vsr_cli.pipeline.begun import as_before, go_on, new_manifest, read_job, require_pipe
 from vsr_cli.pipeline.checkpointed import compute
-from vsr_cli.pipeline.memory import release_memory
+from vsr_cli.pipeline.planner import Planner
 from vsr_cli.pipeline.prefetch import write_behind
-from vsr_cli.pipeline.repair.plan import check_repairs, plan_chain
-from vsr_cli.pipeline.repair.preview import foresee
-from vsr_cli.pipeline.repair.rate import info_at_rate
 from vsr_cli.pipeline.resume.folder import job_folder
 from vsr_cli.pipeline.resume.job import Job, is_resumable, open_job, remove_finished
-from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan, identify_source
-from vsr_cli.pipeline.resume.space import plan_disk
+from vsr_cli.pipeline.resume.manifest import Manifest, identify_source
 from vsr_cli.pipeline.resume.units import Shard
 from vsr_cli.pipeline.run import (
     Run,
-    bytes_beside,
     frames_behind,
     memory_errors,
 )
-from vsr_cli.pipeline.run_plan import RunPlan, choose_device
 from vsr_cli.pipeline.said import what_is_done, without_repeats
 from vsr_cli.pipeline.units.head import (
     chunks_of,
@@ -51,19 +40,14 @@ from vsr_cli.pipeline.units.head import (
     shared_plan,
     with_units,
 )
-from vsr_cli.pipeline.units.places import bytes_of_others, count_workers, find_places
+from vsr_cli.pipeline.units.places import count_workers, find_places
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.walk import UnitJob
-
-if TYPE_CHECKING:
-    from vsr_cli.pipeline.restorers.registry import ModelFile
-
-LARGE_FRAME = 10**7  # bytes, as of 4K
 
 _log = logging.getLogger(__name__)
 
 
-class Upscaler:
+class Upscaler(Planner):
     """Upscales videos one after the other, with one model that is loaded when first needed."""
 
     def __init__(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> None:
@@ -73,9 +57,8 @@ class Upscaler:
             config: the same for all videos.
             stop: a way to end a video early, so that it can go on later.
         """
-        self.config = config
+        super().__init__(config)
         self._stop = stop or StopRequest()
-        self.model = _find_model(config)
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video, everything beside the picture copied.
@@ -134,118 +117,6 @@ class Upscaler:
         if self.config.fps is None:
             return num_frames
         return video.info.num_frames or round(num_frames * video.info.rate / self.config.fps)
-
-    def _plan_output(
-        self, video: VideoSource, source: Path, target: Path, report: Report
-    ) -> OutputPlan:
-        require_no_input(target, self.config.inputs)
-        check_repairs(self.config, source, video.info, report)
-        size = self.config.target_size(video.info.height, video.info.width)
-        info = info_at_rate(video.info, self.config.fps)
-        plan = plan_output(target, source, info, size, self.config.output, report=report)
-        # What does not fit is refused before two frames of its size are encoded.
-        if self.model is not None:
-            lr_size = (video.info.height, video.info.width)
-            self._fit(self.config.for_source(*lr_size), plan, bytes_beside(plan))
-        from_chunks = is_resumable(source, plan.container)
-        rehearse(plan, video.side_streams, from_chunks=from_chunks, report=report)
-        if plan.coding.frame_bytes > LARGE_FRAME:
-            release_memory()  # what the encoder has left counts as taken
-        return plan
-
-    def _plan_run(
-        self,
-        video: VideoSource,
-        source: Path,
-        output: OutputPlan,
-        planned: PreviousPlan | None,
-        report: Report,
-    ) -> Run:
-        """As in the run before, if the user asks for the same; else what fits now."""
-        lr_size = (output.info.height, output.info.width)
-        config, run_plan = self.config.for_source(*lr_size), None
-        make_chain = partial(plan_chain, config, source, video.info, report)
-        chain = make_chain()
-        scratch_bytes = 2 * chain.state_bytes
-        if self.model is not None:
-            config = self.model.resolve(config)
-            run_plan = self._fit(config, output, bytes_beside(output) + chain.num_bytes)
-            run_plan = as_before(run_plan, config, planned)
-            scratch_bytes += 2 * run_plan.state_bytes + run_plan.scratch_bytes
-        disk = None
-        if is_resumable(source, output.container):
-            disk = plan_disk(
-                output.target,
-                output.coding,
-                config.job,
-                num_workers=self._num_workers,
-                scratch_bytes=scratch_bytes,
-                num_frames=output.info.num_frames,
-            )
-        return Run(
-            source=source,
-            output=output,
-            model=self.model,
-            config=config,
-            run_plan=run_plan,
-            make_chain=make_chain,
-            report=report,
-            disk=disk,
-        )
-
-    @property
-    def _num_workers(self) -> int:
-        return count_workers(self.config)
-
-    def _fit(self, config: UpscaleConfig, output: OutputPlan, reserved: int) -> RunPlan:
-        """Find out how much can be computed at once, with so many bytes for what is beside."""
-        assert self.model is not None
-        config = self.model.resolve(config)
-        reserved += bytes_of_others(self._num_workers, choose_device(config.device)[0])
-        lr_size = (output.info.height, output.info.width)
-        return self.model.plan(config, lr_size, reserved=reserved)
-
-    def _with_foresight(self, run: Run) -> Run:
-        """The same after a trial of the model, and a look at the source if it can be read twice."""
-        run = self._try_speed(run)
-        if is_pipe(run.source):
-            return run
-        return replace(run, foreseen=foresee(run.config, run.source, run.output.info))
-
-    def _try_speed(self, run: Run) -> Run:
-        return run.try_speed()
-
-    def unit_job(
-        self, source: Path, target: Path, folder: Path, manifest: Manifest, report: Report = ignore
-    ) -> UnitJob:
-        """A job in units as another process has begun it.
-
-        Args:
-            source: the same file as there.
-            target: likewise.
-            folder: of the job.
-            manifest: with the table of units.
-            report: receives all events.
-
-        Raises:
-            VsrError: as `upscale`.
-        """
-        run = self.plan_part(source, target, manifest.planned, report)
-        return UnitJob(folder=folder, target=run.output.target, run=run, manifest=manifest)
-
-    def plan_part(
-        self, source: Path, target: Path, planned: PreviousPlan | None, report: Report = ignore
-    ) -> Run:
-        """Plan to compute some of a job, as another process has begun it; arguments as above.
-
-        Raises:
-            VsrError: as `upscale`.
-        """
-        with open_video(source, self.config.input) as video:
-            info = video.info
-            size = self.config.target_size(info.height, info.width)
-            output = plan_output(target, source, info, size, self.config.output, report=ignore)
-            return self._plan_run(video, source, output, planned, report)
 
     def join(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Make the target of a job whose shards are all done; see `units.joining`.
@@ -392,11 +263,3 @@ class Upscaler:
                         progress.count(num_frames)
             run.remember(progress)
             return num_frames, writer.finish()
-
-
-def _find_model(config: UpscaleConfig) -> "ModelFile | None":
-    if not config.has_model:
-        return None
-    from vsr_cli.pipeline.restorers.registry import ModelFile  # loads the networks
-
-    return ModelFile(config.model or shipped_weights())
