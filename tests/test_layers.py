@@ -22,6 +22,7 @@ BASE = {
     "events",
     "exit_codes",
     "pixels",
+    "repair_config",
     "sharing",
     "sizes",
     "stdio",
@@ -30,10 +31,11 @@ BASE = {
 # Which parts of vsr_cli a layer may import beside itself; `a.b` allows that module alone.
 MAY_IMPORT = {
     "": BASE | {"api", "cli", "settings"},  # __init__, __main__
-    "options": {"config", "errors", "pixels", "sharing", "sizes"}
+    "options": {"config", "errors", "pixels", "repair_config", "sharing", "sizes"}
     | {"models.files", "repair_options", "values"},
     "values": {"config", "errors"},
-    "repair_options": {"config", "errors"},
+    "repair_options": {"config", "errors", "repair_config"},
+    "repair_config": {"errors"},
     "settings": {"errors", "options", "settings_file"},
     "settings_file": set[str](),
     "api": BASE
@@ -45,7 +47,7 @@ MAY_IMPORT = {
     | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
-    "config": {"errors", "pixels", "sharing", "sizes"},
+    "config": {"errors", "pixels", "repair_config", "sharing", "sizes"},
     "sharing": {"errors"},
     "events": {"errors"},
     "errors": {"exit_codes"},

@@ -6,16 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypedDict, TypeVar
 
-from vsr_cli.config import (
-    Box,
-    DirtConfig,
-    EraseConfig,
-    FillConfig,
-    Find,
-    OnDecodeError,
-    Unseen,
-)
+from vsr_cli.config import OnDecodeError
 from vsr_cli.errors import ConfigError
+from vsr_cli.repair_config import Box, DirtConfig, EraseConfig, FillConfig, Find, Unseen
 
 T = TypeVar("T")
 Task = Literal["upscale", "fill", "erase"]

@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from vsr_cli.cli.app import app
-from vsr_cli.config import Box, DirtConfig, EraseConfig
+from vsr_cli.repair_config import Box, DirtConfig, EraseConfig
 
 
 def vsr(*arguments: str | Path) -> Result:

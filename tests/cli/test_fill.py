@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
-from vsr_cli.config import FillConfig
+from vsr_cli.repair_config import FillConfig
 
 
 def vsr(*arguments: str | Path) -> Result:

@@ -2,7 +2,7 @@ from typer.testing import CliRunner
 
 from tests.cli.fakes import FakePipeline
 from vsr_cli.cli.app import app
-from vsr_cli.config import DirtConfig, FillConfig
+from vsr_cli.repair_config import DirtConfig, FillConfig
 
 
 def test_it_keeps_the_size_and_fills_lost_frames(pipeline: FakePipeline) -> None:

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from tests.conftest import MakeClip
-from vsr_cli.config import Box, EraseConfig, InputConfig
+from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import Event, Note
 from vsr_cli.media.masks import Mask, Masks
 from vsr_cli.media.reading.reader import open_video
+from vsr_cli.repair_config import Box, EraseConfig
 
 SIZE = (48, 64)
 

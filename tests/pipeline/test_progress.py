@@ -114,3 +114,17 @@ def test_a_clip_is_told_of_before_it_is_done() -> None:
 def test_steps_that_follow_each_other_quickly_are_not_told_one_by_one() -> None:
     events = run(1, 2, steps=1000, regions=1, step=0.001, decode=0.001)
     assert len(events) < 10
+
+
+def test_what_passes_before_the_work_begins_is_no_part_of_the_pace() -> None:
+    clock, events = Clock(), list[Progress]()
+    reporter = ProgressReporter("upscale", 100, events.append, clock=clock)
+    clock.now += 60  # processes start, and load
+    reporter.start_clock()
+    clock.now += 2
+    reporter.count(1)
+    assert events[-1].left == pytest.approx(198)
+    clock.now += 2
+    reporter.start_clock()  # another begins later
+    reporter.count(2)
+    assert events[-1].seconds == 4

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli.cli.options import RARE
-from vsr_cli.config import DirtConfig, EraseConfig, Unseen
+from vsr_cli.repair_config import DirtConfig, EraseConfig, Unseen
 
 
 def fill_options(

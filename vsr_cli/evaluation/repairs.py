@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vsr_cli.config import EraseConfig, FillConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Progress, Report, ignore
 from vsr_cli.pipeline.repair.erase import Erase
@@ -33,6 +32,7 @@ from vsr_cli.quality.holes import (
 )
 from vsr_cli.quality.metrics import Lpips
 from vsr_cli.quality.repair_table import RepairRow, RepairTable
+from vsr_cli.repair_config import EraseConfig, FillConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

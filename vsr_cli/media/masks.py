@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsr_cli.config import Box, EraseConfig, InputConfig
+from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import is_pipe
 from vsr_cli.media.reading.reader import VideoSource, open_video
+from vsr_cli.repair_config import Box, EraseConfig
 
 Mask = NDArray[np.bool_]
 

@@ -11,9 +11,9 @@ from tests.pipeline.units.clips import tiny_config
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import DeviceError, InputError, OutputError, VsrError
 from vsr_cli.events import Event, Note, Progress, UnitState
-from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED
+from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED, UnitWorker
 from vsr_cli.pipeline.cluster.dispatch import Dispatch
-from vsr_cli.pipeline.cluster.fleet import Member, Settled
+from vsr_cli.pipeline.cluster.fleet import Fleet, Member, Settled
 from vsr_cli.pipeline.cluster.posts import Post, find_posts
 from vsr_cli.pipeline.cluster.sight import Fit, Sight, require_fit, sees_folder, weakest
 from vsr_cli.pipeline.cluster.sight import leave_token as leave
@@ -167,6 +167,27 @@ def test_a_unit_of_a_worker_that_dies_is_taken_up_and_its_attempts_are_counted()
     assert fleet.num_lost == 1
 
 
+@pytest.mark.parametrize("end", [None, LEFT])
+def test_a_worker_that_goes_with_two_units_is_replaced_once(end: str | None) -> None:
+    gone: list[Member] = []
+
+    class Pair(FakeFleet):
+        def settled(self) -> list[Settled]:
+            if not gone and len(self.members[0].units) == 2:
+                gone.append(self.members[0])
+                return [Settled(gone[0], index, end, "it was killed") for index in gone[0].units]
+            return super().settled()
+
+    fleet, events = Pair(2, lambda member, index: DONE), list[Event]()
+    job = FakeJob([unit(index) for index in range(8)], events.append)
+    Dispatch(fleet, job, lambda _: None, StopRequest()).run()  # type: ignore[arg-type]
+    assert len(fleet.members) == 2
+    assert fleet.num_lost == 1
+    assert sorted(set(fleet.given)) == list(range(8))
+    lost = [event for event in events if isinstance(event, UnitState) and event.state == "lost"]
+    assert len(lost) == (1 if end is None else 0)  # who leaves before it begins has lost nothing
+
+
 def test_a_unit_that_kills_three_workers_is_given_up_when_all_others_are_done() -> None:
     fleet, events, run = dispatch(lambda member, index: None if index == 2 else DONE)
     with pytest.raises(DeviceError, match="workers have died of unit 2, 3 of them"):
@@ -228,6 +249,81 @@ def test_a_request_to_stop_ends_all_of_them() -> None:
     assert len(fleet.given) < 8
 
 
+class FakeCall:
+    """A reference to what a worker will say."""
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+
+
+class FakeActor:
+    def __init__(self) -> None:
+        self.calls: list[FakeCall] = []
+        self.look = self
+
+    def remote(self, order: str, *_: object) -> FakeCall:
+        self.calls.append(FakeCall(order))
+        return self.calls[-1]
+
+
+class FakeRay:
+    """A cluster with room for so many workers, which are ready at once."""
+
+    class exceptions:  # noqa: N801  as Ray calls it
+        class RayError(Exception): ...
+
+    def __init__(self, room: int) -> None:
+        self.room, self.actors = room, list[FakeActor]()
+        self.util = self
+        self.scheduling_strategies = self
+
+    def NodeAffinitySchedulingStrategy(self, **_: object) -> None:  # noqa: N802  likewise
+        return None
+
+    def get_runtime_context(self) -> "FakeRay":
+        return self
+
+    def get_node_id(self) -> str:
+        return "here"
+
+    def remote(self, kind: type) -> Any:  # noqa: ANN401
+        ray = self
+
+        class Made:
+            def options(self, **_: object) -> "Made":
+                return self
+
+            def remote(self, *_: object) -> FakeActor:
+                if kind is UnitWorker:
+                    ray.actors.append(FakeActor())
+                    return ray.actors[-1]
+                return FakeActor()
+
+        return Made()
+
+    def wait(self, calls: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
+        here = [call for actor in self.actors[: self.room] for call in actor.calls]
+        return [call for call in calls if call in here], []
+
+    def get(self, call: FakeCall) -> str:
+        return sight_of(node=call.order).to_line()
+
+
+def test_whoever_is_late_is_asked_about_the_next_job_and_not_waited_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vsr_cli.pipeline.cluster.fleet.PATIENCE", 0.0)
+    monkeypatch.setattr("vsr_cli.pipeline.cluster.fleet._LOOK", 0.0)
+    ray = FakeRay(room=1)
+    fleet = Fleet(ray, [Post("cpu", 1)] * 2, lambda _: None)  # type: ignore[arg-type]
+    assert [sight.node for sight in fleet.muster(lambda _: "first", "")] == ["first"]
+    monkeypatch.setattr("vsr_cli.pipeline.cluster.fleet.PATIENCE", 1000.0)
+    assert [sight.node for sight in fleet.muster(lambda _: "second", "")] == ["second"]
+    ray.room = 2
+    assert [fleet.take_in(call).node for call in fleet.settled()] == ["second"]
+    assert len(ray.actors) == 2
+
+
 NODES = [
     {"Alive": True, "Resources": {"CPU": 16.0}},
     {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
@@ -250,6 +346,13 @@ def test_there_is_a_worker_for_each_gpu_or_for_some_cores(
 ) -> None:
     config = replace(tiny_config(model_file, ray="auto", **{"workers": None, **job}), device=device)
     assert [(post.device, post.cores) for post in find_posts(NODES, config)] == expected
+
+
+def test_a_worker_has_a_thread_where_there_are_more_gpus_than_cores(model_file: Path) -> None:
+    config = tiny_config(model_file, ray="auto", workers=None)
+    node = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 8.0}}
+    (post, *_) = find_posts([node], replace(config, device="cuda"))
+    assert (post.resources["num_cpus"], post.threads) == (0, 1)
 
 
 def test_a_cluster_without_the_device_is_refused(model_file: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.conftest import write_clip
 from tests.pipeline.repair.scenes import frame_of, pan
-from vsr_cli.config import Box, DirtConfig, EraseConfig, FillConfig, InputConfig
+from vsr_cli.config import InputConfig
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.masks import Masks
@@ -24,6 +24,7 @@ from vsr_cli.pipeline.repair.erase import Erase
 from vsr_cli.pipeline.repair.fill import Fill
 from vsr_cli.pipeline.repair.rate import Rate
 from vsr_cli.pipeline.repair.stage import Chain, Stage
+from vsr_cli.repair_config import Box, DirtConfig, EraseConfig, FillConfig
 
 SIZE = (24, 32)
 NUM_FRAMES = 200

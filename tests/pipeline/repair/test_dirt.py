@@ -8,12 +8,12 @@ import pytest
 
 from tests.conftest import write_clip
 from tests.pipeline.repair.scenes import is_same, pan, psnr, reading
-from vsr_cli.config import DirtConfig
 from vsr_cli.events import Event, Note
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reading.reader import probe
 from vsr_cli.pipeline.repair.dirt import Dirt
 from vsr_cli.pipeline.repair.stage import Chain
+from vsr_cli.repair_config import DirtConfig
 
 SPECK = (slice(20, 26), slice(40, 45))
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tests.conftest import write_clip
 from tests.pipeline.repair.scenes import frame_of, is_same, pan, psnr, reading
 from vsr_cli.cancellation import Stopped, abandon_when
-from vsr_cli.config import EraseConfig
 from vsr_cli.errors import UnseenError
 from vsr_cli.events import Event, Note
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -26,6 +25,7 @@ from vsr_cli.pipeline.repair import erase
 from vsr_cli.pipeline.repair.erase import Erase
 from vsr_cli.pipeline.repair.stage import Chain
 from vsr_cli.pixels import PixelLayout
+from vsr_cli.repair_config import EraseConfig
 
 Draw = Callable[[int], NDArray[np.bool_] | None]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tests.pipeline.repair.scenes import black, is_same, pan, psnr, reading, showing
-from vsr_cli.config import FillConfig
 from vsr_cli.events import Event, Note
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.reading.reader import probe
 from vsr_cli.pipeline.repair.fill import Fill
 from vsr_cli.pipeline.repair.stage import Chain
 from vsr_cli.pixels import PixelLayout
+from vsr_cli.repair_config import FillConfig
 
 
 @pytest.fixture(scope="module")

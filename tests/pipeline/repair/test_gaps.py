@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.pipeline.repair.scenes import black, pan, showing
-from vsr_cli.config import FillConfig
 from vsr_cli.media.frame import Frame
 from vsr_cli.pipeline.repair.gaps import Gap, GapFinder
+from vsr_cli.repair_config import FillConfig
 
 
 def gaps(frames: Sequence[Frame], config: FillConfig | None = None) -> list[Gap]:

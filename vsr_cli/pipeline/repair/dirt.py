@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vsr_cli.config import DirtConfig
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.models.flow import DisFlow
@@ -23,6 +22,7 @@ from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.repair.windows import Rectangle
 from vsr_cli.pipeline.repair.workers import workers
 from vsr_cli.pipeline.thumbnail import thumbnail
+from vsr_cli.repair_config import DirtConfig
 
 _LEAST, _MOST = 8 / 255, 32 / 255  # thresholds at levels 1 and 0
 _MOST_UNREST = 0.24  # share of what is around where motion fails, at level 1

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from vsr_cli.cancellation import end_if_abandoned
-from vsr_cli.config import EraseConfig
 from vsr_cli.errors import UnseenError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -35,6 +34,7 @@ from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.repair.windows import Rectangle, rectangles_around
 from vsr_cli.pipeline.repair.workers import workers
 from vsr_cli.pipeline.thumbnail import thumbnail
+from vsr_cli.repair_config import EraseConfig
 
 _BLOCK = 32  # frames, counted from the start of a shot
 _MARGIN = 96  # pixels around a mask that are looked at

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vsr_cli.config import FillConfig
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.models.flow import DisFlow
@@ -15,6 +14,7 @@ from vsr_cli.pipeline.repair.gaps import Gap, GapFinder
 from vsr_cli.pipeline.repair.pair import Pair, are_alike, bytes_of
 from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.thumbnail import thumbnail
+from vsr_cli.repair_config import FillConfig
 
 _BETWEEN_ENTRIES = 32  # frames
 _COUNTED = ("made", "far", "long", "pattern")

@@ -8,10 +8,10 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from vsr_cli.config import FillConfig
 from vsr_cli.media.frame import Frame
 from vsr_cli.ops.color import luma
 from vsr_cli.pipeline.thumbnail import thumbnail
+from vsr_cli.repair_config import FillConfig
 
 MOST, MOST_FROZEN = 12, 8  # in a row, unless the user says otherwise
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from vsr_cli.cancellation import end_if_abandoned
-from vsr_cli.config import Unseen
 from vsr_cli.models.rim import fill_from_rim
 from vsr_cli.ops.fill import spread
 from vsr_cli.ops.propagate import Carried, carry, merge
 from vsr_cli.ops.warp import backward_warp
 from vsr_cli.pipeline.repair.part import Motion, View
 from vsr_cli.pipeline.repair.windows import Rectangle
+from vsr_cli.repair_config import Unseen
 
 _HELD = 0.75  # share of the frame before where both are guessed
 _ALIKE = 32 / 255  # difference up to which a guess is held

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vsr_cli.config import FillConfig, UpscaleConfig
+from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.media.reading.reader import open_video
 from vsr_cli.pipeline.repair.gaps import Gap, GapFinder
+from vsr_cli.repair_config import FillConfig
 
 
 @dataclass(frozen=True, kw_only=True)

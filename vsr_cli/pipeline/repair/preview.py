@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsr_cli.config import EraseConfig, InputConfig, UpscaleConfig
+from vsr_cli.config import InputConfig, UpscaleConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import ignore
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -21,6 +21,7 @@ from vsr_cli.ops.fill import grow
 from vsr_cli.ops.yuv import to_rgb
 from vsr_cli.pipeline.repair.erase import Erase
 from vsr_cli.pipeline.repair.stage import Entry
+from vsr_cli.repair_config import EraseConfig
 
 _PLACES = (Fraction(1, 5), Fraction(1, 2), Fraction(4, 5))  # of the part that is read
 _NUM_FRAMES = 9  # at each

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vsr_cli import config, sizes
+from vsr_cli import config, repair_config, sizes
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.pixels import Matrix, Range
 
@@ -17,8 +17,9 @@ _RECORDS: Mapping[str, type[Any]] = {
     record.__name__: record
     for record in (
         *(config.UpscaleConfig, config.ClipConfig, config.SamplerConfig, config.InputConfig),
-        *(config.OutputConfig, config.JobConfig, config.FillConfig, config.DirtConfig),
-        *(config.EraseConfig, config.Box, sizes.TargetSize),
+        *(config.OutputConfig, config.JobConfig, sizes.TargetSize),
+        *(repair_config.FillConfig, repair_config.DirtConfig),
+        *(repair_config.EraseConfig, repair_config.Box),
     )
 }
 _VALUES: Mapping[str, type[Any]] = {
