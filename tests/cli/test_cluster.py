@@ -13,7 +13,9 @@ from tests.networks import write_tiny_weights
 from tests.pipeline.units.clips import digest, write_shots
 from vsr_cli.cli.app import app
 from vsr_cli.cli.plan_text import plan_lines
+from vsr_cli.errors import DeviceError
 from vsr_cli.events import Plan
+from vsr_cli.pipeline.cluster.connection import _require_answer
 
 FAST = ["--device", "cpu", "--dtype", "float32", "--scale", "2", "--steps", "1", "--audio", "none"]
 
@@ -123,3 +125,10 @@ def test_a_batch_shares_each_of_its_videos(tmp_path: Path) -> None:
     assert set(units) == {(1, 0), (1, 1), (2, 0), (2, 1)}
     for name in ("a.mp4", "b.mp4"):
         assert digest(tmp_path / "one" / name) == digest(tmp_path / "two" / name)
+
+
+@pytest.mark.parametrize("address", ["..:80", "local", "127.0.0.1:99999"])
+def test_an_address_that_cannot_be_one_is_told_in_a_line(address: str) -> None:
+    with pytest.raises(DeviceError, match="nobody answers at") as refused:
+        _require_answer(address)
+    assert refused.value.exit_code == 6

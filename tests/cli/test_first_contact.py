@@ -211,3 +211,12 @@ def test_a_name_without_a_slash_and_an_extension_is_no_folder(
     result = vsr("upscale", make_clip(tmp_path / "in.mkv"), tmp_path / "up", "--dry-run")
     assert result.exit_code == 4
     assert "it has no extension" in result.stderr
+
+
+def test_a_file_whose_name_has_a_percent_sign_is_a_video(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    result = vsr("upscale", make_clip(tmp_path / "100%.mkv"), f"{tmp_path / 'up'}/", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "%05d.png" not in result.stderr
+    assert "100%" in result.stderr.splitlines()[0]

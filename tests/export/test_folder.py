@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vsr_cli.errors import InputError, OutputError, VerificationError
+from vsr_cli.export.export import verify
 from vsr_cli.export.folder import (
     MANIFEST,
     made_aside,
@@ -141,3 +142,18 @@ def test_harm_to_a_file_is_found(tmp_path: Path, harm: str) -> None:
         (folder / "a.onnx").unlink()
     with pytest.raises(VerificationError, match=r"a\.onnx"):
         require_whole(folder, read_manifest(folder))
+
+
+@pytest.mark.parametrize(
+    "damage", [{"dtype": "int3"}, {"sampling": None}, {"latent_channels": "4"}]
+)
+def test_a_manifest_that_was_changed_by_hand_is_refused(
+    tmp_path: Path, damage: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vsr_cli.export.export.require_packages", lambda names: None)
+    told = {"dtype": "float32", "sampling": {}, "latent_channels": 4}
+    (tmp_path / "out").mkdir()
+    write_manifest(tmp_path / "out", {**HEAD, **told, **damage})
+    with pytest.raises(InputError, match="is damaged") as refused:
+        verify(tmp_path / "out", lambda _: None)
+    assert next(iter(damage)) in str(refused.value.why)

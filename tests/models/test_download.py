@@ -167,6 +167,17 @@ def test_files_are_kept_where_asked_and_not_fetched_twice(server: Hub, target: P
     assert len(server.ranges) == before
 
 
+@pytest.mark.usefixtures("server")
+def test_files_of_somebody_else_in_the_folder_stay(target: Path) -> None:
+    folder = target.parent / "downloads" / "seedvr2"
+    (folder / "mine").mkdir(parents=True)
+    (folder / "mine" / "notes.txt").write_text("mine")
+    (folder / "other.safetensors").write_bytes(b"mine")
+    assert CliRunner().invoke(app, RUN).exit_code == 0
+    left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    assert left == ["mine", "mine/notes.txt", "other.safetensors"]
+
+
 def test_what_was_cut_off_goes_on(
     server: Hub, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

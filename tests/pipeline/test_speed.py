@@ -8,12 +8,15 @@ import torch
 
 from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
-from vsr_cli.config import SamplerConfig, UpscaleConfig
+from vsr_cli.config import JobConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.events import Event, Plan
 from vsr_cli.pipeline import progress, trial
+from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler
 from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.resume.units import Unit, UnitTable
 from vsr_cli.pipeline.run_plan import RunPlan
 from vsr_cli.pipeline.speed import NAME, cache_dir, remember_speed, remembered_speed, speed_key
+from vsr_cli.pipeline.units.head import share_plan
 from vsr_cli.pipeline.upscale import Upscaler
 
 PLAN = RunPlan(torch.device("cpu"), torch.float32, 4, None, ())
@@ -93,6 +96,37 @@ def test_where_no_job_has_told_it_a_trial_tells_how_long_a_long_one_takes(
     remember_speed(_key(upscaler, config), 2e-6)
     plan = upscaler.plan(long, tmp_path / "out.mkv")
     assert (plan.seconds, plan.is_trial) == (6.1, False)
+
+
+def test_no_trial_is_run_here_for_devices_of_a_cluster(
+    tmp_path: Path, make_clip: MakeClip, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr(trial, "WORTHWHILE", 0)
+    monkeypatch.setattr(trial, "measure_speed", lambda model, config: pytest.fail("it was run"))
+    source = make_clip(tmp_path / "in.mkv", num_frames=8)
+    job = JobConfig(ray="auto", workers=None)
+    config = UpscaleConfig(model=model, device="cpu", sampler=SamplerConfig(steps=1), job=job)
+    upscaler = ClusterUpscaler(config)
+    run = upscaler.plan_part(source, tmp_path / "out.mkv", None)
+    assert run.run_plan is not None
+    far = replace(run, run_plan=replace(run.run_plan, device=torch.device("cuda")))
+    assert upscaler._with_foresight(far).tried_speed is None
+
+
+def test_a_shared_job_that_goes_on_takes_as_long_as_what_is_left() -> None:
+    row = {"entry": 0, "first_pts": 0, "last_pts": 0, "first_crc": 0, "last_crc": 0}
+    units = tuple(Unit(index=n, start=50 * n, stop=50 * n + 50, **row) for n in range(4))
+    table = UnitTable(units=units, is_seekable=True, notes=(), config="")
+    plan = Plan(
+        **{"source": "in.mkv", "target": "out.mkv", "source_size": (48, 64)},
+        **{"target_size": (96, 128), "num_frames": 200, "codec": "libx264"},
+        **{"pix_fmt": "yuv420p", "reasons": (), "seconds": 400.0},
+    )
+    new = share_plan(plan, table, 2)
+    assert (new.seconds, new.device_seconds) == (200.0, 400.0)
+    rest = share_plan(plan, table, 2, lambda unit: 50 if unit.index < 2 else 25)
+    assert (rest.seconds, rest.device_seconds) == (50.0, 100.0)
 
 
 def test_a_trial_runs_the_model_on_little(model: Path) -> None:

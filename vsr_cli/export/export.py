@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
 from vsr_cli.digest import sha256
-from vsr_cli.errors import ConfigError, DeviceError, VerificationError
+from vsr_cli.errors import ConfigError, DeviceError, InputError, VerificationError
 from vsr_cli.events import Exported, GraphChecked, GraphWritten, Note, Progress, Report
 from vsr_cli.export import folder as folders
 from vsr_cli.export import texts
@@ -22,6 +22,7 @@ from vsr_cli.export.weights_file import WeightsFile
 from vsr_cli.models.files import read_header, shipped_weights, weights_dir
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.restorers.registry import ModelFile
+from vsr_cli.pipeline.units.places import cores
 
 if TYPE_CHECKING:
     from vsr_cli.export.engines import TensorRt
@@ -126,12 +127,29 @@ def verify(folder: Path, report: Report) -> list[GraphChecked]:
     """Compute the test vector of an export once more; see `vsr_cli.api.verify_export`."""
     require_packages(PACKAGES[2:])
     manifest = folders.read_manifest(folder)
+    _require_told(folder, manifest)
     folders.require_whole(folder, manifest)
     vector = _read_vector(folder)
     found = _check(folder, vector, manifest, report)
     if "engines" in manifest:
         found += _check_engines(folder, vector, manifest, report)
     return found
+
+
+def _require_told(folder: Path, manifest: Mapping[str, object]) -> None:
+    """Refuse a manifest without what a check needs, as it may have been changed by hand.
+
+    Raises:
+        InputError: it is one.
+    """
+    kinds = {"dtype": str, "sampling": dict, "latent_channels": int}
+    missing = [name for name, kind in kinds.items() if not isinstance(manifest.get(name), kind)]
+    if missing or manifest["dtype"] not in get_args(ExportDtype):
+        raise InputError(
+            f"the `{folders.MANIFEST}` of `{folder}` is damaged",
+            why=f"`{(missing or ['dtype'])[0]}` is not what `vsr export` writes",
+            hint="export it again",
+        )
 
 
 def _check_engines(
@@ -282,7 +300,7 @@ class _Work:
 def num_threads() -> int:
     """How many threads onnxruntime may use, as torch would."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+    return int(given) if given.isdecimal() and int(given) else len(cores())
 
 
 def _load(path: Path) -> SmallModel:

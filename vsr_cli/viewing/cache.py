@@ -15,6 +15,7 @@ from vsr_cli.errors import InputError, OutputError
 from vsr_cli.pipeline.resume.folder import remove_job
 
 MOST_BYTES = 2_000_000_000
+_KEY = "[0-9a-f]" * 32  # a pattern of what `key_of` gives
 OLDEST_JOB = 7 * 86400  # seconds after which what was interrupted is given up
 
 
@@ -71,8 +72,8 @@ class Cache:
     def prune(self) -> None:
         """Remove the oldest until the rest is small enough, and what nobody goes on with."""
         with suppress(OSError):
-            # Videos without a note of ours beside them are somebody else's.
-            ours = [p for p in self.folder.glob("*.mkv") if self._facts(p.stem).is_file()]
+            # What is named otherwise, or has no note of ours beside it, is somebody else's.
+            ours = [p for p in self.folder.glob(f"{_KEY}.mkv") if self._facts(p.stem).is_file()]
             files = sorted(ours, key=lambda path: path.stat().st_mtime, reverse=True)
             total = 0
             for path in files:
@@ -80,7 +81,7 @@ class Cache:
                 if total > self._most_bytes:
                     path.unlink(missing_ok=True)
                     self._facts(path.stem).unlink(missing_ok=True)
-            for folder in self.folder.glob("*.vsr-job"):
+            for folder in self.folder.glob(f"{_KEY}.mkv.vsr-job"):
                 if time.time() - folder.stat().st_mtime > OLDEST_JOB:
                     with suppress(InputError, OutputError):
                         remove_job(folder)

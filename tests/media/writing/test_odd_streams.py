@@ -297,12 +297,16 @@ def test_a_picture_that_a_container_refuses_at_its_end_is_said_once(
 ) -> None:
     source = make_clip(tmp_path / "in.mkv", audio=["aac"])
 
+    tries: list[Muxer] = []
+
     def refuse(self: Muxer) -> None:
+        tries.append(self)
         raise TrailerError("refused")
 
     monkeypatch.setattr(Muxer, "_write_trailer", refuse)
     with pytest.raises(TrailerError):
         rewrite_joined(source, tmp_path / "out.mp4")
+    assert len(tries) == 2  # with the only stream beside it, and without
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chunk.mkv", "in.mkv"]
 
 

@@ -151,4 +151,5 @@ def _attempts(side_streams: SideStreams, plan: OutputPlan) -> list[list[Stream]]
     if side_streams.is_live or not streams:
         return [[]]
     by_loss = sorted(streams, key=lambda stream: (_LOSSES.get(stream.type, 0), -stream.index))
-    return [[], *([stream] for stream in by_loss), streams]
+    some = [[stream] for stream in by_loss]
+    return [[], *some, streams] if len(streams) > 1 else [[], *some]

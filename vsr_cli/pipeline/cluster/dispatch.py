@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.errors import DeviceError, VsrError
+from vsr_cli.errors import VsrError
 from vsr_cli.events import Crew, Event, Note, Progress, UnitState
 from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED
 from vsr_cli.pipeline.cluster.fleet import Fleet, Member, Settled
 from vsr_cli.pipeline.cluster.sight import Sight
+from vsr_cli.pipeline.units.crew import MOST_DEATHS, deadly
 from vsr_cli.pipeline.units.messages import read_line
 from vsr_cli.pipeline.units.tally import Tally
 from vsr_cli.pipeline.units.walk import UnitJob
 
-MOST_DEATHS = 3  # of workers, of one unit
 MOST_AHEAD = 2  # units that a worker has at once: the one it is at, and the next
 WINDOW = 64  # units among which the longest goes first, so that no long one is left for the end
 PAUSE = 1.0  # seconds before a unit that another process has is tried again
@@ -90,11 +90,7 @@ class Dispatch:
         if self._stop.is_requested:
             raise Stopped(num_frames=sum(map(self._job.num_done, self._job.table.units)))
         if self._given_up:
-            raise DeviceError(
-                f"workers have died of unit {min(self._given_up)}, {MOST_DEATHS} of them",
-                why="a lack of memory is the most likely reason; all other units are done",
-                hint="run the same command again, on other machines or with `--clip-length 2`",
-            )
+            raise deadly(self._given_up, "on other machines, or with `--clip-length 2`")
 
     def _state(self) -> Crew:
         fleet, units = self._fleet, len(self._units)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,11 +96,7 @@ class Crew:
         if self._stop.is_requested:
             raise Stopped(num_frames=sum(map(self._job.num_done, self._job.table.units)))
         if self._given_up:
-            raise DeviceError(
-                f"workers have died of unit {min(self._given_up)}, {MOST_DEATHS} of them",
-                why="a lack of memory is the most likely reason; all other units are done",
-                hint="run the same command again with fewer workers, or `--clip-length 2`",
-            )
+            raise deadly(self._given_up, "with fewer workers, or `--clip-length 2`")
 
     def _state(self) -> CrewState:
         units = len(self._job.table.units)
@@ -229,6 +225,20 @@ class Crew:
             worker.process.kill()
             worker.process.wait()
         self._workers.clear()
+
+
+def deadly(given_up: Collection[int], how: str) -> DeviceError:
+    """What is said of units that were given up.
+
+    Args:
+        given_up: their indices.
+        how: to run the same command again.
+    """
+    return DeviceError(
+        f"workers have died of unit {min(given_up)}, {MOST_DEATHS} of them",
+        why="a lack of memory is the most likely reason; all other units are done",
+        hint=f"run the same command again {how}",
+    )
 
 
 def _environment(place: Place) -> dict[str, str]:

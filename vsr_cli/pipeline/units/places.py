@@ -45,7 +45,7 @@ def find_places(config: UpscaleConfig, device: torch.device, count: int) -> list
         DeviceError: there are fewer GPUs.
     """
     if device.type == "cpu":
-        threads = max(1, len(_cores()) // count)
+        threads = max(1, len(cores()) // count)
         return [Place("cpu", threads)] * count
     if count > 1 and device.index is not None and config.device != "cuda":
         raise ConfigError(
@@ -82,7 +82,8 @@ def longest_share(lengths: Iterable[int], count: int) -> int:
     return max(loads)
 
 
-def _cores() -> Sequence[int]:
+def cores() -> Sequence[int]:
+    """Those of the CPU that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return range(os.cpu_count() or 1)
