@@ -118,7 +118,12 @@ def test_steps_that_follow_each_other_quickly_are_not_told_one_by_one() -> None:
 
 def test_what_passes_before_the_work_begins_is_no_part_of_the_pace() -> None:
     clock, events = Clock(), list[Progress]()
-    reporter = ProgressReporter("upscale", 100, events.append, clock=clock)
+
+    def report(event: Event) -> None:
+        assert isinstance(event, Progress)
+        events.append(event)
+
+    reporter = ProgressReporter("upscale", 100, report, clock=clock)
     clock.now += 60  # processes start, and load
     reporter.start_clock()
     clock.now += 2

@@ -119,9 +119,15 @@ def test_a_shared_job_that_goes_on_takes_as_long_as_what_is_left() -> None:
     units = tuple(Unit(index=n, start=50 * n, stop=50 * n + 50, **row) for n in range(4))
     table = UnitTable(units=units, is_seekable=True, notes=(), config="")
     plan = Plan(
-        **{"source": "in.mkv", "target": "out.mkv", "source_size": (48, 64)},
-        **{"target_size": (96, 128), "num_frames": 200, "codec": "libx264"},
-        **{"pix_fmt": "yuv420p", "reasons": (), "seconds": 400.0},
+        source="in.mkv",
+        target="out.mkv",
+        source_size=(48, 64),
+        target_size=(96, 128),
+        num_frames=200,
+        codec="libx264",
+        pix_fmt="yuv420p",
+        reasons=(),
+        seconds=400.0,
     )
     new = share_plan(plan, table, 2)
     assert (new.seconds, new.device_seconds) == (200.0, 400.0)
