@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from typer.testing import CliRunner, Result
 from tests.cli.fakes import FakePipeline
 from tests.conftest import MakeClip
 from tests.networks import write_tiny_weights
+from vsr_cli.api import Upscaler
 from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import name_target
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import InputError, JobBusyError
-from vsr_cli.events import Note
+from vsr_cli.events import Note, Plan
 
 NAME = ("--name", "{stem}_up{ext}")
 
@@ -235,6 +237,32 @@ def test_a_dry_run_says_in_a_line_for_each_what_would_be_done_and_writes_nothing
         file["status"] for file in events(batch("in", "--dry-run", "--json", *NAME), "file")
     ]
     assert statuses == ["skipped", "planned"]
+
+
+@pytest.mark.parametrize(
+    ("is_trial", "one", "all_of_them"),
+    [
+        (True, "roughly 30 s", "roughly 1:00 in all, as short trials took"),
+        (False, "about 30 s", "about 1:00 in all, as jobs like these here took"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_dry_run_says_how_long_it_takes_and_who_tells(
+    pipeline: FakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    is_trial: bool,
+    one: str,
+    all_of_them: str,
+) -> None:
+    plan = Upscaler.plan
+
+    def timed(self: Upscaler, *paths: Path, **options: object) -> Plan:
+        return replace(plan(self, *paths, **options), seconds=30.0, is_trial=is_trial)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Upscaler, "plan", timed)
+    lines = batch("in", "--dry-run", *NAME).stderr.splitlines()
+    assert lines[0].endswith(f"3 frames, {one}")
+    assert lines[2] == all_of_them
 
 
 def test_a_dry_run_names_what_would_fail_and_ends_as_the_batch_would(

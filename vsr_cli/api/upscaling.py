@@ -96,7 +96,9 @@ def restore(
 def plan(
     source: PathLike, target: PathLike, *, report: Report = ignore, **options: Unpack[Options]
 ) -> Plan:
-    """Check both ends and say what `upscale` would do; computes nothing, and leaves no file.
+    """Check both ends and say what `upscale` would do; leaves no file.
+
+    A few small frames may be restored, to tell how long all of them will take.
 
     Raises:
         VsrError: as `upscale`, as far as that can be known.

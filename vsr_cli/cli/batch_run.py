@@ -16,6 +16,7 @@ from vsr_cli.cli.event_kinds import Status
 from vsr_cli.cli.failures import FailureReport
 from vsr_cli.cli.json_events import events_with, progress_values, report_as_json, write_event
 from vsr_cli.cli.overall import MOST_PROBED, Overall, measure_work
+from vsr_cli.cli.plan_text import time_needed
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.sources import Source, make_folder, name_target, stand_in
 from vsr_cli.errors import ConfigError, JobBusyError, VsrError
@@ -60,7 +61,7 @@ class Batch:
         self._taken: dict[Path, Path] = {}  # sources by target: two must not write to one
         self._overall = Overall({})
         self._last: Progress | None = None
-        self._is_dry = False
+        self._is_dry, self._has_trial = False, False
 
     def foresee(self, sources: Sequence[Source]) -> None:
         """Look into what is to be made, so that the time of all of it can be told."""
@@ -199,6 +200,7 @@ class Batch:
             return
         outcome.status = "planned"
         outcome.frames, outcome.seconds = plan.num_frames or 0, plan.seconds or 0.0
+        self._has_trial |= plan.is_trial
         self._say_planned(source, plan_words(plan))
         if self.as_json:
             write_event("plan", {**asdict(plan), "dry_run": True})
@@ -211,10 +213,10 @@ class Batch:
             return
         if known:
             rest = len(planned) - len(known)
-            print_line(
-                f"about {duration(sum(known))} in all, as long as jobs like these took here"
-                + (f"; {rest} of {len(planned)} are not known" if rest else "")
-            )
+            time = f"about {duration(sum(known))} in all, as jobs like these here took"
+            if self._has_trial:
+                time = f"roughly {duration(sum(known))} in all, as short trials took"
+            print_line(time + (f"; {rest} of {len(planned)} are not known" if rest else ""))
         elif planned:
             print_line("no job like these has run here, so how long they take is not known")
         print_line("nothing is written: this is a dry run")
@@ -256,5 +258,5 @@ def plan_words(plan: Plan) -> str:
     """A plan in one line."""
     (source_height, source_width), (height, width) = plan.source_size, plan.target_size
     frames = "" if plan.num_frames is None else f", {plan.num_frames} frames"
-    time = "" if plan.seconds is None else f", about {duration(plan.seconds)}"
+    time = f", {needed}" if (needed := time_needed(plan)) else ""
     return f"{source_width}x{source_height} -> `{plan.target}` {width}x{height}{frames}{time}"

@@ -35,7 +35,7 @@ def plan_summary(plan: Plan) -> list[str]:
     facts = [f"on {device}" if plan.steps is not None else f"without a model, on {device}"]
     if plan.memory_gb is not None and plan.free_memory_gb is not None:
         facts.append(f"{plan.memory_gb:.1f} GB of memory ({plan.free_memory_gb:.1f} are free)")
-    facts.append(_time(plan) or "time not yet known")
+    facts.append(time_needed(plan) or "time not yet known")
     return [
         _files_line(plan),
         *([f"repairs: {', '.join(plan.repairs)}"] if plan.repairs else []),
@@ -84,10 +84,10 @@ def _model_lines(plan: Plan) -> list[str]:
 
 def _time_line(plan: Plan) -> list[str]:
     why = "a short trial" if plan.is_trial else "a job like this here"
-    return [f"{time}, as {why} took"] if (time := _time(plan)) else []
+    return [f"{time}, as {why} took"] if (time := time_needed(plan)) else []
 
 
-def _time(plan: Plan) -> str:
+def time_needed(plan: Plan) -> str:
     """How long it will take; empty where nobody knows."""
     if plan.seconds is None:
         return ""

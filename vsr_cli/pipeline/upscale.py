@@ -91,7 +91,9 @@ class Upscaler(Planner):
         return replace(done, target=target)
 
     def plan(self, source: Path, target: Path, *, report: Report = ignore) -> Plan:
-        """Check both ends and say what would be done; computes nothing, and leaves no file.
+        """Check both ends and say what would be done; leaves no file.
+
+        A few small frames may be restored, to tell how long all of them will take.
 
         Raises:
             VsrError: as `upscale`, as far as that can be known.
