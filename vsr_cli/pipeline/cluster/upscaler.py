@@ -115,7 +115,7 @@ class ClusterUpscaler(Upscaler):
     def _why_alone(self, source: Path, target: Path) -> str | None:
         """Why a job cannot be shared; None: it can."""
         if not source.is_file():
-            return "the source cannot be read twice"
+            return "the source is a pipe, or images"
         with open_video(source, self.config.input) as video:
             config = self.config.for_source(video.info.height, video.info.width)
             size = self.config.target_size(video.info.height, video.info.width)
