@@ -114,3 +114,19 @@ def test_a_clip_is_told_of_before_it_is_done() -> None:
 def test_steps_that_follow_each_other_quickly_are_not_told_one_by_one() -> None:
     events = run(1, 2, steps=1000, regions=1, step=0.001, decode=0.001)
     assert len(events) < 10
+
+
+@pytest.mark.parametrize(("num_frames", "about"), [(None, 20), (20, 999)])
+def test_the_time_left_is_told_where_length_and_rate_tell_the_number(
+    num_frames: int | None, about: int
+) -> None:
+    events, now = list[Event](), 0.0
+    reporter = ProgressReporter(
+        "upscale", num_frames, events.append, about=about, clock=lambda: now
+    )
+    now = 10.0
+    reporter.count(5)
+    last = events[-1]
+    assert isinstance(last, Progress)
+    assert (last.num_frames, last.about) == (num_frames, about if num_frames is None else None)
+    assert last.left == pytest.approx(30.0)
