@@ -77,7 +77,15 @@ def test_the_schema_tells_events_from_what_is_none(
 ) -> None:
     event = {
         **{"type": "progress", "v": 1, "time": "2030-01-31T23:59:59.000+00:00"},
-        **{"stage": "upscale", "frame": 1, "ahead": 0.5, "frames": 9, "fps": 2.0, "eta_s": 4},
+        **{
+            "stage": "upscale",
+            "frame": 1,
+            "ahead": 0.5,
+            "frames": 9,
+            "frames_about": None,
+            "fps": 2.0,
+            "eta_s": 4,
+        },
     }
     validator = Draft202012Validator(events_schema())
     assert validator.is_valid({**event, **change}) == is_right

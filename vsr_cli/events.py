@@ -68,6 +68,7 @@ class Progress:
     ahead: float = 0.0  # what is done of the frames after these, as a number of frames
     left: float | None = None  # seconds to the end; None: what the pace so far comes to
     crew: Crew | None = None  # None: the job is not shared
+    about: int | None = None  # what `num_frames` is by length and rate, where nobody has counted
 
 
 @dataclass(frozen=True, kw_only=True)

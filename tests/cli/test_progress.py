@@ -1,6 +1,7 @@
 import io
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,14 @@ def test_a_bar_needs_no_number_of_frames() -> None:
     with ProgressBar(Console(file=screen, force_terminal=True, width=100)) as bar:
         bar(at(5, 10.0, num_frames=None))
     assert "2.0 s/frame" in screen.getvalue()
+
+
+def test_where_nobody_counts_frames_their_number_is_told_roughly() -> None:
+    event = replace(at(50, 10.0, num_frames=None), about=200)
+    assert (amounts.percent(event), amounts.count(event)) == ("25 %", "50/~200")
+    longer = replace(at(201, 10.0, num_frames=None), about=200)
+    assert (amounts.percent(longer), amounts.phase(longer)) == ("100 %", "upscale")
+    assert amounts.count(at(5, 1.0, num_frames=None)) == "5"
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -133,3 +133,19 @@ def test_what_passes_before_the_work_begins_is_no_part_of_the_pace() -> None:
     reporter.start_clock()  # another begins later
     reporter.count(2)
     assert events[-1].seconds == 4
+
+
+@pytest.mark.parametrize(("num_frames", "about"), [(None, 20), (20, 999)])
+def test_the_time_left_is_told_where_length_and_rate_tell_the_number(
+    num_frames: int | None, about: int
+) -> None:
+    events, now = list[Event](), 0.0
+    reporter = ProgressReporter(
+        "upscale", num_frames, events.append, about=about, clock=lambda: now
+    )
+    now = 10.0
+    reporter.count(5)
+    last = events[-1]
+    assert isinstance(last, Progress)
+    assert (last.num_frames, last.about) == (num_frames, about if num_frames is None else None)
+    assert last.left == pytest.approx(30.0)

@@ -307,3 +307,16 @@ def _join_after_checkerboard(source: Path, target: Path, *, flip: bool) -> None:
         for picture in [np.stack([board] * 3, axis=-1)] * 3 + frames:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode(None))
+
+
+def test_progress_in_a_container_that_counts_no_frames_tells_about_how_many_there_are(
+    tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
+) -> None:
+    source, events = make_clip(tmp_path / "in.mkv", num_frames=10), list[Event]()
+    part = replace(config, input=InputConfig(start=Fraction(1, 5)))
+    for job, about in ((config, 10), (part, 5)):
+        events.clear()
+        upscale_video(source, tmp_path / "out.mkv", job, report=events.append)
+        told = {event.about for event in events if isinstance(event, Progress)}
+        assert told == {about}
+        (tmp_path / "out.mkv").unlink()

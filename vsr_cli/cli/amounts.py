@@ -20,14 +20,15 @@ def crew(event: Progress) -> str:
 
 def percent(event: Progress) -> str:
     """How much is done, the frames that an earlier run has written among them."""
-    if not event.num_frames:
+    if not (total := event.num_frames or event.about):
         return ""
-    return f"{min(int(100 * (event.frame + event.ahead) / event.num_frames), 100)} %"
+    return f"{min(int(100 * (event.frame + event.ahead) / total), 100)} %"
 
 
 def count(event: Progress) -> str:
     """Frames done, and of how many."""
-    return f"{event.frame}/{event.num_frames}" if event.num_frames else f"{event.frame}"
+    total = event.num_frames or (f"~{event.about}" if event.about else "")
+    return f"{event.frame}/{total}" if total else f"{event.frame}"
 
 
 def frames_per_second(event: Progress) -> float | None:

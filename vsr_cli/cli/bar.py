@@ -56,7 +56,7 @@ class ProgressBar:
             self.task,
             description=phase(event),
             completed=event.frame + event.ahead,
-            total=event.num_frames,
+            total=event.num_frames or event.about,
             done=_joined(percent(event), count(event)),
             pace=_joined(time_left(event), crew(event), rate(event), self.more(event)),
         )

@@ -157,6 +157,7 @@ def progress_values(event: Progress) -> dict[str, object]:
         "frame": event.frame,
         "ahead": event.ahead,
         "frames": event.num_frames,
+        "frames_about": event.about,
         "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
         "eta_s": seconds_left(event),
         **_crew_values(event.crew),

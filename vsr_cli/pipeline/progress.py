@@ -26,6 +26,7 @@ class ProgressReporter:
         report: Report,
         *,
         first: int = 0,
+        about: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to count, and say so.
@@ -35,10 +36,12 @@ class ProgressReporter:
             num_frames: of the target, if that is known.
             report: receives `Progress`.
             first: how many an earlier run has written.
+            about: how many there are by length and rate, where `num_frames` is not known.
             clock: of seconds.
         """
         self._task, self._num_frames, self._report = task, num_frames, report
         self._first, self._clock = first, clock
+        self._about = about if num_frames is None else None
         self._done, self._ahead, self._said = first, 0.0, float(first)
         self._begun = self._last = clock()
         self._time_left = TimeLeft()
@@ -74,8 +77,9 @@ class ProgressReporter:
         self._said = max(self._said, self._done + self._ahead)
         seconds = self._last - self._begun
         left = None
-        if self._num_frames is not None and self._said > self._first and seconds > 0:
-            missing = max(self._num_frames - self._said, 0.0)
+        total = self._about if self._num_frames is None else self._num_frames
+        if total is not None and self._said > self._first and seconds > 0:
+            missing = max(total - self._said, 0.0)
             left = self._time_left.update(seconds, missing * seconds / (self._said - self._first))
         self._report(
             Progress(
@@ -86,6 +90,7 @@ class ProgressReporter:
                 first=self._first,
                 ahead=round(self._said - self._done, 3),
                 left=left,
+                about=self._about,
             )
         )
 

@@ -166,7 +166,9 @@ class Run:
 
     def progress(self, first: int) -> ProgressReporter:
         """Begin to report, from frame `first` on."""
-        return ProgressReporter(self.task, self.output.info.num_frames, self.report, first=first)
+        about = None if self._num_frames is None else round(self._num_frames)
+        num_frames = self.output.info.num_frames
+        return ProgressReporter(self.task, num_frames, self.report, first=first, about=about)
 
     def remember(self, progress: ProgressReporter) -> None:
         """Keep how long frames took, for the plans of later jobs."""
