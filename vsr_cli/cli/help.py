@@ -38,8 +38,12 @@ class Command(TyperCommand):
     """A command with its options in panels."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        """Write arguments that have to be there without brackets."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        """Write arguments that have to be there without brackets.
+
+        What says itself how often it may come, as `A B [C]`, is not followed by dots.
+        """
+        pieces = [re.sub(r"^\{(.*)\}", r"\1", it) for it in super().collect_usage_pieces(ctx)]
+        return [it.removesuffix("...") if " " in it else it for it in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write arguments, and options in panels."""
@@ -95,7 +99,7 @@ def _panel_of(parameter: Any) -> str:  # noqa: ANN401  Typer's own, which has no
 
 def _rank(parameter: Any) -> int:  # noqa: ANN401
     """Where an option is shown; those that are not common keep their order."""
-    is_common = parameter.name in COMMON_OPTIONS
+    is_common = parameter.name in COMMON_OPTIONS and parameter.param_type_name == "option"
     return COMMON_OPTIONS.index(parameter.name) if is_common else len(COMMON_OPTIONS)
 
 
