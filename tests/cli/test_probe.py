@@ -124,3 +124,17 @@ def test_a_pipe_is_probed_by_what_it_starts_with(tmp_path: Path, make_clip: Make
     result = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True)
     assert b"picture: 64x48, h264 yuv420p" in result.stdout
     assert b"audio 1: flac" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("rotation", "says"),
+    [
+        (90, "players turn it by 90 degrees counter-clockwise"),
+        (-90, "players turn it by 90 degrees clockwise"),
+        (180, "players turn it by 180 degrees\n"),
+    ],
+)
+def test_a_turn_is_told_by_the_way_it_goes(
+    make_clip: MakeClip, tmp_path: Path, rotation: int, says: str
+) -> None:
+    assert says in probe(make_clip(tmp_path / "in.mp4", rotation=rotation)).stdout
