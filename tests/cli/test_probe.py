@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from tests.conftest import MakeClip
 from tests.media.test_hdr import MASTERING, write_pq
+from vsr_cli import api
 from vsr_cli.cli.app import app
+from vsr_cli.cli.probe import lines_for_people
 
 
 def probe(*arguments: str | Path) -> Result:
@@ -138,3 +141,20 @@ def test_a_turn_is_told_by_the_way_it_goes(
     make_clip: MakeClip, tmp_path: Path, rotation: int, says: str
 ) -> None:
     assert says in probe(make_clip(tmp_path / "in.mp4", rotation=rotation)).stdout
+
+
+@pytest.mark.parametrize(
+    ("rotation", "matrix", "says"),
+    [
+        (180, (-1, 0, 0, 0, 1, 0, 0, 0, 1), ["  players mirror it"]),
+        (90, (0, 1, 0, 1, 0, 0, 0, 0, 1), ["  players mirror and turn it"]),
+        (0, (1, 0, 0, 0, 1, 0, 0, 0, 1), []),
+    ],
+)
+def test_a_mirrored_picture_is_not_called_turned(
+    make_clip: MakeClip, tmp_path: Path, rotation: int, matrix: tuple[int, ...], says: list[str]
+) -> None:
+    found = api.probe(make_clip(tmp_path / "in.mp4"))
+    info = replace(found.info, rotation=rotation, display_matrix=matrix)
+    lines = lines_for_people(replace(found, info=info), None)
+    assert [line for line in lines if "players" in line] == says
