@@ -331,6 +331,7 @@ def test_what_encoder_or_container_refuse_is_known_before_the_first_frame(
     with pytest.raises(kind, match=says) as caught:
         start_writing(target, source, config)
     assert caught.value.hint
+    assert "avcodec_open2" not in str(caught.value.why)  # what users did not type
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
 
 
