@@ -52,6 +52,26 @@ def test_an_unknown_word_is_answered_by_the_nearest(words: str, what: str, hint:
     assert result.stderr.count("\n") == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("upscale", "", "out.mp4"), "SOURCE"),
+        (("upscale", "in.mp4", ""), "TARGET"),
+        (("upscale", "in.mp4", "out.mp4", "--job-dir", ""), "`--job-dir`"),
+        (("upscale", "in.mp4", "out.mp4", "--mask="), "`--mask`"),
+        (("batch", "in.mp4", "", "-o", "up"), "SOURCE"),
+        (("batch", "in.mp4", "-o", ""), "`--out`"),
+        (("jobs", "list", ""), "DIR"),
+    ],
+)
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    pipeline: FakePipeline, words: tuple[str, ...], what: str
+) -> None:
+    result = vsr(*words)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert f"error: the name for {what} is empty\nhint: check the variable" in result.stderr
+
+
 def test_programs_are_told_of_errors_of_usage_too() -> None:
     result = vsr("upscale", "--json", "--scal", "2", "a", "b")
     event = json.loads(result.stdout)
