@@ -147,12 +147,20 @@ def test_an_encoder_s_preset_is_text_and_no_preset(file: Path) -> None:
     assert values(find_settings(file)) == {"preset": "slow"}
 
 
-def test_a_file_or_preset_that_is_not_there_is_told(file: Path, tmp_path: Path) -> None:
+def test_a_file_or_preset_that_is_not_there_is_told(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(vsr.VsrError, match="does not exist"):
         find_settings(tmp_path / "none.toml")
     with pytest.raises(vsr.VsrError, match="there is no preset `fone`") as caught:
         find_settings(file, ["fone"])
     assert "did you mean `phone`?" in str(caught.value.hint)
+    assert caught.value.why == f"looked in `{file}`"
+    monkeypatch.delenv("VSR_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nothing"))
+    with pytest.raises(vsr.VsrError, match="there is no preset `phone`") as caught:
+        find_settings(None, ["phone"])
+    assert caught.value.why == "there is no file of settings"
     with pytest.raises(vsr.VsrError, match="leaves out"):
         find_settings(None, ["phone"], has_file=False)
 

@@ -198,14 +198,13 @@ class ConfigFile:
             ConfigError: there is none of this name.
         """
         if name not in self.presets:
-            where = (
-                f"`{self._path}`" if self._path else "there is no file of settings, so no preset"
-            )
+            is_read = self._path is not None
+            why = f"looked in `{self._path}`" if is_read else "there is no file of settings"
             known = ", ".join(self.presets)
             hint = did_you_mean(
                 name, self.presets, f"use one of {known}" if known else _HOW_PRESETS
             )
-            raise ConfigError(f"there is no preset `{name}`", why=f"looked in {where}", hint=hint)
+            raise ConfigError(f"there is no preset `{name}`", why=why, hint=hint)
         return self.settings(self.presets[name], "preset", name)
 
     def settings(self, values: Table, origin: Origin, preset: str | None) -> dict[str, Setting]:

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
+from tests.conftest import MakeClip
 from vsr_cli.cli.app import app
 from vsr_cli.repair_config import Box, DirtConfig, EraseConfig
 
@@ -76,3 +77,14 @@ def test_bad_values_are_refused(pipeline: FakePipeline, options: str, says: str)
     result = vsr("erase", "in.mp4", "out.mp4", *options.split())
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_a_mask_is_shown_without_a_target_and_nothing_is_erased_without_one(
+    make_clip: MakeClip, tmp_path: Path
+) -> None:
+    source, picture = make_clip(tmp_path / "in.mkv"), tmp_path / "look.png"
+    result = vsr("erase", str(source), "--box", "8,8,8,8", "--show-mask", str(picture))
+    assert (result.exit_code, picture.is_file()) == (0, True)
+    result = vsr("erase", str(source), "--box", "8,8,8,8")
+    assert result.exit_code == 2
+    assert "there is no TARGET\nhint: name one, or use `--show-mask`" in result.stderr

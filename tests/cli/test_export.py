@@ -121,3 +121,16 @@ def test_only_an_export_can_be_verified(tmp_path: Path) -> None:
     assert result.exit_code == 3
     event = json.loads(result.stdout)
     assert (event["type"], event["exit"], event["code"]) == ("error", 3, "E_INPUT")
+
+
+def test_what_is_no_export_is_told_from_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{")
+    for folder, why in (
+        (tmp_path / "none", "it does not exist"),
+        (tmp_path, "it has no `manifest.json`"),
+        (tmp_path / "broken", "its `manifest.json` cannot be read: Expecting"),
+    ):
+        result = run("--verify", folder)
+        assert result.exit_code == 3
+        assert f"`{folder}` is no export\nwhy: {why}" in result.stderr

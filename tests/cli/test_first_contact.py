@@ -41,6 +41,8 @@ def test_the_nearest_word_is_found_whatever_its_case_and_an_exchange_of_letters_
         ("xyzzy", "there is no command `xyzzy`", "see `vsr --help`"),
         ("jobs list --recursiv", "there is no option `--recursiv`", "did you mean `--recursive`?"),
         ("upscale", "missing argument `SOURCE`", "see `vsr upscale --help`"),
+        ("erase a --mask", "option `--mask` requires an argument", "see `vsr erase --help`"),
+        ("jobs show --job-dir", "option `--job-dir` requires an argument", "see `vsr jobs show"),
     ],
 )
 def test_an_unknown_word_is_answered_by_the_nearest(words: str, what: str, hint: str) -> None:
@@ -48,6 +50,26 @@ def test_an_unknown_word_is_answered_by_the_nearest(words: str, what: str, hint:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"error: {what}\nhint: {hint}")
     assert result.stderr.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("upscale", "", "out.mp4"), "SOURCE"),
+        (("upscale", "in.mp4", ""), "TARGET"),
+        (("upscale", "in.mp4", "out.mp4", "--job-dir", ""), "`--job-dir`"),
+        (("upscale", "in.mp4", "out.mp4", "--mask="), "`--mask`"),
+        (("batch", "in.mp4", "", "-o", "up"), "SOURCE"),
+        (("batch", "in.mp4", "-o", ""), "`--out`"),
+        (("jobs", "list", ""), "DIR"),
+    ],
+)
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    pipeline: FakePipeline, words: tuple[str, ...], what: str
+) -> None:
+    result = vsr(*words)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert f"error: the name for {what} is empty\nhint: check the variable" in result.stderr
 
 
 def test_programs_are_told_of_errors_of_usage_too() -> None:
@@ -124,11 +146,23 @@ def test_a_folder_of_videos_is_for_batch(tmp_path: Path) -> None:
         ("out.mp4", "-c:v libsvtav1 --preset fast", 2, "no preset `fast`", "use -1 to 13"),
         ("out.mp4", "--pix-fmt yuv420", 2, "no pixel format `yuv420`", "did you mean `yuv4"),
         ("out.mp4", "--model smal", 5, "there is no model `smal`", "did you mean `small`?"),
+        ("out.mp4", "--model seedvr2", 5, "`seedvr2` is not here yet", "`vsr weights download s"),
+        ("out.mp4", "--model a.ckpt", 5, "`a.ckpt` is no file of weights", "`vsr weights import`"),
     ],
 )
 def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(
-    make_clip: MakeClip, tmp_path: Path, name: str, options: str, code: int, what: str, hint: str
+    make_clip: MakeClip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    options: str,
+    code: int,
+    what: str,
+    hint: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    Path("a.ckpt").touch()
     target = tmp_path / name
     result = vsr("upscale", make_clip(tmp_path / "in.mkv"), target, "--dry-run", *options.split())
     assert (result.exit_code, target.exists()) == (code, False)
@@ -139,7 +173,9 @@ def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(
 def test_what_is_no_command_and_looks_like_a_file_is_one(tmp_path: Path) -> None:
     for word in ("missing.mp4", "https://host/x", str(tmp_path)):
         assert with_command([word, "out.mp4"]) == ["upscale", word, "out.mp4"]
-    for words in (["upscal", "a.mp4"], ["batch"], ["--version"], []):
+    assert with_command(["-", "out.mp4"]) == ["upscale", "-", "out.mp4"]
+    assert with_command(["--", "-odd.mp4"]) == ["upscale", "--", "-odd.mp4"]
+    for words in (["upscal", "a.mp4"], ["batch"], ["--version"], ["--"], ["--", "jobs"], []):
         assert with_command(words) == words
 
 

@@ -64,6 +64,13 @@ def test_defaults_are_those_that_hold() -> None:
 def test_usage_says_what_may_be_left_out() -> None:
     assert shown("upscale", "-h").startswith("Usage: vsr upscale [OPTIONS] SOURCE [TARGET]\n")
     assert shown("batch", "-h").startswith("Usage: vsr batch [OPTIONS] [SOURCE]...\n")
+    assert shown("preview", "-h").startswith("Usage: vsr preview [OPTIONS] SOURCE [OUT]\n")
+    assert shown("compare", "-h").startswith("Usage: vsr compare [OPTIONS] A B [C [D]]\n")
+
+
+def test_arguments_are_explained_in_the_order_in_which_they_are_typed() -> None:
+    explained = panels(shown("preview", "-h"))["Arguments"]
+    assert re.findall(r"^  ([A-Z]+) ", explained, re.MULTILINE) == ["SOURCE", "OUT"]
 
 
 def test_commands_are_in_panels_and_none_is_missing() -> None:

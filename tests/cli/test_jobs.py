@@ -77,6 +77,11 @@ def test_nothing_is_removed_without_a_word_from_somebody(tmp_path: Path) -> None
     assert "there is nobody to ask\nhint: add `-y`" in result.stderr
 
 
+def test_nobody_is_asked_where_there_is_nothing_to_remove(tmp_path: Path) -> None:
+    result = jobs("clean", tmp_path)
+    assert (result.exit_code, result.stderr) == (0, "no unfinished jobs here\n")
+
+
 @pytest.mark.parametrize(("answer", "is_kept"), [(b"n", True), (b"", True), (b"y", False)])
 def test_on_a_terminal_it_is_asked_what_to_remove(
     tmp_path: Path, answer: bytes, is_kept: bool

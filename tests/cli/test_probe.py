@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from tests.conftest import MakeClip
 from tests.media.test_hdr import MASTERING, write_pq
+from vsr_cli import api
 from vsr_cli.cli.app import app
+from vsr_cli.cli.probe import lines_for_people
 
 
 def probe(*arguments: str | Path) -> Result:
@@ -124,3 +127,34 @@ def test_a_pipe_is_probed_by_what_it_starts_with(tmp_path: Path, make_clip: Make
     result = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True)
     assert b"picture: 64x48, h264 yuv420p" in result.stdout
     assert b"audio 1: flac" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("rotation", "says"),
+    [
+        (90, "players turn it by 90 degrees counter-clockwise"),
+        (-90, "players turn it by 90 degrees clockwise"),
+        (180, "players turn it by 180 degrees\n"),
+    ],
+)
+def test_a_turn_is_told_by_the_way_it_goes(
+    make_clip: MakeClip, tmp_path: Path, rotation: int, says: str
+) -> None:
+    assert says in probe(make_clip(tmp_path / "in.mp4", rotation=rotation)).stdout
+
+
+@pytest.mark.parametrize(
+    ("rotation", "matrix", "says"),
+    [
+        (180, (-1, 0, 0, 0, 1, 0, 0, 0, 1), ["  players mirror it"]),
+        (90, (0, 1, 0, 1, 0, 0, 0, 0, 1), ["  players mirror and turn it"]),
+        (0, (1, 0, 0, 0, 1, 0, 0, 0, 1), []),
+    ],
+)
+def test_a_mirrored_picture_is_not_called_turned(
+    make_clip: MakeClip, tmp_path: Path, rotation: int, matrix: tuple[int, ...], says: list[str]
+) -> None:
+    found = api.probe(make_clip(tmp_path / "in.mp4"))
+    info = replace(found.info, rotation=rotation, display_matrix=matrix)
+    lines = lines_for_people(replace(found, info=info), None)
+    assert [line for line in lines if "players" in line] == says

@@ -71,11 +71,14 @@ def main() -> None:
 def with_command(words: list[str]) -> list[str]:
     """Take `vsr in.mp4` for `vsr upscale in.mp4`: a file in the place of a command is upscaled.
 
-    What cannot be a command is taken for one that is missing, and an address for a file.
+    What cannot be a command is taken for one that is missing, and an address for a file; `-` is
+    stdin, and what follows `--` is a file whatever it is called.
     """
     functions = (command.callback for command in app.registered_commands)
     names = {function.__name__ for function in functions if function is not None}
     names |= {str(group.name) for group in app.registered_groups}
+    if words[:1] == ["-"] or (words[:1] == ["--"] and words[1:2] and words[1] not in names):
+        return ["upscale", *words]
     if words and words[0] not in names and not words[0].startswith("-"):
         is_path = "." in words[0] or "/" in words[0]
         if is_path or Path(words[0]).exists():

@@ -18,6 +18,7 @@ from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import erase_options
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.sources import parse_target
+from vsr_cli.errors import ConfigError
 from vsr_cli.options import Options
 
 ERASE_EXAMPLES = """\b
@@ -25,7 +26,7 @@ Examples:
   vsr erase in.mp4 out.mp4 --box 1610,40,250,90
   vsr erase in.mp4 out.mp4 --box 0,-120,1920,110@0:10-0:14
   vsr erase in.mp4 out.mp4 --mask mask.png
-  vsr erase in.mp4 out.mp4 --mask mask.png --show-mask look.png
+  vsr erase in.mp4 --mask mask.png --show-mask look.png
 Marks may be there for a reason: erase what is yours to erase.
 """
 
@@ -37,11 +38,11 @@ def erase(
         Path, typer.Argument(metavar="SOURCE", readable=False, help="Video to read.")
     ],
     target: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="TARGET", parser=parse_target, help="Video to write, or a folder for it."
         ),
-    ],
+    ] = None,
     *,
     show_mask: Annotated[
         Path | None,
@@ -61,5 +62,7 @@ def erase(
             if not flags.quiet:
                 print_line(f"wrote `{show_mask}`; nothing is erased")
             return
+        if target is None:
+            raise ConfigError("there is no TARGET", hint="name one, or use `--show-mask`")
         worker = api.Repairer("erase", stop=stop, **options)
         run_job(source, target, worker, worker.repair, flags)

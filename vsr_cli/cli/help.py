@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
+from vsr_cli.errors import ConfigError
+
 # Panels are Typer's, which draws them with Rich; here they are plain text, which takes half of the
 # time and shows as much in a narrow terminal, a pager or a pipe.
 ARGUMENTS, COMMON, OTHERS = "Arguments", "Common options", "Options"
 WIDEST = 10_000  # columns; as wide as the terminal is
+
+_NAMES = frozenset(("FILE", "DIR", "OUT", "PNG"))  # of what options take: files and folders
 
 # Options that most people need, of whatever command, in the order in which they are shown.
 COMMON_OPTIONS = (
@@ -35,11 +39,30 @@ class App(typer.Typer):
 
 
 class Command(TyperCommand):
-    """A command with its options in panels."""
+    """A command with its options in panels, which takes no empty name for the folder it is in."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        """Take the words apart.
+
+        Raises:
+            ConfigError: a file or folder has an empty name, as of a variable that is not set.
+        """
+        if any(word == "" or word.endswith("=") for word in args) and not ctx.resilient_parsing:
+            found, _, _ = self.make_parser(ctx).parse_args(args=[*args])
+            for parameter in self.params:
+                value: Any = found.get(parameter.name)
+                names = value if isinstance(value, list | tuple) else [value]
+                if _is_name(parameter) and "" in names:
+                    _refuse_empty(parameter)
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        """Write arguments that have to be there without brackets."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        """Write arguments that have to be there without brackets.
+
+        What says itself how often it may come, as `A B [C]`, is not followed by dots.
+        """
+        pieces = [re.sub(r"^\{(.*)\}", r"\1", it) for it in super().collect_usage_pieces(ctx)]
+        return [it.removesuffix("...") if " " in it else it for it in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write arguments, and options in panels."""
@@ -52,6 +75,20 @@ class Command(TyperCommand):
         for parameter in self.params:
             parameter.hidden = False  # type: ignore[attr-defined]
         return super().shell_complete(ctx, incomplete)
+
+
+def _is_name(parameter: Any) -> bool:  # noqa: ANN401
+    """Whether a file or folder is named."""
+    return parameter.param_type_name == "argument" or parameter.metavar in _NAMES
+
+
+def _refuse_empty(parameter: Any) -> NoReturn:  # noqa: ANN401
+    is_option = parameter.param_type_name == "option"
+    what = f"`{max(parameter.opts, key=len)}`" if is_option else str(parameter.metavar)
+    raise ConfigError(
+        f"the name for {what} is empty",
+        hint="check the variable that it comes from; the folder you are in is `.`",
+    )
 
 
 def format_commands(group: TyperGroup, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
@@ -95,7 +132,7 @@ def _panel_of(parameter: Any) -> str:  # noqa: ANN401  Typer's own, which has no
 
 def _rank(parameter: Any) -> int:  # noqa: ANN401
     """Where an option is shown; those that are not common keep their order."""
-    is_common = parameter.name in COMMON_OPTIONS
+    is_common = parameter.name in COMMON_OPTIONS and parameter.param_type_name == "option"
     return COMMON_OPTIONS.index(parameter.name) if is_common else len(COMMON_OPTIONS)
 
 

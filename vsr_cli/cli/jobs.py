@@ -61,13 +61,14 @@ def clean_jobs(
 ) -> None:
     """Remove unfinished jobs, but none that is at work; what they had done is lost."""
     with report_failures(as_json=as_json):
-        if not yes and not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        jobs = api.find_jobs(folders or ["."], recursive=recursive)
+        idle = [job for job in jobs if not job.is_busy]
+        is_asked = sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()
+        if idle and not yes and not is_asked:
             raise ConfigError(
                 "what unfinished jobs have done would be lost, and there is nobody to ask",
                 hint="add `-y`; `vsr jobs list` shows them",
             )
-        jobs = api.find_jobs(folders or ["."], recursive=recursive)
-        idle = [job for job in jobs if not job.is_busy]
         if idle and not yes and not _is_agreed(idle):
             print_line("nothing is removed")
             return

@@ -37,7 +37,7 @@ def preview(
     out: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[OUT]",
+            metavar="OUT",
             readable=False,
             help="`.html`, `.png`, `.mp4` or a folder.",
             show_default="SOURCE.preview.html",

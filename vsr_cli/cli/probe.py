@@ -125,8 +125,8 @@ def lines_for_people(found: api.Probe, deinterlace: Deinterlace | None) -> Itera
     yield f"  {float(info.rate):.6g} frames/s{spacing[info.is_vfr]}, {frames}"
     if info.timecode:
         yield f"  time code {info.timecode}"
-    if info.rotation or info.display_matrix:
-        yield f"  players turn it by {info.rotation} degrees counter-clockwise"
+    if turned := _turned(info):
+        yield f"  players {turned}"
     if info.interlaced:
         done: dict[str | None, str] = {
             "off": "kept as they are",
@@ -161,6 +161,15 @@ def _hdr_lines(hdr: "HdrMetadata") -> Iterator[str]:
         yield (f"  mastered for {float(hdr.min_luminance):g} to {float(hdr.max_luminance):g} cd/m2")
     if hdr.max_cll or hdr.max_fall:
         yield f"  at most {hdr.max_cll} cd/m2, {hdr.max_fall} cd/m2 on average of a frame"
+
+
+def _turned(info: "VideoInfo") -> str:
+    """What players do to the picture by its display matrix; empty where they show it as it is."""
+    matrix, degrees = info.display_matrix, abs(info.rotation)
+    if matrix and matrix[0] * matrix[4] < matrix[1] * matrix[3]:
+        return "mirror it" if degrees % 180 == 0 else "mirror and turn it"
+    way = {True: "", False: " clockwise" if info.rotation < 0 else " counter-clockwise"}
+    return f"turn it by {degrees} degrees{way[degrees == 180]}" if degrees else ""
 
 
 def _colors(color: ColorTags) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -40,7 +40,7 @@ class Commands(TyperGroup):
             if "\n" in error.format_message():  # a command without arguments shows its help
                 typer.echo(error.format_message(), err=True)
                 sys.exit(error.exit_code)
-            sys.exit(_explain(_usage_error(error, list(self.commands), words), words))
+            sys.exit(_explain(_usage_error(error, self.commands, words), words))
         except ConfigError as error:
             sys.exit(_explain(error, words))
         except typer.Abort:
@@ -54,16 +54,16 @@ def _explain(error: VsrError, words: Sequence[str]) -> int:
 
 
 def _usage_error(
-    error: typer.TyperException, commands: Sequence[str], words: Sequence[str]
+    error: typer.TyperException, commands: Mapping[str, Any], words: Sequence[str]
 ) -> ConfigError:
     """The same in our words, whatever kind of error it is."""
     message, context = error.message, getattr(error, "ctx", None)
-    command = context.command_path if context else "vsr"
+    command = context.command_path if context else _command_of(words, commands)
     usage = f"see `{command} --help`"
     if hasattr(error, "possibilities"):
         return _unknown_option(str(getattr(error, "option_name", "")), context, usage, words)
     if unknown := re.match(r"No such command '(.*?)'\.(?: Did you mean|$)", message):
-        known = list(context.command.commands) if context else commands
+        known = list(context.command.commands if context else commands)
         return ConfigError(
             f"there is no command `{unknown[1]}`", hint=_ask(command, unknown[1], known, usage)
         )
@@ -80,6 +80,16 @@ def _usage_error(
         return ConfigError(f"invalid value for `{name}`: it takes {kind}", hint=usage)
     text = error.format_message().replace("'", "`").rstrip(".")
     return ConfigError(text[:1].lower() + text[1:], hint=usage)
+
+
+def _command_of(words: Sequence[str], commands: Mapping[str, Any]) -> str:
+    """The command that is called, where an error does not tell; all of it for one of a group."""
+    path = "vsr"
+    for word in words:
+        if word not in commands:
+            break
+        path, commands = f"{path} {word}", getattr(commands[word], "commands", {})
+    return path
 
 
 def _ask(command: str, word: str, known: Sequence[str], usage: str) -> str:

@@ -29,9 +29,12 @@ def read_manifest(folder: Path, *, unfinished: bool = False) -> dict[str, object
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        why = f"its `{MANIFEST}` cannot be read: {getattr(error, 'strerror', error)}"
+        if isinstance(error, FileNotFoundError):
+            why = f"it has no `{MANIFEST}`" if folder.exists() else "it does not exist"
         raise InputError(
             f"`{folder}` is no export",
-            why=f"its `{MANIFEST}` cannot be read: {error}",
+            why=why,
             hint="give a folder that `vsr export` has written",
         ) from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:

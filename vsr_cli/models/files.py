@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from vsr_cli.atomic import replace_when_complete
 from vsr_cli.digest import sha256
 from vsr_cli.errors import WeightsError, did_you_mean
+from vsr_cli.models.hub import MODELS
 
 SHIPPED = "small.safetensors"
 SUMS = "SHA256SUMS"
@@ -90,6 +91,17 @@ def find_weights(name: str) -> Path:
     for path in known:
         if path.name == name + SUFFIX:
             return path
+    if Path(name).is_file():
+        raise WeightsError(
+            f"`{name}` is no file of weights",
+            why=f"those end in `{SUFFIX}`",
+            hint="`vsr weights import` makes one of published checkpoints",
+        )
+    if name in MODELS:
+        raise WeightsError(
+            f"the model `{name}` is not here yet",
+            hint=f"`vsr weights download {name}` fetches it, `vsr weights import` takes its files",
+        )
     raise WeightsError(
         f"there is no model `{name}`",
         why="known are " + ", ".join(path.stem for path in known) if known else "there is none",

@@ -308,6 +308,9 @@ def test_a_file_that_is_not_what_was_written_never_gets_the_name(
         (".mp4", OutputConfig(pix_fmt="nonsense"), ConfigError, "no pixel format `nonsense`"),
         (".mp4", OutputConfig(pix_fmt="nv12"), ConfigError, "planar|cannot be written"),
         (".mkv", OutputConfig(video_codec="ffv1", crf=10), ConfigError, "no constant quality"),
+        (".mp4", OutputConfig(crf=52), ConfigError, "`--crf 52` is out of range"),
+        (".mp4", OutputConfig(crf=-1), ConfigError, "`--crf -1` is out of range"),
+        (".webm", OutputConfig(crf=64), ConfigError, "`--crf 64` is out of range"),
         (".mkv", OutputConfig(video_codec="ffv1", preset="slow"), ConfigError, "no presets"),
         (".mp4", OutputConfig(preset="nonsense"), ConfigError, "no preset `nonsense`"),
         (".mp4", OutputConfig(preset="99"), OutputError, "does not open"),
@@ -328,6 +331,7 @@ def test_what_encoder_or_container_refuse_is_known_before_the_first_frame(
     with pytest.raises(kind, match=says) as caught:
         start_writing(target, source, config)
     assert caught.value.hint
+    assert "avcodec_open2" not in str(caught.value.why)  # what users did not type
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
 
 

@@ -179,11 +179,13 @@ def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -
 
 def _refusal(plan: EncoderPlan, error: Exception) -> OutputError:
     """Why an encoder does not open, and what to do."""
-    why = f"{error} ({plan.size[1]}x{plan.size[0]} `{plan.pix_fmt}`)"
+    said = getattr(error, "log", None)  # what FFmpeg wrote last: level, who, and what
+    reason = (said and said[-1].strip()) or getattr(error, "strerror", None) or str(error)
+    why = f"{reason} ({plan.size[1]}x{plan.size[0]} `{plan.pix_fmt}`)"
     if plan.codec.endswith(_HARDWARE):
         return OutputError(
             f"the encoder `{plan.codec}` does not open",
-            why=f"it needs hardware that is not here or has no encoder ({error})",
+            why=f"it needs hardware that is not here or has no encoder ({reason})",
             hint="use `libx265`, or leave `--vcodec` out",
         )
     return OutputError(

@@ -117,6 +117,9 @@ def _check_preset(codec: str, preset: str) -> None:
         )
 
 
+# Of x264 and x265 FFmpeg lets more pass, which they take for the most.
+_MOST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx": 63, "libvpx-vp9": 63}
+
 # Settings of encoders that make them write to files, or read them.
 _FILE_SETTINGS = frozenset(
     [
@@ -244,6 +247,11 @@ def _quality(codec: Codec, known: set[str], crf: float) -> dict[str, str]:
     if "crf" not in known:
         raise ConfigError(
             f"`{codec.name}` has no constant quality", hint="leave out `--crf`, or set `-x b=20M`"
+        )
+    most = _MOST_CRF.get(codec.name)
+    if most is not None and not 0 <= crf <= most:
+        raise ConfigError(
+            f"`--crf {crf:g}` is out of range", hint=f"use 0 to {most} with `{codec.name}`"
         )
     return {"crf": f"{crf:g}"}
 
