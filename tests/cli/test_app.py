@@ -161,6 +161,7 @@ def test_a_signal_ends_the_job_cleanly(tmp_path: Path, number: signal.Signals, c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_library_that_makes_another_error_of_a_signal_is_no_bug(tmp_path: Path) -> None:
     """Some raise an error of their own where a handler raises in the midst of them."""
     with start(tmp_path, WAITING_VSR.format(cleanup="raise ValueError('odd type')")) as process:
@@ -227,6 +228,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == -signal.SIGINT  # a shell shows 130
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_leaves_the_terminal_with_its_cursor(tmp_path: Path) -> None:
     leader, follower = os.openpty()
     code = WAITING_VSR.format(cleanup='print("cleaning", file=sys.stderr); time.sleep(60)')
@@ -253,6 +255,7 @@ def test_a_second_interrupt_leaves_the_terminal_with_its_cursor(tmp_path: Path) 
     assert shown.rfind(hide) < shown.rfind(show)
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_job_quietly(tmp_path: Path) -> None:
     with start(tmp_path, WAITING_VSR.format(cleanup=""), "--json", "-q") as process:
         assert process.stdout is not None

@@ -18,6 +18,7 @@ def run(*words: str | Path) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_bench_counts_operations_seconds_and_memory(model_file: Path) -> None:
     words = ("bench", "--model", model_file, "--device", "cpu", "--size", "32x16", "--frames", "2")
     code, out, err = run(*words, "--steps", "1", "--steps", "3", "--json")
@@ -35,6 +36,7 @@ def test_bench_counts_operations_seconds_and_memory(model_file: Path) -> None:
     assert done == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_a_row_for_each_scale(model_file: Path) -> None:
     words = ("bench", "--model", model_file, "--device", "cpu", "--quick", "--size", "32x16")
     code, out, err = run(*words, "--scale", "2", "--scale", "4")

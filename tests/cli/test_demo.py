@@ -18,6 +18,7 @@ def short_scene(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_clip, "NUM_FRAMES", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_scene")
 def test_the_scene_moves_and_stays_within_its_range() -> None:
     frames = list(demo_clip.render_scene())
@@ -27,6 +28,7 @@ def test_the_scene_moves_and_stays_within_its_range() -> None:
         assert np.abs(later - earlier).mean() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_scene")
 def test_the_demo_makes_a_small_clip_with_sound_and_a_picture(
     pipeline: FakePipeline, tmp_path: Path

@@ -82,6 +82,7 @@ def test_nobody_is_asked_where_there_is_nothing_to_remove(tmp_path: Path) -> Non
     assert (result.exit_code, result.stderr) == (0, "no unfinished jobs here\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "is_kept"), [(b"n", True), (b"", True), (b"y", False)])
 def test_on_a_terminal_it_is_asked_what_to_remove(
     tmp_path: Path, answer: bytes, is_kept: bool

@@ -93,6 +93,7 @@ def test_frames_of_a_part_and_of_an_uneven_rate_are_those_of_the_job_too(
     assert len(shown) in (7, 8)
 
 
+@pytest.mark.slow
 def test_a_page_is_the_default_and_lies_beside_the_source(source: Path, model: Path) -> None:
     code, out, err = run(model, source, "--seconds", "0.3")
     assert code == 0, err
@@ -108,6 +109,7 @@ def test_a_page_is_the_default_and_lies_beside_the_source(source: Path, model: P
     assert "whole job, about" in words_of(page)
 
 
+@pytest.mark.slow
 def test_a_grid_shows_every_combination(source: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "look.png"
     grid = ("--grid", "fidelity=1,0.2", "--grid", "steps=1,2")
@@ -172,6 +174,7 @@ def test_events_tell_samples_and_what_the_whole_would_cost(
     assert not [event for event in events if event["type"] == "plan"]
 
 
+@pytest.mark.slow
 def test_a_video_shows_all_samples_in_a_row(source: Path, model: Path, tmp_path: Path) -> None:
     code, _, err = run(model, source, tmp_path / "a.mp4", "--seconds", "0.2", "--at", "10%,60%")
     assert code == 0, err
@@ -181,6 +184,7 @@ def test_a_video_shows_all_samples_in_a_row(source: Path, model: Path, tmp_path:
     assert info.duration == Fraction(10, 25)
 
 
+@pytest.mark.slow
 def test_a_folder_gets_all_pieces(source: Path, model: Path, tmp_path: Path) -> None:
     words = ("--seconds", "0.2", "--at", "50%")
     assert run(model, source, tmp_path / "all", *words)[0] == 0
@@ -294,6 +298,7 @@ def test_a_clip_that_is_shorter_than_a_sample_is_shown_once(
     assert found.predictions[0].bytes is None
 
 
+@pytest.mark.slow
 def test_images_are_previewed(tmp_path: Path, make_clip: MakeClip, model: Path) -> None:
     (tmp_path / "images").mkdir()
     for index, picture in enumerate(pictures(make_clip(tmp_path / "in.mp4", num_frames=30))):

@@ -61,6 +61,7 @@ def test_the_model_is_listed_and_described(imported: Path) -> None:
     assert (imported / "SHA256SUMS").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize(("num_frames", "steps"), [(1, 1), (7, 2), (14, 1)])
 def test_clips_of_odd_size_are_upscaled_in_one_step_and_in_two(

@@ -178,6 +178,7 @@ def test_files_of_somebody_else_in_the_folder_stay(target: Path) -> None:
     assert left == ["mine", "mine/notes.txt", "other.safetensors"]
 
 
+@pytest.mark.slow
 def test_what_was_cut_off_goes_on(
     server: Hub, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

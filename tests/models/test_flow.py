@@ -149,6 +149,7 @@ def test_raft_runs_nothing_that_a_file_asks_for(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
 def test_raft_takes_its_own_tensors_out_of_a_model_that_brings_it(
     small_raft: Path, tmp_path: Path, name: str

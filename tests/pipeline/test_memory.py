@@ -43,6 +43,7 @@ def test_the_narrowest_group_around_a_process_counts(
     assert free_memory(CPU) == 3 * GB // 2
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_shell_counts() -> None:
     script = (
         "import resource, torch; from vsr_cli.pipeline.memory import free_memory;"

@@ -69,6 +69,7 @@ def test_a_lack_of_memory_is_said_to_be_one(
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.y4m", "%d.png", "new/%d.png"])
 def test_a_folder_of_the_target_that_is_removed_midway_is_said_to_be_gone(

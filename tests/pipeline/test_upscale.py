@@ -39,6 +39,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(pictures(path).tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 8, 9, 17])
 @pytest.mark.parametrize("size", [(48, 64), (37, 51)])
 def test_size_times_and_number_of_frames_are_exact(
@@ -115,6 +116,7 @@ def test_clip_length_is_no_choice_of_quality(
         assert np.abs(found[length] - found[13]).mean() <= 0.01  # codes; the contract allows 1
 
 
+@pytest.mark.slow
 def test_a_scene_cut_forgets_everything_before_it(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig
 ) -> None:

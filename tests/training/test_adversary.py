@@ -91,6 +91,7 @@ def test_a_flash_is_a_change_of_its_height_but_not_in_the_first_frame_or_where_h
     torch.testing.assert_close(seen[1, 3:, :, :4], wanted)
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell_flicker_from_still_frames(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

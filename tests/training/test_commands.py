@@ -34,6 +34,7 @@ def shards(make_clip: MakeClip, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", list(commands.StageName))
 def test_every_stage_runs_and_leaves_weights_state_log_and_curves(
     stage: str, shards: Path, tmp_path: Path
@@ -57,6 +58,7 @@ def test_every_stage_runs_and_leaves_weights_state_log_and_curves(
     assert load_weights(run / WEIGHTS).config == TINY
 
 
+@pytest.mark.slow
 def test_measuring_trains_nothing_and_leaves_nothing(shards: Path, tmp_path: Path) -> None:
     init = write_tiny_weights(tmp_path / "init.safetensors")
     run = tmp_path / "run"

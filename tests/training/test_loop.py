@@ -34,6 +34,7 @@ def logged(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
     init = write_tiny_weights(tmp_path / "init.safetensors")
     run = tmp_path / "run"
@@ -112,6 +113,7 @@ def test_a_curve_goes_down_where_values_do() -> None:
     assert max(left) < min(right)
 
 
+@pytest.mark.slow
 def test_a_state_goes_on_without_the_log_of_its_past(tmp_path: Path) -> None:
     init = write_tiny_weights(tmp_path / "init.safetensors")
     config = TrainConfig(run=tmp_path / "run", init=init, iterations=2, warmup=1, minutes=0)

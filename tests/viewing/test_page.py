@@ -136,6 +136,7 @@ def test_one_instant_is_a_page_of_pictures_without_loss(
     assert np.array_equal(still, pictures_of(pair[0])[5])
 
 
+@pytest.mark.slow
 def test_a_page_that_would_be_too_large_shows_samples(tmp_path: Path, make_clip: MakeClip) -> None:
     first = make_clip(tmp_path / "a.mp4", num_frames=300)
     second = make_clip(tmp_path / "b.mkv", num_frames=300)

@@ -48,6 +48,7 @@ def run(code: str, perturb: int) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_what_memory_held_before_does_not_change_a_target(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:

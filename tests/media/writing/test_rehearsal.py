@@ -68,6 +68,7 @@ def test_what_encoder_or_container_refuse_is_met_before_any_work(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_target_that_exists_is_not_touched(
     tmp_path: Path, make_clip: MakeClip, temporary: Path
 ) -> None:

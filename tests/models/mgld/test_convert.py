@@ -77,6 +77,7 @@ def test_the_layout_of_these_tests_is_that_of_the_published_files() -> None:
     assert len(text_tower_shapes(PUBLISHED)) == 294
 
 
+@pytest.mark.slow
 def test_every_tensor_arrives_where_diffusers_converter_puts_it(tmp_path: Path) -> None:
     # Widths differ from level to level as the published ones do, so that shortcuts exist.
     widths = (32, 64, 96, 96)
@@ -130,6 +131,7 @@ def test_both_files_come_in_any_order_and_give_one_verified_model(tmp_path: Path
     assert any(re.search(r"along time: 0\.\d{4}, 0\.\d{4}, 0\.\d{4}", s) for s in done.findings)
 
 
+@pytest.mark.slow
 def test_encoders_that_differ_are_both_kept(tmp_path: Path) -> None:
     done = convert(tmp_path)
     assert any("different encoders" in line for line in done.findings)
@@ -151,6 +153,7 @@ def test_layers_that_do_nothing_are_pointed_out(tmp_path: Path) -> None:
 SPADE = "model.diffusion_model.input_blocks.4.0.spade.mlp_gamma.weight"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "name", "value", "what"),
     [
@@ -189,6 +192,7 @@ def test_a_wrong_tensor_is_named_and_nothing_is_written(
     assert not list(tmp_path.glob("m.safetensors*"))
 
 
+@pytest.mark.slow
 def test_values_beyond_half_precision_are_refused_and_fit_in_float32(tmp_path: Path) -> None:
     paths = write_published(tmp_path)
     tensors = video_tensors()
@@ -261,6 +265,7 @@ def test_records_that_lightning_leaves_are_no_obstacle(tmp_path: Path) -> None:
     import_published(paths, tmp_path / "m.safetensors", config=NARROW)
 
 
+@pytest.mark.slow
 def test_an_existing_target_is_kept_unless_asked(tmp_path: Path) -> None:
     paths = write_published(tmp_path)
     target = tmp_path / "m.safetensors"
@@ -352,6 +357,7 @@ def test_raft_that_misses_a_tensor_is_refused_by_name(tmp_path: Path) -> None:
     assert "update_block.mask.2.bias" in (refused.value.why or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "name"),
     [
@@ -378,6 +384,7 @@ def test_what_lies_beside_the_networks_is_left_out_and_named(
     load_mgld(done.path)
 
 
+@pytest.mark.slow
 def test_what_is_unknown_within_a_network_is_left_out_only_if_asked(tmp_path: Path) -> None:
     paths = write_published(tmp_path)
     tensors = unet_tensors()
@@ -391,6 +398,7 @@ def test_what_is_unknown_within_a_network_is_left_out_only_if_asked(tmp_path: Pa
     assert any("`model.diffusion_model.more.weight`" in line for line in done.findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_what_programs_put_before_names_is_no_obstacle(tmp_path: Path, prefix: str) -> None:
     unet = {prefix + name: tensor for name, tensor in unet_tensors().items()}

@@ -79,6 +79,7 @@ def test_nothing_is_compared_across_a_cut(info: VideoInfo) -> None:
     assert codes == []
 
 
+@pytest.mark.slow
 def test_it_goes_on_anywhere_to_the_same_frames(info: VideoInfo) -> None:
     frames = [speckled(f) if f.pts % 5 == 3 else f for f in pan(20)]
     whole, codes = clean(frames, info)

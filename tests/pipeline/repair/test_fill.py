@@ -106,6 +106,7 @@ def test_a_gap_at_either_end_is_left_as_it_is_and_said(info: VideoInfo) -> None:
     assert codes(events) == ["W_FILL_FAR"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_anywhere_to_the_same_frames_and_counts(info: VideoInfo) -> None:
     frames = pan(100, size=(32, 48))
     for index in (5, 40, 41, 70, 90):

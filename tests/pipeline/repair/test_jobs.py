@@ -254,6 +254,7 @@ def test_what_is_repaired_before_a_model_goes_on_to_the_same_frames(
     assert all(is_same(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_without_strength_the_source_is_what_remains(tmp_path: Path) -> None:
     source = write_clip(
         tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", num_frames=7, size=(34, 46)

@@ -126,6 +126,7 @@ def test_where_motion_explains_nothing_the_nearer_frame_is_shown(info: VideoInfo
     assert [e.code for e in events if isinstance(e, Note)] == ["W_RATE_REPEATS"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [Fraction(50), Fraction(60)])
 def test_it_goes_on_anywhere_to_the_same_frames_and_says_the_same(
     info: VideoInfo, rate: Fraction

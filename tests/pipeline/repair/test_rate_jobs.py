@@ -83,6 +83,7 @@ def test_fields_are_counted_before_frames_are_made(tmp_path: Path, make_clip: Ma
     assert (done.frames_in, done.frames_out) == (8, 16)
 
 
+@pytest.mark.slow
 def test_the_plan_tells_rate_and_number_and_the_model_sees_all(
     tmp_path: Path, make_clip: MakeClip
 ) -> None:

@@ -160,6 +160,7 @@ def test_a_killed_job_goes_on(tmp_path: Path, source: Path, config: UpscaleConfi
     assert not manifest.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_stop_ends_after_the_clip_and_loses_nothing(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:
@@ -194,6 +195,7 @@ def broken_off(source: Path, target: Path, config: UpscaleConfig, frame: int = 9
         upscale_video(source, target, config, report=stop_at(frame, OSError("broke")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "option"),
     [
@@ -216,6 +218,7 @@ def test_other_options_are_refused_by_name(
     assert "--fresh" in (refused.value.hint or "")
 
 
+@pytest.mark.slow
 def test_a_fresh_start_takes_other_options(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:
@@ -226,6 +229,7 @@ def test_a_fresh_start_takes_other_options(
     assert len(digests(target)) == NUM_FRAMES
 
 
+@pytest.mark.slow
 def test_what_does_not_change_the_picture_may_change(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:
@@ -256,6 +260,7 @@ def test_one_run_at_a_time(tmp_path: Path, source: Path, config: UpscaleConfig) 
     upscale_video(source, target, config)
 
 
+@pytest.mark.slow
 def test_a_complete_picture_is_joined_without_a_model(
     tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,6 +385,7 @@ def test_a_disk_that_does_not_answer_costs_nothing_of_what_is_done(
     assert "W_RESUMED" in {event.code for event in events if isinstance(event, Note)}
 
 
+@pytest.mark.slow
 def test_what_is_damaged_while_it_runs_never_becomes_the_target(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:
@@ -411,6 +417,7 @@ def test_a_job_that_a_crash_has_left_beside_its_target_is_removed(
     assert target.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_a_crash_has_left_of_the_removal_of_a_job_is_removed(
     tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,6 +446,7 @@ def test_the_job_of_another_file_than_the_target_stays(
     assert job_folder(target, config.job).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 9, 12])
 def test_a_folder_that_is_removed_meanwhile_is_told_of(
     tmp_path: Path, source: Path, config: UpscaleConfig, after: int
@@ -471,6 +479,7 @@ def test_other_containers_go_on_as_well(
     assert digests(target) == digests(whole)
 
 
+@pytest.mark.slow
 def test_files_of_a_job_may_lie_elsewhere(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:
@@ -482,6 +491,7 @@ def test_files_of_a_job_may_lie_elsewhere(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_target_with_the_longest_of_names_has_a_job(
     tmp_path: Path, source: Path, config: UpscaleConfig
 ) -> None:
@@ -501,6 +511,7 @@ def test_a_job_that_came_to_nothing_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "tiny.safetensors"]
 
 
+@pytest.mark.slow
 def test_one_model_serves_many_videos(
     tmp_path: Path, source: Path, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

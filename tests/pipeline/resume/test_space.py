@@ -49,6 +49,7 @@ def leave(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return set_free
 
 
+@pytest.mark.slow
 def test_it_never_takes_more_than_was_planned(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +69,7 @@ def test_it_never_takes_more_than_was_planned(
     assert journal <= most <= plans[0].needed
 
 
+@pytest.mark.slow
 def test_where_it_does_not_fit_nothing_begins(
     tmp_path: Path, make_clip: MakeClip, config: UpscaleConfig, leave: Callable[[int], None]
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_single_run_begins_a_chunk_with_every_unit(tmp_path: Path, model_file:
     assert [(chunk.start, chunk.unit_start) for chunk in manifest.chunks] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write",
     [

@@ -82,6 +82,7 @@ def upscale(
         yield torch.stack(list(clip.frames))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_frames", [1, 2, 4, 5, 6, 9])
 def test_every_frame_comes_out_once_at_the_size_of_the_target(
     model: MgldModel, num_frames: int
@@ -92,6 +93,7 @@ def test_every_frame_comes_out_once_at_the_size_of_the_target(
     assert found.std() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["default", "parity"])
 @pytest.mark.parametrize("size", [(5, 7), (16, 16), (17, 33)])
 @pytest.mark.parametrize("scale", [Fraction(1), Fraction(4)])
@@ -146,6 +148,7 @@ def test_a_job_goes_on_where_it_was_left(model: MgldModel) -> None:
         assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_where_clips_meet_is_no_different_from_inside(model: MgldModel) -> None:
     """Of a still picture under noise that differs from frame to frame, seams would stand out."""
     frames = moving(1).expand(13, -1, -1, -1).contiguous()
@@ -161,6 +164,7 @@ def test_where_clips_meet_is_no_different_from_inside(model: MgldModel) -> None:
     assert steps[seams[:2]].mean() < 1.5 * steps[inside].mean()
 
 
+@pytest.mark.slow
 def test_the_number_of_tiles_in_a_call_makes_no_difference(model: MgldModel) -> None:
     frames = moving(3, (20, 26))
     # Without guidance: the sign of a difference may turn over on the last bit of it.
@@ -254,6 +258,7 @@ def test_parity_repeats_its_noise_and_knows_no_neighbouring_segment(model: MgldM
     torch.testing.assert_close(codes, codes.round(), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_parity_goes_on_at_any_segment(model: MgldModel) -> None:
     config = replace(CONFIG, mgld_mode="parity", sampler=SamplerConfig(motion_scale=0, steps=1))
     frames = moving(9)

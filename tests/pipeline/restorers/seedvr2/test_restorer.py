@@ -122,6 +122,7 @@ def test_the_same_job_gives_the_same_frames_and_another_seed_or_step_others(
     assert (first - steps).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_done", [1, 2])
 def test_a_job_goes_on_where_it_was_left(file: ModelFile, num_done: int) -> None:
     frames = moving(20)
@@ -141,6 +142,7 @@ def test_a_job_goes_on_where_it_was_left(file: ModelFile, num_done: int) -> None
         assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_with_shorter_clips_where_memory_had_run_out(file: ModelFile) -> None:
     frames, config = moving(30), replace(CONFIG, clip=ClipConfig(length=17))
     begun = next(restore(file, frames, config))
@@ -154,6 +156,7 @@ def test_a_job_goes_on_with_shorter_clips_where_memory_had_run_out(file: ModelFi
     assert (torch.stack(found) - whole[first:]).abs().mean() < 0.5 * whole.std()
 
 
+@pytest.mark.slow
 def test_shots_know_nothing_of_each_other(file: ModelFile) -> None:
     frames = torch.cat((moving(11, (36, 64)), moving(11, (36, 64), seed=1)))
     assert is_cut(frames[10], frames[11])
@@ -209,6 +212,7 @@ def test_frames_are_decoded_as_if_there_were_no_clips(file: ModelFile) -> None:
     assert torch.equal(torch.stack(found), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_done", [1, 2, 3])
 def test_a_stream_that_begins_anew_now_and_then_goes_on_exactly_too(
     file: ModelFile, num_done: int, monkeypatch: pytest.MonkeyPatch

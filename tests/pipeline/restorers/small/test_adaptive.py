@@ -63,6 +63,7 @@ def upscale(model: SmallModel, frames: Iterator[Tensor]) -> tuple[Tensor, list[s
     return found, [event.code for event in events if isinstance(event, Note)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "error"),
     [*((call, ERRORS[0]) for call in (1, 2, 3, 5, 8, 13)), *((5, error) for error in ERRORS[1:])],
@@ -74,6 +75,7 @@ def test_one_shortage_changes_no_bit(call: int, error: BaseException) -> None:
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 def test_where_clips_do_not_fit_networks_see_fewer_frames_and_compute_the_same() -> None:
     expected, _ = upscale(tiny_model(), moving(9))
     shortage = Shortage(lambda n, shape: len(shape) == 5 and shape[1] > 1)
@@ -82,6 +84,7 @@ def test_where_clips_do_not_fit_networks_see_fewer_frames_and_compute_the_same()
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_where_nothing_fits_it_says_so() -> None:
     with pytest.raises(DeviceError, match="memory has run out"):
         upscale(limited(Shortage(lambda n, _: True)), moving(3))

@@ -107,6 +107,7 @@ def test_a_region_is_the_same_place_on_every_grid(scale: int) -> None:
             assert 8 * latents.size == 4 * body.size == output.size == scale * source.size
 
 
+@pytest.mark.slow
 def test_regions_change_the_picture_by_less_than_one_code(model: SmallModel) -> None:
     frames = moving(6)
     whole = restore(model, frames, CONFIG, plan(None))
@@ -115,6 +116,7 @@ def test_regions_change_the_picture_by_less_than_one_code(model: SmallModel) -> 
     assert 0 < (whole - tiled).abs().mean() * 127.5 < 1
 
 
+@pytest.mark.slow
 def test_a_shot_goes_on_from_a_checkpoint_bit_by_bit(model: SmallModel) -> None:
     frames = moving(7)
     whole, states = run(model, frames, plan(32))
@@ -139,6 +141,7 @@ def test_other_regions_go_on_from_the_same_state(
     assert (forgotten - whole[5:]).abs().mean() > 3 * (rest - whole[5:]).abs().mean()
 
 
+@pytest.mark.slow
 def test_on_disk_states_are_the_same_and_leave_no_file(model: SmallModel, tmp_path: Path) -> None:
     frames = moving(5)
     in_memory, kept = run(model, frames, plan(32))
