@@ -149,6 +149,7 @@ def test_a_mutation_that_does_not_fit_the_program_is_an_error(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_tests_that_fail_without_a_mutation_measure_nothing(small_tree: Path) -> None:
     (small_tree / "tests/test_sums.py").write_text("def test_it():\n    assert 0\n")
     with pytest.raises(MutationError, match="fail without any mutation"):

@@ -210,6 +210,7 @@ def test_an_image_becomes_an_image_and_a_moving_one_a_video(
     assert container_of(tmp_path / target, OutputConfig()).name in ("mp4", "image2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("command", ["upscale", "restore"])
 def test_a_folder_gets_a_video_named_by_the_rule_of_a_batch(

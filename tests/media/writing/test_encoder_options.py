@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import MakeClip
 
 ROOT = Path(__file__).resolve().parents[3]
