@@ -65,7 +65,7 @@ test: $(READY)
 	$(call timed,running the tests,$(PYTEST) $(ARGS))
 
 test-all: $(READY)
-	$(call timed,running every test that needs no GPU,$(PYTEST) -m "not gpu" $(ARGS))
+	$(call timed,running every test that needs no GPU,$(PYTEST) -m "not gpu and not huge" $(ARGS))
 
 lint: $(READY)
 	$(call timed,checking style,$(PY) -m ruff check . && $(PY) -m ruff format --check .)

@@ -28,6 +28,7 @@ NEEDED = 12 * 10**9  # bytes that are free before
 
 
 @pytest.mark.slow
+@pytest.mark.huge
 @pytest.mark.skipif(free_memory(torch.device("cpu")) < NEEDED, reason="needs 12 GB of free memory")
 def test_the_published_size_is_imported_and_upscales_a_clip_within_24_gb(
     tmp_path: Path, make_clip: MakeClip
