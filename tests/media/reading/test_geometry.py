@@ -20,6 +20,7 @@ from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Note
 from vsr_cli.media.frame import Frame
+from vsr_cli.media.reading.geometry import read_orientation
 from vsr_cli.media.reading.reader import open_video, probe, read_frames
 from vsr_cli.pixels import Matrix, Range
 
@@ -340,3 +341,13 @@ def test_a_clock_is_not_taken_for_a_rate(tmp_path: Path, make_clip: MakeClip) ->
         tmp_path / "in.mkv", pts=times, time_base=Fraction(1, 1000), rate=Fraction(1000)
     )
     assert 20 < probe(source).rate < 30
+
+
+def test_an_image_whose_damage_pillow_calls_a_syntax_error_is_not_turned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise SyntaxError("APNG contains frame sequence errors")
+
+    monkeypatch.setattr("PIL.Image.open", fail)
+    assert read_orientation(tmp_path / "damaged.apng") is None

@@ -85,6 +85,10 @@ class PictureFilter:
         return made
 
 
+# What Pillow raises on damaged images.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
 @contextmanager
 def open_header(path: Path) -> Iterator[Image.Image]:
     """Open an image to read what it says of itself: nothing is decompressed, whatever its size."""
@@ -96,7 +100,7 @@ def open_header(path: Path) -> Iterator[Image.Image]:
 
 def read_orientation(image: Path) -> int | None:
     """How an image wants to be turned, 1 to 8 as EXIF counts; None where Pillow cannot tell."""
-    with suppress(OSError, ValueError, Image.DecompressionBombError), open_header(image) as opened:
+    with suppress(*UNREADABLE), open_header(image) as opened:
         orientation = opened.getexif().get(_ORIENTATION)
         return orientation if orientation in _TURNS else None
     return None

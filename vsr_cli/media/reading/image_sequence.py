@@ -11,7 +11,6 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from PIL import Image
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
@@ -23,6 +22,7 @@ from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.missing import missing_source
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
+    UNREADABLE,
     PictureUnifier,
     open_header,
     read_orientation,
@@ -204,7 +204,7 @@ class ImageReader:
 
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) of an image as it is shown, by its header; None where Pillow has no idea."""
-    with suppress(OSError, ValueError, Image.DecompressionBombError), open_header(path) as image:
+    with suppress(*UNREADABLE), open_header(path) as image:
         is_on_side = (read_orientation(path) or 1) >= FIRST_ON_SIDE
         return image.size[::-1] if is_on_side else image.size
     return None
