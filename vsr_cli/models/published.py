@@ -32,7 +32,7 @@ def import_checkpoints(
             raise ConfigError("there is nothing to import", hint="name the published files")
         from vsr_cli.models.mgld.flow import add_flow
 
-        return add_flow(user_weights_dir() / f"{name or 'mgld'}{SUFFIX}", flow)
+        return add_flow(user_weights_dir() / f"{name or 'mgld'}{SUFFIX}", flow, overwrite=overwrite)
     family = find_family(checkpoints)
     target = user_weights_dir() / f"{name or family}{SUFFIX}"
     if family == "mgld":

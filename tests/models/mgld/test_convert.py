@@ -440,6 +440,9 @@ def test_raft_can_be_added_later_from_any_of_its_files(tmp_path: Path, kind: str
     assert verify(done.path)
     found = read_raft(done.path)
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    with pytest.raises(OutputError, match="has a flow network"):
+        add_flow(done.path, raft)
+    assert load_mgld(add_flow(done.path, raft, overwrite=True).path).has_flow
     with pytest.raises(WeightsError, match="neither `raft_large` nor"):
         add_flow(done.path, save_checkpoint(tmp_path / "other.ckpt", {"a": torch.zeros(1)}))
     with pytest.raises(WeightsError, match="there is no model `none`"):

@@ -4,22 +4,23 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from vsr_cli.errors import WeightsError
+from vsr_cli.errors import OutputError, WeightsError
 from vsr_cli.models.files import family_of, verify
 from vsr_cli.models.flow import FLOW_PREFIX, read_raft
 from vsr_cli.models.imports import ImportedWeights, write_import
 
 
-def add_flow(model: Path, flow: Path) -> ImportedWeights:
-    """Put RAFT into the file of an imported model; one that it has is replaced.
+def add_flow(model: Path, flow: Path, *, overwrite: bool = False) -> ImportedWeights:
+    """Put RAFT into the file of an imported model.
 
     Args:
         model: the file of an MGLD-VSR; it is replaced when the new one is complete.
         flow: RAFT's own file or torchvision's.
+        overwrite: whether a flow network that the model has is replaced.
 
     Raises:
         WeightsError: there is no such model, or `flow` holds no RAFT.
-        OutputError: the disk is full.
+        OutputError: the model has a flow network, or the disk is full.
     """
     if not model.is_file():
         raise WeightsError(
@@ -39,6 +40,10 @@ def add_flow(model: Path, flow: Path) -> ImportedWeights:
             header = dict(file.metadata() or {})
             names = set(file.keys())
             own = sorted(name for name in names if not name.startswith(FLOW_PREFIX))
+            if len(own) < len(names) and not overwrite:
+                raise OutputError(
+                    f"`{model.stem}` has a flow network", hint="use `--overwrite` to replace it"
+                )
             tensors = {name: file.get_tensor(name) for name in own} | added
     except SafetensorError as error:
         raise WeightsError(
