@@ -530,6 +530,7 @@ MUTATIONS = [
                 "here",
             ),
             "propagate-sum": ("cost = cost + error", "cost = error"),
+            "propagate-doubt": ("hole * (1 - best)", "hole * (0 * best)"),
             "propagate-unsure": (
                 "torch.where(any_sure > 0, side.is_sure, side.had)",
                 "side.had",

@@ -76,7 +76,7 @@ def test_motion_into_a_hole_is_that_of_its_surroundings() -> None:
 def test_what_is_sure_goes_before_what_is_not() -> None:
     sure = Carried(field(0.2), field(1), field(0.1), field(1))
     unsure = Carried(field(0.8), field(1), field(0), field(0))
-    found, is_open = merge(sure, unsure, hole(), field(0.05))
+    found, is_open, _ = merge(sure, unsure, hole(), field(0.05))
     torch.testing.assert_close(found[hole() > 0], field(0.2)[hole() > 0])
     assert is_open.max() == 0
 
@@ -84,7 +84,20 @@ def test_what_is_sure_goes_before_what_is_not() -> None:
 def test_the_cheaper_way_counts_more_and_none_is_left_open() -> None:
     near = Carried(field(0.2), field(1), field(0), field(1))
     far = Carried(field(0.8), field(1), field(0.1), field(1))
-    found, _ = merge(near, far, hole(), field(0.05))
+    found, *_ = merge(near, far, hole(), field(0.05))
     assert 0.2 < float(found[..., 10, 15]) < 0.3
     none = Carried(field(0.5), 1 - hole(), field(0), 1 - hole())
     assert torch.equal(merge(none, none, hole(), field(0.05))[1], hole())
+
+
+def test_what_came_with_errors_is_doubted_the_more() -> None:
+    def doubt_of(cost: float) -> float:
+        side = Carried(field(0.2), field(1), field(cost), field(1))
+        doubt = merge(side, side, hole(), field(0.05))[2]
+        assert doubt[hole() == 0].max() == 0
+        return float(doubt[..., 10, 15])
+
+    assert doubt_of(0) == 0
+    assert 0 < doubt_of(0.05) < 0.2 < doubt_of(0.1) < doubt_of(0.15) < 0.9
+    none = Carried(field(0.5), 1 - hole(), field(0), 1 - hole())
+    assert torch.equal(merge(none, none, hole(), field(0.05))[2], hole())

@@ -14,6 +14,7 @@ _BRIGHTNESS_RIM = 6  # pixels around it that tell a change of brightness
 _KNOWN = 0.999  # of four neighbours' weight: all of them are known
 _FLAT, _TEXTURED = 8 / 255, 0.9  # of the error that is borne: in flat places, per local contrast
 _IN_SUM = 3  # times as much on the whole way
+_DOUBT_POWER = 4  # of 1 - exp(-cost): what came with no more error than is borne is hardly doubted
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ def carry(
     )
 
 
-def merge(earlier: Carried, later: Carried, hole: Tensor, borne: Tensor) -> tuple[Tensor, Tensor]:
+def merge(
+    earlier: Carried, later: Carried, hole: Tensor, borne: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """What both directions of time have brought, each by exp(-cost); what is sure goes first.
 
     Args:
@@ -139,14 +142,19 @@ def merge(earlier: Carried, later: Carried, hole: Tensor, borne: Tensor) -> tupl
         borne: from `tolerance`.
 
     Returns:
-        (1, C, h, w) values, and (1, 1, h, w), 1 where the hole is left open.
+        (1, C, h, w) values; (1, 1, h, w), 1 where the hole is left open; and (1, 1, h, w), how much
+        the values in the hole are to be doubted, 0 where they came without any error, 1 where the
+        hole is left open.
     """
     any_sure = torch.maximum(earlier.is_sure, later.is_sure)
     total, weight = torch.zeros_like(earlier.values), torch.zeros_like(hole)
+    best = weight
     for side in (earlier, later):
         counts = torch.where(any_sure > 0, side.is_sure, side.had)
         share = counts * (-side.cost / borne).exp()
         total, weight = total + share * side.values, weight + share
+        best = torch.maximum(best, share)
     is_open = hole * (weight == 0)
     found = torch.where(weight > 0, total / weight.clamp(min=1e-9), earlier.values)
-    return torch.where(hole > 0, found, earlier.values), is_open
+    doubt = hole * (1 - best) ** _DOUBT_POWER
+    return torch.where(hole > 0, found, earlier.values), is_open, doubt
