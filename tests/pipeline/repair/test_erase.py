@@ -1,7 +1,8 @@
 """What is masked is replaced by what other frames show, and nothing else changes."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import replace
 from itertools import pairwise
@@ -22,8 +23,9 @@ from vsr_cli.media.masks import Mask, Masks
 from vsr_cli.media.reading.reader import probe
 from vsr_cli.models.rim import fill_from_rim
 from vsr_cli.pipeline.repair import erase
-from vsr_cli.pipeline.repair.erase import Erase
+from vsr_cli.pipeline.repair.erase import Erase, Masked
 from vsr_cli.pipeline.repair.stage import Chain
+from vsr_cli.pipeline.repair.windows import Rectangle
 from vsr_cli.pixels import PixelLayout
 from vsr_cli.repair_config import EraseConfig
 
@@ -213,3 +215,49 @@ def test_work_that_nobody_waits_for_ends_at_once(info: VideoInfo) -> None:
             list(given)
 
     copy_context().run(work)
+
+
+def test_of_large_pictures_fewer_frames_are_held(
+    info: VideoInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame_bytes = 64 * 96 * 3 // 2
+    monkeypatch.setattr(erase, "_MOST_BYTES", 8 * frame_bytes)
+    chain = make(info, crossing)
+    (reason,) = chain.reasons
+    assert reason.startswith("erase: looks 4 frames ahead, not 6, so that ")
+    assert chain.num_bytes <= 9 * frame_bytes + 8 * frame_bytes
+    assert len(run(chain, blotted(pan(20), crossing))) == 20
+
+
+def test_large_parts_are_looked_at_in_fewer_frames(
+    info: VideoInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are shorter then; it goes on anywhere all the same, and is as good."""
+    most = 6 * 26 * 64 * 96
+    monkeypatch.setattr(erase, "_MOST_BYTES", most)
+    looked_at: list[int] = []
+    look = Erase._look
+
+    def counted(
+        stage: Erase, pool: Executor, parts: list[Rectangle], known: Mapping[int, Masked]
+    ) -> None:
+        looked_at.append(26 * sum(part.area for part in parts) * len(known))
+        look(stage, pool, parts, known)
+
+    monkeypatch.setattr(Erase, "_look", counted)
+    frames, chain = blotted(pan(14), crossing), make(info, crossing)
+    given = chain.run(reading(frames))
+    whole = [next(given) for _ in range(9)]
+    tensors = chain.tensors_at(9)
+    whole += list(given)
+    assert not chain.reasons
+    assert len(looked_at) > 14 // 3
+    assert max(looked_at) <= most
+    again = list(make(info, crossing).run(reading(frames), first=9, tensors=tensors))
+    assert all(is_same(a, b) for a, b in zip(whole[9:], again, strict=True))
+    gains = []
+    for found, blot, truth, mask in zip(
+        whole, frames, pan(14), map(crossing, range(14)), strict=True
+    ):
+        gains.append(psnr(found, truth, mask) - psnr(telea(blot, mask), truth, mask))
+    assert np.mean(gains) > 5

@@ -1,12 +1,13 @@
 """What is masked, replaced by what other frames of the shot show in its place."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,11 +17,12 @@ from vsr_cli.cancellation import end_if_abandoned
 from vsr_cli.errors import UnseenError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
-from vsr_cli.media.masks import Mask, Masks
+from vsr_cli.media.masks import Mask, Masks, box_mask
 from vsr_cli.models.flow import DisFlow
 from vsr_cli.ops.fill import grow
 from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.repair.hole import Finished, Memory, close_holes, recall, remember
+from vsr_cli.pipeline.repair.pair import decoded_bytes
 from vsr_cli.pipeline.repair.part import (
     Motion,
     View,
@@ -39,6 +41,9 @@ from vsr_cli.repair_config import EraseConfig
 _BLOCK = 32  # frames, counted from the start of a shot
 _MARGIN = 96  # pixels around a mask that are looked at
 _PART_BYTES = 26  # of a pixel of a part of a frame that is held
+# At the most, of frames that are held as they are decoded, and of parts of them. The same on every
+# machine, so that what comes out is, too.
+_MOST_BYTES = 3 * 10**9 // 2
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,24 @@ class Erase(Stage):
         super().__init__()
         self._config, self._masks, self._report = config, masks, report
         self._scene_cut = scene_cut
-        self.reach_back, self.reach_ahead = 1, _BLOCK + config.reach
-        self.num_bytes = _bytes_of(info, self.reach_ahead + 1)
+        wanted = _BLOCK + config.reach
+        self._num_held = max(2, min(wanted, _MOST_BYTES // decoded_bytes(info)))
+        if self._num_held < wanted:
+            ahead = self._num_held - self._num_in_block
+            text = f"erase: looks {ahead} frames ahead, not {config.reach}, so that "
+            self.reasons = (f"{text}{_MOST_BYTES / 1e9:g} GB hold the frames",)
+        self.reach_back, self.reach_ahead = 1, self._num_held
+        parts_bytes = _PART_BYTES * _largest_area(config, info) * (self._num_held + 1)
+        self.num_bytes = (self._num_held + 1) * decoded_bytes(info) + min(parts_bytes, _MOST_BYTES)
         self.state_bytes = 14 * 4 * info.height * info.width // 4
         self._flow = DisFlow(num_threads=1)  # of which each worker runs its own
         self._views: dict[Rectangle, dict[int, View]] = {}
         self._motions: dict[Rectangle, dict[int, Motion]] = {}
         self.num_masked = self.num_unseen = 0  # pixels, of all frames so far
+
+    @property
+    def _num_in_block(self) -> int:
+        return min(_BLOCK, self._num_held // 2)
 
     @property
     def share_unseen(self) -> float:
@@ -133,7 +149,7 @@ class Erase(Stage):
                 self._views.clear()
                 self._motions.clear()
             held.append(masked)
-            if len(held) == _BLOCK + self._config.reach:
+            if len(held) == self._num_held:
                 given, memory = self._close_block(pool, held, before, memory)
                 for _ in given:
                     before = held.popleft()
@@ -156,16 +172,15 @@ class Erase(Stage):
         """The frames of the first block held, and what the next one has to know."""
         first = held[0].index
         self._keep_entry(first, before, memory)
-        block = list(held)[:_BLOCK]
-        masks = [masked.mask for masked in block if masked.mask is not None]
-        if not masks:
+        block, parts, num_seen = self._choose_parts(held)
+        if not parts:
             return [masked.frame for masked in block], Memory()
-        parts = rectangles_around(np.logical_or.reduce(masks), _MARGIN)
         for cache in (self._views, self._motions):
             for part in list(cache):
                 if part not in parts:
                     del cache[part]
-        known = {masked.index: masked for masked in ([before] if before else []) + list(held)}
+        looked_at = [*([before] if before else []), *islice(held, num_seen)]
+        known = {masked.index: masked for masked in looked_at}
         self._look(pool, parts, known)
         self._measure(pool, parts, known)
         span = range(first, first + len(block))
@@ -184,6 +199,20 @@ class Erase(Stage):
             for index, picture in finished.items():
                 given[index] = self._written(given[index], index, part, picture)
         return list(given.values()), Memory.joined(memories)
+
+    def _choose_parts(self, held: deque[Masked]) -> tuple[list[Masked], list[Rectangle], int]:
+        """The next block, what is looked at for it, and in how many of the frames that are held.
+
+        Large parts are only looked at in as many frames as memory is meant for.
+        """
+        block = list(islice(held, self._num_in_block))
+        while True:
+            parts = _parts_around(block)
+            area = sum(part.area for part in parts)
+            num_seen = min(len(held), _MOST_BYTES // (_PART_BYTES * max(area, 1)) - 1)
+            if num_seen == len(held) or num_seen >= 2 * len(block) or len(block) == 1:
+                return block, parts, max(num_seen, min(len(held), len(block) + 1))
+            block = block[: max(len(block) // 2, 1)]
 
     def _close_part(
         self, part: Rectangle, span: range, like: Frame, has_before: bool, memory: Memory
@@ -296,10 +325,16 @@ class Erase(Stage):
             self._report(Note(code="W_UNSEEN", text=text))
 
 
-def _bytes_of(info: VideoInfo, num_frames: int) -> int:
-    """Bytes of frames as they are decoded, and of parts of them, of a quarter of the picture."""
-    shapes = info.layout.plane_shapes(info.height, info.width)
-    samples = sum(height * width for height, width in shapes)
-    whole = samples * (1 if info.layout.depth == 8 else 2)
-    part = _PART_BYTES * info.height * info.width // 4
-    return num_frames * (whole + part)
+def _parts_around(block: Sequence[Masked]) -> list[Rectangle]:
+    masks = [masked.mask for masked in block if masked.mask is not None]
+    return rectangles_around(np.logical_or.reduce(masks), _MARGIN) if masks else []
+
+
+def _largest_area(config: EraseConfig, info: VideoInfo) -> int:
+    """Pixels of all parts that are looked at: of boxes, or of the whole picture."""
+    size = info.height, info.width
+    if config.mask is not None:
+        return info.height * info.width
+    drawn = np.logical_or.reduce([box_mask(box, size) for box in config.boxes])
+    grown = grow(torch.from_numpy(drawn).float()[None, None], config.grow)[0, 0].numpy() > 0
+    return sum(part.area for part in rectangles_around(grown, _MARGIN))

@@ -66,7 +66,12 @@ def are_alike(frame: Frame, other: Frame) -> bool:
 
 def bytes_of(info: VideoInfo, *, num_frames: int, num_made: int = 1) -> int:
     """Bytes of frames as they are decoded, and of making some at once."""
+    making = 40 * 4 * info.height * info.width  # float32 planes of flow and its look-ups
+    return num_frames * decoded_bytes(info) + num_made * making
+
+
+def decoded_bytes(info: VideoInfo) -> int:
+    """Bytes of one frame as it is decoded."""
     shapes = info.layout.plane_shapes(info.height, info.width)
     samples = sum(height * width for height, width in shapes)
-    making = 40 * 4 * info.height * info.width  # float32 planes of flow and its look-ups
-    return num_frames * samples * (1 if info.layout.depth == 8 else 2) + num_made * making
+    return samples * (1 if info.layout.depth == 8 else 2)
