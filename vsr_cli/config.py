@@ -238,6 +238,7 @@ class UpscaleConfig:
     mgld_mode: MgldMode | None = None  # of imported models alone; None: `default`
     device: str = "auto"
     dtype: DtypeChoice = "auto"
+    compile: bool = False  # networks of the shipped family, for the sizes that a job has
     clip: ClipConfig = field(default_factory=ClipConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     input: InputConfig = field(default_factory=InputConfig)

@@ -57,7 +57,7 @@ _OF_MODELS = frozenset(
     {
         *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
         *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
-        *("device", "dtype", "clip_length", "tile", "live", "max_delay", "split"),
+        *("device", "dtype", "compile", "clip_length", "tile", "live", "max_delay", "split"),
         *("workers", "shard", "ray", "mixed"),
     }
 )
@@ -91,6 +91,7 @@ class Options(RepairOptions, total=False):
     memory: Memory | None
     device: str | None
     dtype: DtypeChoice | None
+    compile: bool | None
     clip_length: int | None
     tile: int | str | None
 
@@ -184,6 +185,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         mgld_mode=options.get("mgld_mode"),
         device=_or(options.get("device"), UpscaleConfig.device),
         dtype=_or(options.get("dtype"), UpscaleConfig.dtype),
+        compile=_or(options.get("compile"), UpscaleConfig.compile),
         clip=ClipConfig(length=length, overlap=min(ClipConfig.overlap, length // 2)),
         sampler=SamplerConfig(
             steps=options.get("steps"),

@@ -78,6 +78,10 @@ def model_options(
     ] = None,
     device: Device = UpscaleConfig.device,
     dtype: Dtype = UpscaleConfig.dtype,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile networks first: minutes, for long jobs.", **RARE),
+    ] = UpscaleConfig.compile,
     clip_length: Annotated[
         int, typer.Option(metavar="N", help="Frames computed together.", **RARE)
     ] = ClipConfig.length,

@@ -20,7 +20,8 @@ def measure_speed(model: ModelFile, config: UpscaleConfig) -> float:
         model: which one; it is loaded.
         config: from `ModelFile.resolve`.
     """
-    restore = frame_restorer(model, replace(config, size=None))
+    # Compiling would take longer than a trial is worth.
+    restore = frame_restorer(model, replace(config, size=None, compile=False))
     frames = torch.zeros(NUM_FRAMES, 3, SIDE, SIDE)
     restore(frames)  # the first time is slower
     started = time.perf_counter()

@@ -37,7 +37,11 @@ class MgldFamily(Family):
 
     def resolve(self, config: UpscaleConfig, info: ModelInfo) -> UpscaleConfig:
         """See `Family.resolve`."""
-        own = {"guidance": config.sampler.guidance, "memory": config.memory}
+        own = {
+            "guidance": config.sampler.guidance,
+            "memory": config.memory,
+            "--compile": config.compile or None,
+        }
         refuse_foreign(config, self.name, own)
         sampler = replace(config.sampler, steps=config.sampler.steps or info.default_steps)
         config = replace(config, sampler=sampler, mgld_mode=config.mgld_mode or "default")

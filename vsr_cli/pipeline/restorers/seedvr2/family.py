@@ -35,6 +35,7 @@ class SeedVr2Family(Family):
             "--mgld-mode": config.mgld_mode,
             "--flow": None if config.flow == "auto" else config.flow,
             "--flow-weights": config.flow_weights,
+            "--compile": config.compile or None,
         }
         refuse_foreign(config, self.name, foreign)
         if config.sampler.motion_scale not in (0, SamplerConfig.motion_scale):

@@ -19,6 +19,7 @@ from vsr_cli.pipeline.progress import WorkMeter
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import RAFT_UPDATES, make_flow
 from vsr_cli.pipeline.restorers.small.adaptive import AdaptiveNetworks
+from vsr_cli.pipeline.restorers.small.compiled import compile_networks
 from vsr_cli.pipeline.restorers.small.memory import region_overlap
 from vsr_cli.pipeline.restorers.small.regions import Region, Regions, plan_regions
 from vsr_cli.pipeline.restorers.small.stages import (
@@ -54,6 +55,8 @@ class SmallRestorer(Restorer):
         self._config, self._run_plan = config, run_plan
         self._flow = make_flow(config, run_plan.device, num_updates=RAFT_UPDATES)
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
+        if config.compile:
+            compile_networks(model, run_plan.device)
         scale = native_scale(model.scales, config.scale)
         self.networks = AdaptiveNetworks(model, scale, report=report)
         self.meter = WorkMeter(config.sampler.steps or model.default_steps)
