@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vsr_cli.pipeline import memory
-from vsr_cli.pipeline.memory import free_memory
+from vsr_cli.pipeline.memory import free_memory, memory_budget
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -57,3 +57,10 @@ def test_a_limit_of_the_shell_counts() -> None:
 def test_where_more_is_taken_than_allowed_nothing_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_left_in_groups", lambda: iter([-GB]))
     assert free_memory(CPU) == 0
+
+
+def test_what_runs_beside_networks_may_leave_them_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsr_cli.pipeline.memory.free_memory", lambda device: 10 * GB)
+    assert memory_budget(CPU, 2 * GB) == (int(0.85 * 8 * GB), 10 * GB)
+    assert memory_budget(CPU, 12 * GB) == (0, 10 * GB)
+    assert memory_budget(torch.device("cuda"), 12 * GB) == (int(0.85 * 10 * GB), 10 * GB)

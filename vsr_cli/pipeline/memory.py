@@ -13,6 +13,7 @@ from vsr_cli.errors import is_short_of_memory
 
 CPU = torch.device("cpu")
 ASSUMED_MEMORY = 8 * 10**9  # bytes, where the system does not tell
+SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while networks run; the rest is for fragments
 _GROUPS = Path("/sys/fs/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 # What the allocators of torch say: that of the CPU knows no class of its own for it.
@@ -74,6 +75,18 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return max(0, min([_available_memory(), *_left_in_groups(), *_left_in_process()]))
+
+
+def memory_budget(device: torch.device, reserved: int) -> tuple[int, int]:
+    """Bytes that networks may take on a device, 0 or more, and all that are free there.
+
+    Args:
+        device: where they run.
+        reserved: bytes of the machine's memory that are for what runs beside them.
+    """
+    free = free_memory(device)
+    left = free - reserved if device.type == "cpu" else free
+    return max(0, int(SHARE_OF_FREE_MEMORY * left)), free
 
 
 def _available_memory() -> int:

@@ -6,11 +6,10 @@ import torch
 from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.pipeline import run_plan
-from vsr_cli.pipeline.restorers.small import memory
+from vsr_cli.pipeline.memory import SHARE_OF_FREE_MEMORY
 from vsr_cli.pipeline.restorers.small.memory import (
     FULL,
     HALF,
-    SHARE_OF_FREE_MEMORY,
     Costs,
     fit_memory,
     plan_small,
@@ -97,7 +96,7 @@ def test_where_full_precision_does_not_fit_half_is_taken(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(run_plan, "is_faster_in_bfloat16", lambda: False)
-    monkeypatch.setattr(memory, "free_memory", lambda device: int(4.6 * GB))
+    monkeypatch.setattr("vsr_cli.pipeline.memory.free_memory", lambda device: int(4.6 * GB))
     plan = plan_small(UpscaleConfig(device="cpu"), size, 50, (4,))
     assert plan.dtype == dtype
     assert any("dtype" in reason for reason in plan.reasons)

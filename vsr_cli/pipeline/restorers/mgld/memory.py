@@ -21,10 +21,9 @@ from vsr_cli.models.files import Header
 from vsr_cli.models.flow import FLOW_PREFIX
 from vsr_cli.models.mgld.config import LATENT_STRIDE, MgldConfig
 from vsr_cli.ops.windows import Grid
-from vsr_cli.pipeline.memory import free_memory
+from vsr_cli.pipeline.memory import memory_budget
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
-SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while it runs; the rest is for fragments
 DECODER_OVERLAP = 24  # latent pixels shared by tiles of the decoder
 SMALLEST_TILE = 64  # latent pixels
 MOST_TILES = 16  # in one call of the denoiser; beyond, a GPU is busy anyway
@@ -161,9 +160,7 @@ def plan_mgld(
         config.tile // LATENT_STRIDE if config.tile else None,
         (why_device, why_dtype, why_length),
     )
-    free = free_memory(device)
-    left = free - reserved if device.type == "cpu" else free
-    budget = int(SHARE_OF_FREE_MEMORY * left)
+    budget, free = memory_budget(device, reserved)
     may_tile = config.tile is None and not parity
     needs = _needs(header, mgld, dtype)
     fitted = fit_memory(run_plan, needs, size, budget, mgld, may_tile=may_tile)

@@ -26,10 +26,9 @@ from vsr_cli.models.seedvr2.config import (
     SeedVr2Config,
 )
 from vsr_cli.models.seedvr2.denoiser import MOST_TOKENS
-from vsr_cli.pipeline.memory import free_memory
+from vsr_cli.pipeline.memory import memory_budget
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device, choose_dtype
 
-SHARE_OF_FREE_MEMORY = 0.85  # nothing else grows while it runs; the rest is for fragments
 CLIP_LENGTH = 45  # frames, where the user names no other number
 SHORTEST_CLIP = 9  # frames: the least that has frames which the clip before has not
 LARGEST_TILE, SMALLEST_TILE, TILE_STEP = 128, 32, 16  # latent pixels
@@ -193,8 +192,7 @@ def plan_seedvr2(
     run_plan = SeedVr2RunPlan(
         device, dtype, length, config.tile // LATENT_STRIDE if config.tile else None, reasons
     )
-    free = free_memory(device)
-    budget = int(SHARE_OF_FREE_MEMORY * (free - reserved if device.type == "cpu" else free))
+    budget, free = memory_budget(device, reserved)
     needs = Needs.of(header, seedvr2, dtype.itemsize)
     size = config.target_size(*lr_size)
     lr_pixels = lr_size[0] * lr_size[1] if device.type == "cpu" else 0

@@ -8,7 +8,7 @@ import torch
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE
-from vsr_cli.pipeline.memory import free_memory
+from vsr_cli.pipeline.memory import memory_budget
 from vsr_cli.pipeline.restorers.small.regions import ALIGNMENT
 from vsr_cli.pipeline.run_plan import (
     SHORTEST_CLIP,
@@ -50,7 +50,6 @@ FULL = Costs(
 # the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
 MERGED_PER_PIXEL = 150
 MERGED_PER_PIXEL_AND_FRAME = 150
-SHARE_OF_FREE_MEMORY = 0.85
 SHARE_FOR_STATES = 0.3  # of that; beyond, states of regions lie on disk
 SMALLEST_TILE = 32  # latent pixels
 LARGEST_TILE = 512  # beyond that larger ones save no time
@@ -80,11 +79,9 @@ def plan_small(
     """
     device, why_device = choose_device(config.device)
     dtype, why_dtype = choose_dtype(config.dtype, device)
-    free = free_memory(device)
-    left = free - reserved if device.type == "cpu" else free
+    budget, free = memory_budget(device, reserved)
     scale = native_scale(scales, config.scale)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
-    budget = int(SHARE_OF_FREE_MEMORY * left)
     costs = FULL if dtype == torch.float32 else HALF
     try:
         fit = fit_memory(config, body_size, steps, budget, costs)
