@@ -186,7 +186,7 @@ def test_every_frame_is_told_in_a_file(
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ("{a}", 2, "1 videos cannot be compared"),
+        ("{a}", 2, "1 video cannot be compared"),
         ("{a} {b} {a} {b} {a} -o x.mp4", 2, "5 videos cannot be compared"),
         ("{a} {b}", 2, "there is nothing to do"),
         ("{a} {b} -o x.mp4 --mode swipe", 2, "`--mode swipe` is not known"),

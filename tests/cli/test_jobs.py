@@ -101,7 +101,7 @@ def test_on_a_terminal_it_is_asked_what_to_remove(
         while said := os.read(leader, 10_000):
             shown += said.decode()
     os.close(leader)
-    assert "remove 1 unfinished jobs" in shown
+    assert "remove 1 unfinished job," in shown
     assert folder.exists() == is_kept
 
 

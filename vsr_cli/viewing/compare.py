@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Comparison, Event, Note, Progress, Report
 from vsr_cli.media.containers import is_single_image
@@ -60,7 +61,8 @@ class Request:
     def __post_init__(self) -> None:
         if not 2 <= len(self.sources) <= MOST_VIDEOS:
             raise ConfigError(
-                f"{len(self.sources)} videos cannot be compared", hint=f"give 2 to {MOST_VIDEOS}"
+                f"{counted(len(self.sources), 'video')} cannot be compared",
+                hint=f"give 2 to {MOST_VIDEOS}",
             )
         if self.target is None and not self.metrics:
             raise ConfigError("there is nothing to do", hint="give `-o OUT`, or `--metrics psnr`")
@@ -331,7 +333,7 @@ def name_videos(sources: Sequence[Path], names: Sequence[str]) -> list[str]:
     if names:
         if len(names) != len(sources) or len(set(names)) < len(names) or "" in names:
             raise ConfigError(
-                f"`--names {','.join(names)}` does not fit {len(sources)} videos",
+                f"`--names {','.join(names)}` does not fit {counted(len(sources), 'video')}",
                 hint="give a name for each, no two the same",
             )
         return list(names)

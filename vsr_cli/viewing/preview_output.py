@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsr_cli.atomic import move_folder_into_place, move_into_place
 from vsr_cli.config import OutputConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Note, Prediction, PreviewSample, Report
 from vsr_cli.media.pictures import write_png
@@ -276,7 +277,7 @@ def describe(story: Story) -> list[list[str]]:
         ["time of a frame", "", *(f"{p.s_per_frame:.2f} s" for p in story.predictions)],
         [
             "whole job, about",
-            f"{source.num_frames or 'unknown'} frames",
+            counted(source.num_frames, "frame") if source.num_frames else "unknown frames",
             *(_duration(p.seconds) for p in story.predictions),
         ],
         [

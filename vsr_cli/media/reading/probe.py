@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import InputError
 from vsr_cli.media.continuous_clock import TS_DISCONT
 from vsr_cli.media.frame import (
@@ -259,7 +260,7 @@ def _count_frames(container: InputContainer, stream: VideoStream, name: str) -> 
     count = stream.frames or next((int(tag) for tag in tagged if tag.isdecimal()), None)
     if count is not None and count > MOST_FRAMES:
         raise InputError(
-            f"{name} claims to have {count} frames",
+            f"{name} claims to have {counted(count, 'frame')}",
             why=f"{MOST_FRAMES} are the most",
             hint="its header may be damaged; copy it into a new file with another program first",
         )
