@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "values": {"config", "errors"},
     "repair_options": {"config", "errors", "repair_config"},
     "repair_config": {"errors"},
-    "settings": {"errors", "options", "settings_file"},
+    "settings": {"errors", "events", "options", "settings_file"},
     "settings_file": set[str](),
     "api": BASE
     | {"options", "values", "repair_options", "settings", "media", "models", "pipeline", "quality"}

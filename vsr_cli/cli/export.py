@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.configured import with_settings
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json
@@ -24,6 +25,7 @@ Examples:
 """
 
 
+@with_settings("model", "steps")
 def export(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", readable=False, help="Folder to write.")
