@@ -90,9 +90,7 @@ def _compute_rest(
         stop.deferred(),
         write_behind(output.write, frames_behind(run.output.coding)) as queue,
         _counting_kept(output),
-        closing(
-            run.coded_clips(source, first=first, tensors=tensors, on_work=progress.work)
-        ) as clips,
+        closing(run.coded_clips(source, first=first, tensors=tensors, progress=progress)) as clips,
     ):
         done = first
         for clip in clips:
@@ -110,6 +108,7 @@ def _compute_rest(
                 run.remember(progress)
                 raise Stopped(num_frames=output.num_frames)
         queue.drain()
+        progress.finish()
         output.finish()
     run.remember(progress)
 
