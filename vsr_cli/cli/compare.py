@@ -75,7 +75,7 @@ def compare(
     metrics: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="psnr, ssim, lpips: against A, or against `--truth`."
+            metavar="NAME,...", help="psnr, ssim, xpsnr, lpips: against A, or against `--truth`."
         ),
     ] = None,
     truth: Annotated[

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,14 @@ from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, Fit, Mode, Piece
 from vsr_cli.viewing.files import check_files, write_text
 from vsr_cli.viewing.footage import Footage, open_footage
-from vsr_cli.viewing.measure import UNITS, Measures, Meter, Metric, require_measurable
+from vsr_cli.viewing.measure import (
+    UNITS,
+    Measures,
+    Meter,
+    Metric,
+    available_metrics,
+    require_measurable,
+)
 from vsr_cli.viewing.outputs import (
     Read,
     check_video,
@@ -109,6 +116,7 @@ def compare_videos(request: Request, report: Report) -> Comparison:
     """Compare; see `vsr_cli.api.compare` for the arguments and errors."""
     started = time.monotonic()
     report = without_repeats(report)  # videos are read more than once
+    request = replace(request, metrics=available_metrics(request.metrics, report))
     inputs = {f"`{path}`": path for path in request.sources}
     files = [path for path in (request.target, request.per_frame) if path is not None]
     check_files(files, inputs, overwrite=request.overwrite)
@@ -195,7 +203,13 @@ class _Work:
         """Measure every frame, and write what was asked for of each."""
         request = self._request
         names = [video.name for video in self._videos]
-        meter = Meter(names, request.reference, request.metrics, request.lpips_weights)
+        meter = Meter(
+            names,
+            request.reference,
+            request.metrics,
+            request.lpips_weights,
+            self._videos[0].info.rate,
+        )
         for moment in self._all_moments("measure"):
             meter.add(float(moment.time), self._drawer.place(moment))
         if not meter.measures.times:
@@ -314,8 +328,9 @@ def _remarks(
             )
         else:
             yield (
-                f"Figures tell how near each is to {against}, the truth. PSNR is of RGB, SSIM of "
-                "luma. VMAF is not measured: it is not in the FFmpeg that comes with this program."
+                f"Figures tell how near each is to {against}, the truth. PSNR is of RGB, SSIM "
+                "and XPSNR of luma. VMAF is not measured: it is not in the FFmpeg that comes with "
+                "this program."
             )
     yield "Made by vsr; nothing of this page was or will be sent anywhere."
 
