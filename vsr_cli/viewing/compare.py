@@ -18,7 +18,7 @@ from vsr_cli.viewing.align import Counts, Moment, moments, say_counts, say_diffe
 from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, Fit, Mode, Piece
 from vsr_cli.viewing.files import check_files, write_text
-from vsr_cli.viewing.footage import Footage, open_footage
+from vsr_cli.viewing.footage import Footage, open_footage, tone_mapping
 from vsr_cli.viewing.measure import (
     UNITS,
     Measures,
@@ -125,6 +125,9 @@ def compare_videos(request: Request, report: Report) -> Comparison:
     ]
     work = _Work(request, videos, report)
     say_differences(videos, report)
+    is_shown = request.target is not None and (request.is_page or request.mode != "heat")
+    if is_shown and (text := tone_mapping(videos)):
+        report(Note(code="W_TONE_MAPPED", text=text))
     measures = work.measure() if request.metrics else None
     work.write(measures)
     is_read = bool(work.counts.num_read)
@@ -211,7 +214,7 @@ class _Work:
             self._videos[0].info.rate,
         )
         for moment in self._all_moments("measure"):
-            meter.add(float(moment.time), self._drawer.place(moment))
+            meter.add(float(moment.time), self._drawer.place_codes(moment))
         if not meter.measures.times:
             raise ConfigError("the videos share no time", hint="choose another `--offset`")
         if (path := request.per_frame) is not None:
@@ -319,6 +322,8 @@ def _remarks(
         yield f"Smaller pictures are enlarged ({request.fit}); their shape is kept."
     shift = f", shifted by {float(request.offset):g} s" if request.offset else ""
     yield f"Each frame of {videos[0].name} stands beside what the others show at its time{shift}."
+    if text := tone_mapping(videos):
+        yield f"{text}; figures are of their codes."
     if measures is not None:
         against = videos[request.reference].name
         if request.truth is None:

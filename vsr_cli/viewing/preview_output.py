@@ -20,7 +20,7 @@ from vsr_cli.viewing.align import Moment, moments
 from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, draw_name, side_by_side
 from vsr_cli.viewing.files import write_text
-from vsr_cli.viewing.footage import Footage, Picture
+from vsr_cli.viewing.footage import Footage, Picture, tone_mapping
 from vsr_cli.viewing.outputs import as_png, write_video
 from vsr_cli.viewing.page import MEGABYTE, Page, StackedVideo, Stills, write_page
 from vsr_cli.viewing.samples import Job, Part, Sample, write_shown
@@ -96,6 +96,8 @@ def write_preview(out: Path, story: Story, report: Report) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    if text := tone_mapping(story.scenes[0].videos):
+        report(Note(code="W_TONE_MAPPED", text=text))
     suffix = out.suffix.lower()
     if suffix in (".html", ".htm"):
         write_text(out, make_page(story, report), overwrite=story.overwrite)
@@ -314,6 +316,8 @@ def _remarks(story: Story) -> Iterator[str]:
         )
     else:
         yield "Frames are those that the whole job gives, before they are coded."
+    if text := tone_mapping(scene.videos):
+        yield f"{text}; the job keeps them HDR."
     yield (
         "The source is enlarged (bicubic) to stand beside them. Look for harm as well as gain: "
         "text, faces, and what was clean before."
