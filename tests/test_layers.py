@@ -17,6 +17,7 @@ BASE = {
     "atomic",
     "cancellation",
     "config",
+    "counting",
     "digest",
     "errors",
     "events",
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "values": {"config", "errors"},
     "repair_options": {"config", "errors", "repair_config"},
     "repair_config": {"errors"},
-    "settings": {"errors", "options", "settings_file"},
+    "settings": {"errors", "events", "options", "settings_file"},
     "settings_file": set[str](),
     "api": BASE
     | {"options", "values", "repair_options", "settings", "media", "models", "pipeline", "quality"}
@@ -47,7 +48,8 @@ MAY_IMPORT = {
     | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
     "atomic": set[str](),
     "digest": set[str](),
-    "config": {"errors", "pixels", "repair_config", "sharing", "sizes"},
+    "config": {"counting", "errors", "pixels", "repair_config", "sharing", "sizes"},
+    "counting": set[str](),
     "sharing": {"errors"},
     "events": {"errors"},
     "errors": {"exit_codes"},

@@ -165,7 +165,10 @@ def test_a_file_or_preset_that_is_not_there_is_told(
         find_settings(None, ["phone"], has_file=False)
 
 
-@pytest.mark.parametrize(("name", "text"), [("OVERWRITE", "1"), ("STEPS", "four"), ("DIRT", "x")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("OVERWRITE", "1"), ("PRESET_NAME", "phone"), ("STEPS", "four"), ("DIRT", "x")],
+)
 def test_variables_are_checked_as_files_are(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
@@ -173,6 +176,23 @@ def test_variables_are_checked_as_files_are(
     with pytest.raises(vsr.VsrError, match=f"VSR_{name}") as caught:
         find_settings()
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("VSR_STEP", ", did you mean `VSR_STEPS`?"), ("VSR_NOTHING_LIKE_IT", "")],
+)
+def test_a_variable_that_is_none_of_ours_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, hint: str
+) -> None:
+    for other in ("VSR_STEPS", "VSR_CACHE_DIR", "VSR_WEIGHTS_DIR"):
+        monkeypatch.setenv(other, "1")
+    monkeypatch.setenv("VSR_EMPTY", "")
+    monkeypatch.setenv(name, "3")
+    events = list[object]()
+    assert values(vsr.find_settings(report=events.append)) == {"steps": 1}
+    text = f"`{name}` of the environment is no option and sets nothing{hint}"
+    assert events == [vsr.Note(code="W_VARIABLE_UNKNOWN", text=text)]
 
 
 def test_the_example_is_right_once_its_signs_are_taken_away(file: Path) -> None:

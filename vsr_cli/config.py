@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.pixels import Matrix, Range
 from vsr_cli.repair_config import DirtConfig, EraseConfig, FillConfig
@@ -43,7 +44,8 @@ class ClipConfig:
     def __post_init__(self) -> None:
         if self.length < 2 or not 1 <= self.overlap <= self.length // 2:
             raise ConfigError(
-                f"an overlap of {self.overlap} does not fit clips of {self.length} frames",
+                f"an overlap of {self.overlap} does not fit "
+                f"clips of {counted(self.length, 'frame')}",
                 hint="raise `--clip-length`, 2 is the least",
             )
 

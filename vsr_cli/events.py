@@ -314,6 +314,9 @@ NOTE_CODES: Mapping[str, str] = {
     "W_PAGE_SAMPLED": "All frames would make a page too large, which shows samples instead.",
     "W_PREVIEW_LONG": "A preview will take some minutes; a piece of the picture would be faster.",
     "W_ENGINES_UNCHECKED": "Engines were not checked: TensorRT, or their GPU, is not here.",
+    "W_VARIABLE_UNKNOWN": "A variable `VSR_...` of the environment is no option, and sets nothing.",
+    "W_TONE_MAPPED": "HDR is tone mapped where it is shown; jobs and figures keep its codes.",
+    "W_METRIC_LEFT_OUT": "A comparison cannot measure one of its metrics here.",
     "W_CLIP_LEFT_OUT": "An evaluation has no input for a clip.",
     "W_SHARPEN_LEFT_OUT": "An evaluation cannot choose how much to sharpen, and does not.",
 }

@@ -9,13 +9,14 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
-from vsr_cli.errors import ConfigError, OutputError, did_you_mean
+from vsr_cli.errors import ConfigError, OutputError, did_you_mean, find_nearest
+from vsr_cli.events import Note, Report, ignore
 from vsr_cli.options import Options
 from vsr_cli.settings_file import EXAMPLE
 
@@ -34,7 +35,8 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("quiet", "verbose", "source", "target", "out", "jobs_file"), _ONCE),
     "shard": _ONCE,
     "live": "files cannot be read so",
-    **dict.fromkeys(("config", "no_config", "preset_name"), "it says which file is read"),
+    **dict.fromkeys(("config", "no_config"), "it says which file is read"),
+    "preset_name": "presets are chosen for a run; what always holds needs none",
 }
 # Options that say the same in other ways: where one is given, those of lower rank are left out.
 _INSTEAD = (
@@ -44,6 +46,8 @@ _INSTEAD = (
     *({"frames", name} for name in ("start", "to", "duration")),
     *({"lossless", name} for name in ("vcodec", "crf", "preset")),
 )
+# Variables, without `VSR_`, that say where things are, or are for tests.
+_OTHER_VARIABLES = {"CONFIG", "CACHE_DIR", "WEIGHTS_DIR", "PARITY_DIR"}
 _ONLY_PYTHON = frozenset({"guidance", "memory"})
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -95,7 +99,11 @@ def write_example(path: Path | None = None) -> Path:
 
 
 def find_settings(
-    file: Path | None = None, presets: Sequence[str] = (), *, has_file: bool = True
+    file: Path | None = None,
+    presets: Sequence[str] = (),
+    *,
+    has_file: bool = True,
+    report: Report = ignore,
 ) -> dict[str, Setting]:
     """All options that are set elsewhere than on the command line, by name.
 
@@ -103,6 +111,7 @@ def find_settings(
         file: in the place of the user's own.
         presets: names of presets of the file; later ones go before earlier ones.
         has_file: whether a file is read at all.
+        report: is told of variables that look like ours and set nothing.
 
     Raises:
         ConfigError: a file, or a value in it or in the environment, is not what it should be; or
@@ -113,6 +122,8 @@ def find_settings(
         raise ConfigError("presets are in the file that `--no-config` leaves out", hint=hint)
     read = ConfigFile.read(file) if has_file else ConfigFile(None, "")
     layers = [_of_environment()]
+    for note in _unknown_variables():
+        report(note)
     layers += [read.preset(name) for name in reversed(presets)]
     layers.append(read.settings(read.values, "file", None))
     found: dict[str, Setting] = {}
@@ -283,7 +294,7 @@ def _of_environment() -> dict[str, Setting]:
     """The settings of variables such as `VSR_STEPS`."""
     for name, why in REFUSED.items():
         variable = f"VSR_{name.upper()}"
-        if name not in ("config", "preset_name") and os.environ.get(variable):
+        if name != "config" and os.environ.get(variable):
             raise ConfigError(
                 f"`{variable}` cannot be set in the environment", why=why, hint="unset it"
             )
@@ -298,6 +309,18 @@ def _of_environment() -> dict[str, Setting]:
             place = f"`{variable}` of the environment"
             found[name] = Setting(name=name, value=value, origin="environment", place=place)
     return found
+
+
+def _unknown_variables() -> Iterator[Note]:
+    """What there is to say of variables that look like ours, and are none."""
+    known = {name.upper() for name in option_types()} | _OTHER_VARIABLES
+    for variable in sorted(os.environ):
+        name = variable.removeprefix("VSR_")
+        if name != variable and name not in known and os.environ[variable]:
+            nearest = find_nearest(name, known)
+            hint = f", did you mean `VSR_{nearest}`?" if nearest else ""
+            text = f"`{variable}` of the environment is no option and sets nothing{hint}"
+            yield Note(code="W_VARIABLE_UNKNOWN", text=text)
 
 
 def _read(text: str, hint: object) -> object:

@@ -6,6 +6,9 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
 from vsr_cli.cli.app import app
+from vsr_cli.errors import ConfigError
+
+NAMED = "W_VARIABLE_UNKNOWN"
 
 
 def vsr(*arguments: object) -> Result:
@@ -98,3 +101,47 @@ def test_a_file_is_begun_and_never_written_over(
     assert vsr("config", "init").exit_code == 4
     assert path.read_text() == "crf = 18"
     assert vsr("config", "show").stdout.startswith("--crf 18 ")
+
+
+def test_a_variable_that_is_no_option_is_told_before_all_else(
+    pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSR_STEP", "3")
+    events = tmp_path / "events.ndjson"
+    for words in (("--json",), ("--progress-file", events), ("--quiet",)):
+        result = vsr("upscale", "in.mp4", "out.mp4", *words)
+        assert "did you mean `VSR_STEPS`? (W_VARIABLE_UNKNOWN)" in result.stderr.splitlines()[0]
+        written = result.stdout if words == ("--json",) else ""
+        written = events.read_text() if words[0] == "--progress-file" else written
+        first = [json.loads(line) for line in written.splitlines()][:1]
+        assert [event["code"] for event in first] == ([] if words == ("--quiet",) else [NAMED])
+    assert len(pipeline.jobs) == 3
+    shown = vsr("config", "show", "--json")
+    assert json.loads(shown.stdout)["code"] == NAMED
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (("bench",), {"steps": [4], "scale": ["3"], "device": "cpu", "size": ["320x180"]}),
+        (("evaluate", "clips"), {"steps": [4], "scale": None, "device": "cpu", "seed": 0}),
+        (("export", "graphs"), {"steps": 4, "dtype": "float32"}),
+        (("bench", "--steps", "1", "--size", "64x48"), {"steps": [1], "scale": ["3"]}),
+    ],
+)
+def test_what_is_measured_takes_from_the_file_what_means_the_same_there(
+    file: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], taken: dict[str, object]
+) -> None:
+    given = dict[str, object]()
+
+    def note(*_: object, **keywords: object) -> None:
+        given.update(keywords)
+        raise ConfigError("enough", hint="go on")
+
+    monkeypatch.setattr(f"vsr_cli.api.{words[0]}", note)
+    file.write_text(
+        "steps = 4\nscale = 3\nseed = 5\ndevice = 'cpu'\ndtype = 'bfloat16'\nsize = '4k'"
+    )
+    result = vsr(*words, "--config", file)
+    assert f"from `{file}`: " in result.stderr
+    assert {name: given[name] for name in taken} == taken

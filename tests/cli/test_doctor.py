@@ -213,3 +213,26 @@ def test_a_torch_that_does_not_load_is_a_finding_and_no_crash(
     assert shown.exit_code == 1
     assert "fail  Python: vsr_cli.pipeline.doctor does not load" in shown.stdout
     assert "hint: install vsr again" in shown.stdout
+
+
+def test_settings_that_stop_jobs_are_told_and_whose_they_are_is_not(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.toml"
+    monkeypatch.setenv("VSR_CONFIG", str(file))
+    file.write_text("steps = 4")
+    monkeypatch.setenv("VSR_STEP", "3")
+    result = run_doctor()
+    assert result.exit_code == 0
+    assert "ok    settings: 1 option is set without being typed" in result.stdout
+    assert "warn  settings: `VSR_STEP` of the environment is no option" in result.stdout
+    file.write_text("stepz = 4")
+    result = run_doctor()
+    assert result.exit_code == 1
+    assert "fail  settings: there is no option `stepz`\n" in result.stdout
+    assert str(file) not in result.stdout
+    assert str(file) in run_doctor("-v").stdout
+    file.unlink()
+    result = run_doctor()
+    assert "fail  settings: the file of settings does not exist" in result.stdout
+    assert str(file) not in result.stdout

@@ -101,7 +101,7 @@ def test_on_a_terminal_it_is_asked_what_to_remove(
         while said := os.read(leader, 10_000):
             shown += said.decode()
     os.close(leader)
-    assert "remove 1 unfinished jobs" in shown
+    assert "remove 1 unfinished job," in shown
     assert folder.exists() == is_kept
 
 
@@ -138,3 +138,19 @@ def test_a_command_leaves_with_its_job_how_to_go_on(
     assert CliRunner().invoke(app, words).exit_code == 0
     [(_, _, config)] = pipeline.jobs
     assert config.job.command == f"cd {Path.cwd()} && vsr upscale in.mp4 out.mp4"
+
+
+def test_a_job_that_is_not_shared_is_told_with_the_command_that_goes_on(tmp_path: Path) -> None:
+    unfinished(tmp_path, "a.mp4")
+    for command in ("show", "join"):
+        result = jobs(command, tmp_path / "a.mp4")
+        assert result.exit_code == 4
+        assert result.stderr.splitlines() == [
+            f"error: the unfinished job of `{tmp_path / 'a.mp4'}` is not shared",
+            "why: one process makes all of it, 12 frames of 40 so far",
+            f"hint: to go on, run `cd {Path.cwd()} && vsr upscale in.mp4 a.mp4`",
+        ]
+    result = jobs("show", tmp_path / "b.mp4")
+    assert result.exit_code == 4
+    assert "there is no unfinished job" in result.stderr
+    assert "vsr jobs list" in result.stderr

@@ -125,7 +125,7 @@ def test_odd_file_names_arrive_as_they_are(pipeline: FakePipeline, name: str) ->
         ("--tile tiny", "`--tile tiny` is not a size", "use auto, off, or output pixels"),
         ("--tile 64", "`--tile 64` is too small", "use 256 output pixels or more, or off"),
         ("--fidelity 2", "`--fidelity 2.0` is out of range", "use 0 to 1"),
-        ("--clip-length 1", "does not fit clips of 1 frames", "raise `--clip-length`"),
+        ("--clip-length 1", "does not fit clips of 1 frame", "raise `--clip-length`"),
         ("--flow dis --flow-weights a", "`--flow-weights FILE` contradict each", "leave one"),
         ("-y -n", "`-n` and `-y` contradict each other", "give one of them"),
         ("-x g", "`-x g` is no setting", "give it as `-x NAME=VALUE`"),

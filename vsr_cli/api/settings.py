@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from vsr_cli import settings
+from vsr_cli.events import Report, ignore
 from vsr_cli.options import Options, PathLike
 from vsr_cli.settings import Setting
 
@@ -27,7 +28,11 @@ def write_config(path: PathLike | None = None) -> Path:
 
 
 def find_settings(
-    file: PathLike | None = None, *, presets: Sequence[str] = (), has_file: bool = True
+    file: PathLike | None = None,
+    *,
+    presets: Sequence[str] = (),
+    has_file: bool = True,
+    report: Report = ignore,
 ) -> dict[str, Setting]:
     """All options that the environment, presets and a file set, by name.
 
@@ -35,12 +40,13 @@ def find_settings(
         file: in the place of the user's own.
         presets: of that file; later ones go before earlier ones.
         has_file: whether a file is read at all.
+        report: receives a `Note` of each variable that looks like an option and is none.
 
     Raises:
         ConfigError: a value is not what it should be, or there is no such preset.
     """
     path = None if file is None else Path(file)
-    return settings.find_settings(path, presets, has_file=has_file)
+    return settings.find_settings(path, presets, has_file=has_file, report=report)
 
 
 def load_options(file: PathLike | None = None, *, presets: Sequence[str] = ()) -> Options:

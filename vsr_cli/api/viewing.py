@@ -76,7 +76,7 @@ def compare(
         every: seconds between changes of `blink`.
         gain: by how much differences are multiplied to be seen.
         sweep: whether the line of `split` moves once across.
-        metrics: some of `psnr`, `ssim` and `lpips`, against the first (or the truth).
+        metrics: some of `psnr`, `ssim`, `xpsnr` and `lpips`, against the first (or the truth).
         truth: number of the source that is the truth, from 1; None: figures are differences.
         lpips_weights: for `lpips`.
         per_frame: a `.csv` or `.json` to write with the figures of every frame.

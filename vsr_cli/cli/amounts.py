@@ -1,5 +1,6 @@
 """Counts, times and sizes as people write them."""
 
+from vsr_cli.counting import counted
 from vsr_cli.events import Progress
 
 
@@ -14,8 +15,8 @@ def crew(event: Progress) -> str:
     if (found := event.crew) is None:
         return ""
     lost = f" ({found.lost} lost)" if found.lost else ""
-    workers = f"{found.alive} worker{'' if found.alive == 1 else 's'}{lost}"
-    return f"{found.units_done} of {found.units} units, {workers}"
+    units = f"{found.units_done} of {counted(found.units, 'unit')}"
+    return f"{units}, {counted(found.alive, 'worker')}{lost}"
 
 
 def percent(event: Progress) -> str:
@@ -60,6 +61,11 @@ def time_left(event: Progress) -> str:
     """The time to the end at the pace so far, for people; empty where it is not known."""
     seconds = seconds_left(event)
     return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def frame_count(num_frames: int | None) -> str:
+    """How many frames a video has; None: that is not known."""
+    return "number of frames unknown" if num_frames is None else counted(num_frames, "frame")
 
 
 def duration(seconds: float) -> str:

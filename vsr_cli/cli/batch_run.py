@@ -19,6 +19,7 @@ from vsr_cli.cli.overall import MOST_PROBED, Overall, measure_work
 from vsr_cli.cli.plan_text import time_needed
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.sources import Source, make_folder, name_target, stand_in
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, JobBusyError, VsrError
 from vsr_cli.events import Event, Plan, Progress, ignore
 from vsr_cli.exit_codes import ExitCode
@@ -107,7 +108,7 @@ class Batch:
             self._print_table()
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         if not self.quiet and self.outcomes:
-            print_line(f"{len(self.outcomes)} videos: {said}")
+            print_line(f"{counted(len(self.outcomes), 'video')}: {said}")
         if self.as_json:
             write_event("summary", counts)
         if counts["failed"]:
@@ -257,6 +258,6 @@ def _prepare_memory() -> None:
 def plan_words(plan: Plan) -> str:
     """A plan in one line."""
     (source_height, source_width), (height, width) = plan.source_size, plan.target_size
-    frames = "" if plan.num_frames is None else f", {plan.num_frames} frames"
+    frames = "" if plan.num_frames is None else f", {counted(plan.num_frames, 'frame')}"
     time = f", {needed}" if (needed := time_needed(plan)) else ""
     return f"{source_width}x{source_height} -> `{plan.target}` {width}x{height}{frames}{time}"

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.configured import with_settings
 from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json
@@ -19,6 +20,7 @@ COLUMNS = (
 )
 
 
+@with_settings("model", "device", "dtype", "steps", "scale")
 def bench(
     *,
     steps: SeveralSteps = None,

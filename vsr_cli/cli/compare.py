@@ -13,6 +13,7 @@ from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json
 from vsr_cli.cli.options import AsJson, Quiet, Verbose
 from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Comparison
 from vsr_cli.exit_codes import ExitCode
@@ -74,7 +75,7 @@ def compare(
     metrics: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="psnr, ssim, lpips: against A, or against `--truth`."
+            metavar="NAME,...", help="psnr, ssim, xpsnr, lpips: against A, or against `--truth`."
         ),
     ] = None,
     truth: Annotated[
@@ -135,7 +136,9 @@ def compare(
         else:
             _print_means(found)
         if out is not None and not quiet:
-            print_line(f"wrote `{out}`: {found.frames} frames, in {duration(found.seconds)}")
+            print_line(
+                f"wrote `{out}`: {counted(found.frames, 'frame')}, in {duration(found.seconds)}"
+            )
         if damage.has_damage:
             raise typer.Exit(ExitCode.SOURCE_DAMAGED)
 
@@ -145,7 +148,9 @@ def _print_means(found: Comparison) -> None:
     if not found.means:
         return
     what = "against the truth," if found.is_truth else "difference from"
-    print_result(printable(f"{what} `{found.reference}`, mean of {found.frames} frames:"))
+    print_result(
+        printable(f"{what} `{found.reference}`, mean of {counted(found.frames, 'frame')}:")
+    )
     for name, figures in found.means.items():
         texts = ", ".join(f"{metric} {value:.4f}" for metric, value in figures.items())
         print_result(printable(f"  {name}: {texts}"))

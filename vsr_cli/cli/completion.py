@@ -7,6 +7,10 @@ import typer
 from vsr_cli.cli.console import print_result
 from vsr_cli.cli.failures import report_failures
 
+# As `_vsr` in a folder of `fpath` the script runs when a word is completed for the first time, and
+# would only declare what completes later ones.
+_ZSH_AUTOLOADED = '[[ "${funcstack[1]}" != _vsr ]] || _vsr_completion "$@"'
+
 Shell = Literal["bash", "zsh", "fish", "powershell"]
 
 
@@ -18,4 +22,4 @@ def completion(
 
     with report_failures():
         script = get_completion_script(prog_name="vsr", complete_var="_VSR_COMPLETE", shell=shell)
-        print_result(script)
+        print_result(f"{script}\n\n{_ZSH_AUTOLOADED}" if shell == "zsh" else script)

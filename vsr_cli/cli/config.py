@@ -10,8 +10,9 @@ from vsr_cli.cli.configured import as_words
 from vsr_cli.cli.console import print_line, print_result, printable
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.help import App
-from vsr_cli.cli.json_events import write_event
+from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson
+from vsr_cli.cli.progress import print_note
 
 config_app = App(help="Show settings, or begin a file of them.", no_args_is_help=True)
 
@@ -40,7 +41,12 @@ def show_config(
 ) -> None:
     """Show each option that is set, and where; options that are typed go before all of them."""
     with report_failures(as_json=as_json):
-        found = api.find_settings(config, presets=preset_name or (), has_file=not no_config)
+        found = api.find_settings(
+            config,
+            presets=preset_name or (),
+            has_file=not no_config,
+            report=report_as_json if as_json else print_note,
+        )
         width = max((len(printable(as_words(setting))) for setting in found.values()), default=0)
         for setting in found.values():
             if as_json:

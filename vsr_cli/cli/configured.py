@@ -1,18 +1,24 @@
 """Options of jobs that are not typed: they come from the environment, presets and a file."""
 
+import functools
 import inspect
 import shlex
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 
 from vsr_cli import api
 from vsr_cli.cli.complete import complete_preset
 from vsr_cli.cli.console import print_line
+from vsr_cli.cli.json_events import hold_warning
+from vsr_cli.cli.progress import print_note
+from vsr_cli.events import Event, Note
 from vsr_cli.settings import Setting, option_types, without_rivals
+
+P = ParamSpec("P")
 
 
 class Untyped(MutableMapping[str, object]):
@@ -21,16 +27,29 @@ class Untyped(MutableMapping[str, object]):
     Typer asks for options that were typed first, so that what they exclude is known by then.
     """
 
-    def __init__(self, context: typer.Context, file: Path | None, own: Collection[str]) -> None:
+    def __init__(
+        self,
+        context: typer.Context,
+        file: Path | None,
+        own: Collection[str],
+        taken: Collection[str] | None,
+    ) -> None:
         """Remember where to look.
 
         Args:
             context: of the command.
             file: in the place of the user's own.
             own: options that make the command what it is, which are left alone.
+            taken: the only options that are looked for; None: all of jobs.
         """
         self._context, self._file, self._own = context, file, own
-        self._known = option_types()
+        self._known = option_types() if taken is None else frozenset(taken)
+        self._repeated = {
+            parameter.name
+            for parameter in context.command.params
+            if getattr(parameter, "multiple", False)
+        }
+        self._notes: list[Note] = []
         self._settings: dict[str, Setting] | None = None
         self.used: dict[str, Setting] = {}
 
@@ -39,7 +58,8 @@ class Untyped(MutableMapping[str, object]):
         if setting is None:
             raise KeyError(name)
         self.used[name] = setting
-        return as_typed(setting.value)
+        value = as_typed(setting.value)
+        return [value] if name in self._repeated and not isinstance(value, list) else value
 
     def __setitem__(self, name: str, value: object) -> None:
         raise TypeError("settings are not written here")
@@ -53,8 +73,19 @@ class Untyped(MutableMapping[str, object]):
     def __len__(self) -> int:
         return len(self._read())
 
-    def say(self) -> None:
-        """Tell people what was not typed, and where it comes from."""
+    def say(self, *, quiet: bool) -> None:
+        """Tell people what was not typed, and where it comes from; and of variables that are none.
+
+        Args:
+            quiet: only of the latter.
+        """
+        self._read()
+        with suppress(BrokenPipeError):  # as what follows will find
+            for note in self._notes:
+                hold_warning(note)
+                print_note(note)
+        if quiet:
+            return
         places: dict[str, list[str]] = {}
         for setting in self.used.values():
             place = setting.place.rpartition(", line ")[0] or "the environment"
@@ -71,11 +102,16 @@ class Untyped(MutableMapping[str, object]):
                 self._file,
                 presets=given["preset_name"] or (),
                 has_file=not given["no_config"],
+                report=self._remember,
             )
-            typed = [name for name in given if self._is_typed(name)]
+            typed = [name for name in given if name in self._known and self._is_typed(name)]
             names = without_rivals(found, {*typed, *self._own})
             self._settings = {name: found[name] for name in names}
         return self._settings
+
+    def _remember(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self._notes.append(event)
 
     def _is_typed(self, name: str) -> bool:
         source = self._context.get_parameter_source(name)
@@ -101,19 +137,55 @@ def as_words(setting: Setting) -> str:
     return " ".join(f"{option} {shlex.quote(str(item))}" for item in values)
 
 
-def configured_options(own: Collection[str]) -> list[inspect.Parameter]:
+def with_settings(*names: str) -> Callable[[Callable[P, None]], Callable[..., None]]:
+    """Let some options of a command, where they are not typed, come from where those of jobs do.
+
+    Args:
+        names: of its options that mean what they mean for a job.
+    """
+
+    def decorate(command: Callable[P, None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters.values()
+        parameters = [*own, *configured_options(frozenset(), names)]
+
+        @functools.wraps(command)
+        def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
+            say_untyped(kwargs)
+            command(*args, **kwargs)
+
+        decorated.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        decorated.__annotations__ = {p.name: p.annotation for p in parameters}
+        return decorated
+
+    return decorate
+
+
+def say_untyped(given: MutableMapping[str, object]) -> None:
+    """Take out what has done its part by now, and tell people what was not typed."""
+    for name in ("help_all", "no_config", "preset_name"):
+        given.pop(name, None)
+    untyped = given.pop("config", None)
+    if isinstance(untyped, Untyped):
+        untyped.say(quiet=bool(given.get("quiet")))
+
+
+def configured_options(
+    own: Collection[str], taken: Collection[str] | None = None
+) -> list[inspect.Parameter]:
     """The options that say where settings come from; that of `config` is given an `Untyped`.
 
     Args:
         own: options that make the command what it is, which settings leave alone.
+        taken: the only options that settings change; None: all of jobs.
     """
 
     def begin(context: typer.Context, file: Path | None) -> "Untyped | None":
         if context.resilient_parsing:  # completion
             return None
-        context.default_map = untyped = Untyped(context, file, own)
+        context.default_map = untyped = Untyped(context, file, own, taken)
         return untyped
 
+    is_rare = taken is None  # where `--help-all` shows them
     config = typer.Option(
         readable=False,
         metavar="FILE",
@@ -121,10 +193,10 @@ def configured_options(own: Collection[str]) -> list[inspect.Parameter]:
         show_default="see `vsr config path`",
         callback=begin,
         is_eager=True,
-        hidden=True,
+        hidden=is_rare,
     )
     no_config = typer.Option(
-        "--no-config", help="Read no file of settings.", is_eager=True, hidden=True
+        "--no-config", help="Read no file of settings.", is_eager=True, hidden=is_rare
     )
     preset_name = typer.Option(
         *("--preset-name", "-P"),

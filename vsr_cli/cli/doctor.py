@@ -12,7 +12,9 @@ from vsr_cli.cli.console import print_result, printable
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import write_event
 from vsr_cli.cli.options import ResultAsJson
-from vsr_cli.events import Finding
+from vsr_cli.counting import counted
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import Event, Finding, Note
 from vsr_cli.exit_codes import ExitCode
 
 
@@ -26,7 +28,7 @@ def doctor(
 ) -> None:
     """Check versions, devices, weights, encoders, folders and a job; ends with 1 if jobs fail."""
     with report_failures(verbose=verbose, as_json=as_json):
-        findings = api.doctor(quick=quick, verbose=verbose)
+        findings = [*api.doctor(quick=quick, verbose=verbose), *_settings(verbose=verbose)]
         for finding in findings:
             _show(finding, as_json=as_json)
         _show_terminal(as_json=as_json)
@@ -36,6 +38,25 @@ def doctor(
 
 def _show(finding: Finding, *, as_json: bool) -> None:
     _write(finding.subject, finding.state, finding.text, finding.hint, as_json=as_json)
+
+
+def _settings(*, verbose: bool) -> list[Finding]:
+    """Whether what is set without being typed can be read: jobs end where it cannot."""
+    events = list[Event]()
+    try:
+        found = api.find_settings(report=events.append)
+    except ConfigError as error:
+        text = str(error).replace(f"`{api.config_path()}`", "the file of settings")
+        if verbose and error.why:
+            text += f", {error.why}"
+        return [Finding(subject="settings", state="fail", text=text, hint=error.hint)]
+    text = f"{counted(len(found), 'option is', 'options are')} set without being typed"
+    unknown = [
+        Finding(subject="settings", state="warn", text=event.text, hint="unset it")
+        for event in events
+        if isinstance(event, Note)
+    ]
+    return [Finding(subject="settings", state="ok", text=text), *unknown]
 
 
 def _show_terminal(*, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.configured import with_settings
 from vsr_cli.cli.console import print_line, print_result
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.options import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Task = Literal["upscale", "restore", "erase", "fill"]
 
 
+@with_settings("model", "device", "dtype", "steps", "motion_scale", "fidelity")
 def evaluate(
     folder: Annotated[
         Path, typer.Argument(readable=False, metavar="DIR", help="Clips that count as the truth.")

@@ -100,7 +100,8 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         _types(WorkerState),
     ),
     "warning": EventKind(
-        "upscale, restore, batch, fill, erase, degrade",
+        "upscale, restore, batch, fill, erase, degrade, preview, compare, probe, bench, export, "
+        "config show",
         "Something to know; `code` is one of those below, and `text` is for people.",
         {"code": str, "text": str},
     ),

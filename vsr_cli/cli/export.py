@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.configured import with_settings
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import report_as_json
 from vsr_cli.cli.options import AsJson, Model, Quiet, Steps
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.config import SamplerConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Exported, GraphChecked
 
@@ -23,6 +25,7 @@ Examples:
 """
 
 
+@with_settings("model", "steps")
 def export(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", readable=False, help="Folder to write.")
@@ -97,17 +100,17 @@ def export(
 def _tell(folder: Path, done: Exported | None, checks: list[GraphChecked]) -> None:
     """What has come of it, for people."""
     if done is not None:
-        engines = f" and {done.engines} engines" if done.engines else ""
+        engines = f" and {counted(done.engines, 'engine')}" if done.engines else ""
         amount = f"{done.num_bytes / 1e6:.0f} MB in {done.seconds:.0f} s"
-        print_line(f"wrote `{folder}`: {done.graphs} graphs{engines}, {amount}")
+        print_line(f"wrote `{folder}`: {counted(done.graphs, 'graph')}{engines}, {amount}")
     outputs = [check for check in checks if check.unit == "range"]
     videos = [check for check in checks if check.unit == "codes"]
     if outputs and videos:
         worst = max(outputs, key=lambda check: check.error)
         code = max(check.error for check in videos)
         print_line(
-            f"checked {len(outputs)} outputs: off by at most {worst.error:.1e} of the range "
-            f"(`{worst.graph}`), small videos by {code:.4f} codes on average"
+            f"checked {counted(len(outputs), 'output')}: off by at most {worst.error:.1e} of the "
+            f"range (`{worst.graph}`), small videos by {code:.4f} codes on average"
         )
     elif not checks:
         print_line("note: nothing was checked; `vsr export --verify` does that")

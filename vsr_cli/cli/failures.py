@@ -18,6 +18,7 @@ from vsr_cli.cli.command_line import command_to_go_on
 from vsr_cli.cli.console import print_line, silence
 from vsr_cli.cli.json_events import close_events, write_event
 from vsr_cli.cli.signals import Signals
+from vsr_cli.counting import counted
 from vsr_cli.errors import MemoryExhaustedError, VsrError, is_short_of_memory
 from vsr_cli.exit_codes import ExitCode
 
@@ -87,7 +88,7 @@ class FailureReport:
             name = "INTERRUPTED" if code == ExitCode.INTERRUPTED else "TERMINATED"
             what, why, hint = "stopped before the end", None, None
             if isinstance(error, Stopped) and error.num_frames:
-                why = f"{error.num_frames} frames are done, and kept"
+                why = f"{counted(error.num_frames, 'frame is', 'frames are')} done, and kept"
                 hint = f"to go on, run `{command_to_go_on()}`"
         else:
             code, name = ExitCode.INTERNAL_ERROR, "INTERNAL"

@@ -20,6 +20,7 @@ from vsr_cli.cli.options_output import output_options
 from vsr_cli.cli.options_repair import fill_options
 from vsr_cli.cli.progress import progress_bar, tee
 from vsr_cli.cli.sources import parse_target
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.exit_codes import ExitCode
 from vsr_cli.options import Options
@@ -79,6 +80,6 @@ def _list(source: Path, options: Options, *, quiet: bool, as_json: bool) -> None
             frames = f"{gap.first}" if gap.first == gap.last else f"{gap.first}-{gap.last}"
             print_result(f"{frames}\t{float(gap.start):.3f} s\t{', '.join(gap.reasons)}")
     if not quiet:
-        print_line(f"{num_frames} frames would be made anew; nothing is written")
+        print_line(f"{counted(num_frames, 'frame')} would be made anew; nothing is written")
     if damage.has_damage:
         raise typer.Exit(ExitCode.SOURCE_DAMAGED)

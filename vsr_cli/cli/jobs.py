@@ -16,6 +16,7 @@ from vsr_cli.cli.help import App
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson
 from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.exit_codes import ExitCode
 
@@ -112,7 +113,10 @@ def show_job(target: Target, *, job_dir: JobDir = None, as_json: AsJson = False)
         if not as_json:
             num_done = sum(unit.is_complete for unit in units)
             frames = sum(unit.num_done for unit in units)
-            print_line(f"{num_done} of {len(units)} units, {frames} of {units[-1].stop} frames")
+            print_line(
+                f"{num_done} of {counted(len(units), 'unit')}, "
+                f"{frames} of {counted(units[-1].stop, 'frame')}"
+            )
 
 
 @jobs_app.command("join")
@@ -131,16 +135,17 @@ def _is_agreed(jobs: "Sequence[FoundJob]") -> bool:
     for job in jobs:
         print_line(_describe(job))
     size = _size(sum(job.num_bytes for job in jobs))
-    return typer.confirm(f"remove {len(jobs)} unfinished jobs, {size}?", err=True)
+    return typer.confirm(f"remove {counted(len(jobs), 'unfinished job')}, {size}?", err=True)
 
 
 def _describe(job: "FoundJob") -> str:
     """A job in a line, for people."""
-    of_all = "" if job.num_all is None else f" of {job.num_all}"
+    frames = counted(job.num_frames if job.num_all is None else job.num_all, "frame")
+    done = frames if job.num_all is None else f"{job.num_frames} of {frames}"
     files = f", `{job.source}` -> `{job.target}`" if job.source and job.target else ""
     state = "at work" if job.is_busy else f"{_ago(job.seconds)} ago"
     size = _size(job.num_bytes)
-    return f"`{job.folder}`: {job.num_frames}{of_all} frames done{files}, {size}, {state}"
+    return f"`{job.folder}`: {done} done{files}, {size}, {state}"
 
 
 def _values(job: "FoundJob") -> dict[str, object]:

@@ -44,6 +44,7 @@ class _EventFile:
         self.file: TextIO | None = None  # None: standard output
         self.is_lost = False  # whoever read the file has left, which is no reason to stop
         self.common: Mapping[str, object] = {}  # keys of every event
+        self.held: list[Note] = []  # to be said before the first event
 
     def write(self, line: str) -> None:
         if self.file is None:
@@ -60,6 +61,7 @@ class _EventFile:
             with suppress(OSError):
                 self.file.close()
         self.file, self.is_lost = None, False
+        self.held.clear()
 
 
 _event_file = _EventFile()
@@ -127,6 +129,14 @@ def close_events() -> None:
     _event_file.reset()
 
 
+def hold_warning(note: Note) -> None:
+    """Write a warning before the first event of this command, if it writes any.
+
+    What is found while options are read comes before it is known where events go.
+    """
+    _event_file.held.append(note)
+
+
 def write_event(kind: str, values: Mapping[str, object]) -> None:
     """Write one NDJSON event for programs; consumers ignore types and keys they do not know.
 
@@ -134,8 +144,15 @@ def write_event(kind: str, values: Mapping[str, object]) -> None:
         BrokenPipeError: the program that reads standard output has left, or never was there.
         OutputError: standard output cannot be written to.
     """
+    held, _event_file.held = _event_file.held, []
+    for note in held:
+        _write("warning", {"code": note.code, "text": note.text}, {})
+    _write(kind, values, _event_file.common)
+
+
+def _write(kind: str, values: Mapping[str, object], common: Mapping[str, object]) -> None:
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    head = {"type": kind, "v": JSON_VERSION, "time": time, **_event_file.common}
+    head = {"type": kind, "v": JSON_VERSION, "time": time, **common}
     _event_file.write(json.dumps({**head, **values}, default=str))
 
 

@@ -2,13 +2,13 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Annotated, Concatenate, ParamSpec, cast, get_args
 
 import typer
 
-from vsr_cli.cli.configured import Untyped, configured_options
+from vsr_cli.cli.configured import configured_options, say_untyped
 from vsr_cli.cli.help import OTHERS
 from vsr_cli.cli.job import Flags
 from vsr_cli.cli.options_input import input_options
@@ -95,7 +95,7 @@ def with_options(
 
         @functools.wraps(command)
         def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
-            _say_untyped(kwargs)
+            say_untyped(kwargs)
             options = {name: kwargs.pop(name) for name in shared if name in kwargs}
             if flags:
                 given = {p.name: kwargs.pop(p.name) for p in flags if p.name in kwargs}
@@ -108,15 +108,6 @@ def with_options(
         return decorated
 
     return decorate
-
-
-def _say_untyped(given: MutableMapping[str, object]) -> None:
-    """Take out what has done its part by now, and tell people what was not typed."""
-    for name in ("help_all", "no_config", "preset_name"):
-        given.pop(name, None)
-    untyped = given.pop("config", None)
-    if isinstance(untyped, Untyped) and not given.get("quiet"):
-        untyped.say()
 
 
 def _in_panel(parameter: inspect.Parameter, panel: str) -> inspect.Parameter:

@@ -2,7 +2,8 @@
 
 import shlex
 
-from vsr_cli.cli.amounts import duration, file_size
+from vsr_cli.cli.amounts import duration, file_size, frame_count
+from vsr_cli.counting import counted
 from vsr_cli.events import Done, Live, Plan
 
 _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached files"}
@@ -11,10 +12,10 @@ _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached fil
 def done_line(done: Done) -> str:
     """What was written, for people."""
     if done.shard is not None:
-        frames = f"{done.frames_out} frames, in {duration(done.seconds)}"
+        frames = f"{counted(done.frames_out, 'frame')}, in {duration(done.seconds)}"
         then = f"when all shards are, run `vsr jobs join {shlex.quote(str(done.target))}`"
         return f"shard {done.shard} of `{done.target}` is done: {frames}; {then}"
-    parts = [f"{done.frames_out} frames", f"{done.width}x{done.height}"]
+    parts = [counted(done.frames_out, "frame"), f"{done.width}x{done.height}"]
     if done.num_bytes is not None:
         parts.append(file_size(done.num_bytes))
     kept = [name for kind, name in _KINDS.items() if kind in done.streams]
@@ -60,7 +61,7 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def _files_line(plan: Plan) -> str:
     (source_height, source_width), (height, width) = plan.source_size, plan.target_size
-    frames = "number of frames unknown" if plan.num_frames is None else f"{plan.num_frames} frames"
+    frames = frame_count(plan.num_frames)
     length = f", {duration(plan.duration)}" if plan.duration else ""
     before, after = f", {frames}{length}", ""
     if plan.rate is not None:  # the source has fewer
@@ -72,13 +73,13 @@ def _files_line(plan: Plan) -> str:
 
 
 def _model_lines(plan: Plan) -> list[str]:
-    if plan.motion_scale is None or plan.fidelity is None:
+    if plan.motion_scale is None or plan.fidelity is None or plan.clip_length is None:
         return [f"model {plan.model}"]
     return [
         f"model {plan.model}, steps {plan.steps}, seed {plan.seed}, on {plan.device}"
         f" in {plan.dtype}",
         f"motion scale {plan.motion_scale:g}, fidelity {plan.fidelity:g}, color {plan.color},"
-        f" flow {plan.flow}, clips of {plan.clip_length} frames, tile {plan.tile}",
+        f" flow {plan.flow}, clips of {counted(plan.clip_length, 'frame')}, tile {plan.tile}",
     ]
 
 
@@ -97,10 +98,9 @@ def time_needed(plan: Plan) -> str:
 def _units_line(plan: Plan) -> list[str]:
     if plan.units is None:
         return []
-    count = plan.workers
-    workers = "" if count is None else f" for {count} worker{'' if count == 1 else 's'}"
+    workers = "" if plan.workers is None else f" for {counted(plan.workers, 'worker')}"
     busy = "" if plan.device_seconds is None else f", {duration(plan.device_seconds)} of devices"
-    return [f"{plan.units} units{workers}{busy}"]
+    return [f"{counted(plan.units, 'unit')}{workers}{busy}"]
 
 
 def _memory_line(plan: Plan) -> list[str]:

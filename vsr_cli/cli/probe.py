@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_cli import api
+from vsr_cli.cli.amounts import frame_count
 from vsr_cli.cli.console import print_result, printable
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.json_events import write_event
@@ -120,9 +121,8 @@ def lines_for_people(found: api.Probe, deinterlace: Deinterlace | None) -> Itera
         yield f"  read from {float(info.start or 0):.3f} s to {end} on its own clock"
     shape = "" if info.sample_aspect_ratio == 1 else f", pixels {info.sample_aspect_ratio}"
     yield f"picture: {info.width}x{info.height}{shape}, {info.codec} {info.pix_fmt}"
-    frames = "number of frames unknown" if info.num_frames is None else f"{info.num_frames} frames"
     spacing = {True: ", of uneven length", False: "", None: ", perhaps of uneven length"}
-    yield f"  {float(info.rate):.6g} frames/s{spacing[info.is_vfr]}, {frames}"
+    yield f"  {float(info.rate):.6g} frames/s{spacing[info.is_vfr]}, {frame_count(info.num_frames)}"
     if info.timecode:
         yield f"  time code {info.timecode}"
     if turned := _turned(info):

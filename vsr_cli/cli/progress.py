@@ -29,7 +29,7 @@ def progress_bar(
         more: what else there is to say of progress.
     """
     if quiet:
-        yield _print_note
+        yield print_note
     elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from vsr_cli.cli.bar import ProgressBar  # loads half of rich
 
@@ -90,7 +90,7 @@ def _render(draw: Callable[[Progress], None], *, verbose: bool) -> Report:
             case Progress():
                 draw(event)
             case Note():
-                _print_note(event)
+                print_note(event)
             case Live():
                 print_line(live_line(event))
             case DegradationDrawn(seed=seed, steps=(first, *others)):
@@ -102,6 +102,7 @@ def _render(draw: Callable[[Progress], None], *, verbose: bool) -> Report:
     return report
 
 
-def _print_note(event: Event) -> None:
+def print_note(event: Event) -> None:
+    """A `Report` that prints notes for people, and nothing else."""
     if isinstance(event, Note):
         print_line(f"note: {event.text} ({event.code})")

@@ -13,6 +13,7 @@ from vsr_cli.cli.help import App
 from vsr_cli.cli.json_events import report_as_json, write_event
 from vsr_cli.cli.options import AsJson, Quiet
 from vsr_cli.cli.progress import progress_bar, tee
+from vsr_cli.counting import counted
 
 if TYPE_CHECKING:
     from vsr_cli.models.imports import ImportedWeights
@@ -216,7 +217,7 @@ def _show_imported(done: "ImportedWeights", *, as_json: bool, quiet: bool) -> No
         for line in (*done.findings, done.license):
             print_line(line)
         size = done.num_bytes / 1e9
-        print_line(f"wrote `{done.path}`: {done.num_tensors} tensors, {size:.2f} GB")
+        print_line(f"wrote `{done.path}`: {counted(done.num_tensors, 'tensor')}, {size:.2f} GB")
     if as_json:
         values = {
             "name": done.path.stem,

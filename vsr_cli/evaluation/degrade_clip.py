@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import DeviceError, InputError
 from vsr_cli.events import DegradationDrawn, Done, Note, Report
 from vsr_cli.media.reading.reader import probe
@@ -50,7 +51,8 @@ def degrade_clip(
         _require_memory(info, num_frames, level)
         footage = read_footage(source, num_frames, report=report)
         if not footage.is_whole:
-            text = f"the source goes on: only its first {num_frames} frames are taken"
+            text = "the source goes on: only the first "
+            text += f"{counted(num_frames, 'frame is taken', 'frames are taken')}"
             report(Note(code="W_SOURCE_CUT", text=f"{text}, see `--frames`"))
         hr_frames = crop(footage.frames, (height * scale, width * scale))
         lr_frames, steps = Degradation(level, scale=scale).explained(hr_frames, seed)
@@ -83,7 +85,7 @@ def _require_memory(info: "VideoInfo", most: int, level: Level) -> None:
     if num_frames * each > free:
         fit = free // each
         raise DeviceError(
-            f"{num_frames} frames do not fit into memory",
+            f"{counted(num_frames, 'frame does', 'frames do')} not fit into memory",
             why=f"they need about {num_frames * each / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
             hint=f"use `--frames {fit}`" if fit else "give a smaller clip",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import VerificationError
 from vsr_cli.events import GraphChecked, Report
 from vsr_cli.export.chain import Array, Run
@@ -140,7 +141,8 @@ def require_right(checks: Iterator[GraphChecked], report: Report) -> list[GraphC
         raise VerificationError(
             f"`{worst.graph}` computes something else in {worst.runtime}",
             why=f"`{worst.output}` is off by {worst.error:.2g} {unit}; "
-            f"{worst.tolerance:g} are tolerated ({len(wrong)} outputs are wrong)",
+            f"{worst.tolerance:g} are tolerated "
+            f"({counted(len(wrong), 'output is', 'outputs are')} wrong)",
             hint="export it again; if it stays so, please report it",
         )
     return found

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import read_header
 
@@ -126,12 +127,18 @@ def require_exactly(
     ]
     problems = []
     if missing:
-        problems.append(f"{len(missing)} tensors are missing: {_listed(missing)}")
+        problems.append(
+            f"{counted(len(missing), 'tensor is', 'tensors are')} missing: {_listed(missing)}"
+        )
     if unknown:
-        problems.append(f"{len(unknown)} tensors are unknown: {_listed(unknown)}")
+        problems.append(
+            f"{counted(len(unknown), 'tensor is', 'tensors are')} unknown: {_listed(unknown)}"
+        )
     if misshapen:
         shown = ", ".join(misshapen[:_SHOWN])
-        problems.append(f"{len(misshapen)} tensors have another shape: {shown}")
+        problems.append(
+            f"{counted(len(misshapen), 'tensor has', 'tensors have')} another shape: {shown}"
+        )
     if problems:
         raise WeightsError(
             f"`{path.name}` is not the published checkpoint",
@@ -173,7 +180,10 @@ def require_networks(
     require_exactly(path, found, expected, {*spare, *beside}, hint=hint)
     if not beside:
         return []
-    return [f"{len(beside)} tensors of `{path.name}` are left out: {_listed(sorted(beside))}"]
+    return [
+        f"of `{path.name}` {counted(len(beside), 'tensor is', 'tensors are')} left out: "
+        f"{_listed(sorted(beside))}"
+    ]
 
 
 def unwrapped(tensors: Mapping[str, Tensor], wrappers: Iterable[str] = ()) -> dict[str, Tensor]:

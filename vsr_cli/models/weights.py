@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vsr_cli.config import NUM_TRAIN_TIMESTEPS
+from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import read_entries, require_usual, verify
 from vsr_cli.models.small.blocks import ActivationName
@@ -25,7 +26,8 @@ def require_match(path: Path, found: Set[str], expected: Set[str]) -> None:
     if wrong := found ^ expected:
         raise WeightsError(
             f"`{path.name}` does not fit this model",
-            why=f"{len(wrong)} tensor names differ, the first is `{min(wrong)}`",
+            why=f"{counted(len(wrong), 'tensor name differs', 'tensor names differ')}, "
+            f"the first is `{min(wrong)}`",
             hint="use weights made for this version of vsr, or run `vsr weights verify`",
         )
 

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from vsr_cli.cancellation import Stopped, StopRequest
+from vsr_cli.counting import counted
 from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Note
 from vsr_cli.media.reading.reader import VideoSource, open_video
@@ -45,7 +46,7 @@ def compute(
                 raise
         # Out here the failed run's tensors are no longer held by its traceback.
         release_memory()
-        what, code = f"with clips of {smaller.clip_length} frames", "W_MEMORY_CLIPS"
+        what, code = f"with clips of {counted(smaller.clip_length, 'frame')}", "W_MEMORY_CLIPS"
         if smaller.tile_size != run.run_plan.tile_size:
             what, code = f"in tiles of {smaller.tile_pixels} pixels", "W_MEMORY_TILES"
         text = f"memory has run out; going back to the last checkpoint, {what}"
@@ -64,7 +65,9 @@ def _compute_rest(
     config, checkpoint = run.config, manifest.checkpoint
     first = checkpoint.first
     if first > run.origin:
-        text = f"going on after {first - run.origin} frames that are done"
+        text = (
+            f"going on after {counted(first - run.origin, 'frame that is', 'frames that are')} done"
+        )
         run.report(Note(code="W_RESUMED", text=text))
     tensors = None
     if checkpoint.state is not None:
@@ -87,9 +90,7 @@ def _compute_rest(
         stop.deferred(),
         write_behind(output.write, frames_behind(run.output.coding)) as queue,
         _counting_kept(output),
-        closing(
-            run.coded_clips(source, first=first, tensors=tensors, on_work=progress.work)
-        ) as clips,
+        closing(run.coded_clips(source, first=first, tensors=tensors, progress=progress)) as clips,
     ):
         done = first
         for clip in clips:
@@ -107,6 +108,7 @@ def _compute_rest(
                 run.remember(progress)
                 raise Stopped(num_frames=output.num_frames)
         queue.drain()
+        progress.finish()
         output.finish()
     run.remember(progress)
 

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from vsr_cli import __version__
+from vsr_cli.counting import counted
 from vsr_cli.errors import VsrError, WeightsError
 from vsr_cli.events import Finding
 from vsr_cli.media.reading.decoders import missing_decoders
@@ -97,7 +98,8 @@ def _devices() -> Iterator[Finding]:
     free = free_memory(CPU)
     whole, available = (_memory(name) for name in ("MemTotal", "MemAvailable"))
     features = "/".join(_features()) or "no vectors known"
-    text = f"{processor()} ({features}), {threads} threads on {cores} cores, {_size(free)}"
+    text = f"{processor()} ({features}), {counted(threads, 'thread')} on {counted(cores, 'core')}"
+    text += f", {_size(free)}"
     text += f" of {_size(whole)} of memory free" if whole else " of memory free"
     if available and free < available * 0.95:
         text += ", as limits of this session allow"

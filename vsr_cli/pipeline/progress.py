@@ -41,7 +41,7 @@ class ProgressReporter:
         """
         self._task, self._num_frames, self._report = task, num_frames, report
         self._first, self._clock = first, clock
-        self._about = about if num_frames is None else None
+        self._about = about
         self._done, self._ahead, self._said = first, 0.0, float(first)
         self._begun = self._last = clock()
         self._time_left = TimeLeft()
@@ -51,6 +51,20 @@ class ProgressReporter:
         """Measure the pace from now on, as long as nothing is done: what was to load is loaded."""
         if self._said == self._first:
             self._begun = self._last = self._clock()
+
+    def end_at(self, num_frames: int) -> None:
+        """Note how many frames the target will have, which the source's end has told.
+
+        Headers may claim more than there is. May be called by the thread that reads.
+        """
+        if num_frames != self._num_frames:
+            self._num_frames, self._time_left = num_frames, TimeLeft()
+
+    def finish(self) -> None:
+        """Say that what is written is all, where it was not known to be."""
+        if self._num_frames != self._done:
+            self.end_at(self._done)
+            self._tell()
 
     def count(self, num_done: int) -> None:
         """Say that so many frames of the target are written."""
@@ -90,7 +104,7 @@ class ProgressReporter:
                 first=self._first,
                 ahead=round(self._said - self._done, 3),
                 left=left,
-                about=self._about,
+                about=self._about if self._num_frames is None else None,
             )
         )
 

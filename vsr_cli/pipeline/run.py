@@ -219,7 +219,7 @@ class Run:
         *,
         first: int = 0,
         tensors: Mapping[str, Tensor] | None = None,
-        on_work: Callable[[float], None] | None = None,
+        progress: ProgressReporter | None = None,
     ) -> Generator[CodedClip, None, None]:
         """The frames of the target in order, repaired, enlarged and as they are encoded.
 
@@ -227,19 +227,23 @@ class Run:
             video: the source, nothing read from it beyond its first frame.
             first: index of the frame to go on with.
             tensors: the state after the clip before it, by name; None where it had none.
-            on_work: is told how much of the frames that come is computed, as a number of frames.
+            progress: is told how much of the frames that come is computed, and where they end.
         """
         chain = self.make_chain()
         with memory_errors():
             if self.model is None or self.run_plan is None:
-                yield from self._repaired(video, chain, first, tensors)
+                frames = self._run_chain(video, chain, first, tensors)
+                yield from self._repaired(_ending(frames, first, progress), chain, first)
             else:
                 restorer = self.model.restorer(self.config, self.run_plan, self.report)
                 if self.config.max_delay is not None:
                     restorer = self._keeping_up(restorer, self.config.max_delay)
-                if on_work is not None:
-                    restorer.meter.on_work = on_work
-                yield from self._restored(video, chain, restorer, first, tensors)
+                if progress is not None:
+                    restorer.meter.on_work = progress.work
+                needed = first - num_shared_at(first, restorer.clip_overlap, self.origin)
+                frames = self._run_chain(video, chain, needed, tensors)
+                frames = _ending(frames, needed, progress)
+                yield from self._restored(frames, chain, restorer, first, tensors)
 
     def _keeping_up(self, restorer: "Restorer", max_delay: float) -> "Restorer":
         """A restorer that leaves out what there is no time for."""
@@ -250,11 +254,8 @@ class Run:
         seconds = measure_speed(self.model, self.config) * self._num_pixels
         return LiveRestorer(restorer, self.output.coding.size, max_delay, seconds, self.report)
 
-    def _repaired(
-        self, video: VideoSource, chain: Chain, first: int, tensors: Mapping[str, Tensor] | None
-    ) -> Iterator[CodedClip]:
+    def _repaired(self, repaired: Iterator[Frame], chain: Chain, first: int) -> Iterator[CodedClip]:
         """Frames without a model, a few at a time."""
-        repaired = self._run_chain(video, chain, first, tensors)
         coded = (kept_frame(frame, self.output.coding) for frame in repaired)
         with closing(prefetch(coded, FRAMES_AHEAD)) as frames:
             while clip := list(islice(frames, FRAMES_AHEAD)):
@@ -264,7 +265,7 @@ class Run:
 
     def _restored(
         self,
-        video: VideoSource,
+        repaired: Iterator[Frame],
         chain: Chain,
         restorer: "Restorer",
         first: int,
@@ -275,7 +276,7 @@ class Run:
         needed = first - num_shared_at(first, overlap, self.origin)
         own = {key: x for key, x in (tensors or {}).items() if not key.startswith(PREFIX)}
         state = restorer.read_state(own) if own else None
-        rgb = read_rgb(self._run_chain(video, chain, needed, tensors))
+        rgb = read_rgb(repaired)
         sources = SourceMix(self.config.strength, num_skipped=first - needed)
         with closing(
             restore_frames(
@@ -323,6 +324,18 @@ class Run:
             return video.frames(report=self.report, skip=skip)
         every = to_constant_rate(video.frames(report=self.report), coding, info, self.report)
         return islice(every, skip, None)
+
+
+def _ending(
+    frames: Iterator[Frame], first: int, progress: ProgressReporter | None
+) -> Iterator[Frame]:
+    """The frames from one on; `progress` is told how many there are, once the last is read."""
+    num_frames = first
+    for frame in frames:
+        num_frames += 1
+        yield frame
+    if progress is not None:
+        progress.end_at(num_frames)
 
 
 def bytes_beside(output: OutputPlan) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from vsr_cli.config import DtypeChoice
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.ops.precision import is_faster_in_bfloat16
 
@@ -81,7 +82,7 @@ def choose_device(name: str) -> tuple[torch.device, str]:
         if (device.index or 0) >= count:
             raise DeviceError(
                 f"no device `{name}` here",
-                why=f"{count} CUDA devices found",
+                why=f"{counted(count, 'CUDA device')} found",
                 hint="use `--device auto` or `--device cpu`",
             )
     elif device.type != "cpu":

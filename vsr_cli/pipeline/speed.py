@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 
 from vsr_cli.atomic import replace_when_complete
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.counting import counted
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
 
 NAME = "vsr-speed.json"
@@ -38,7 +39,7 @@ def speed_key(model: Path, config: UpscaleConfig, run_plan: RunPlan) -> str:
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
     else:
-        machine = f"{processor()}, {torch.get_num_threads()} threads"
+        machine = f"{processor()}, {counted(torch.get_num_threads(), 'thread')}"
     how = (
         *(machine, dtype_name(run_plan.dtype), f"torch {torch.__version__}"),
         *(model.name, model.stat().st_size, config.scale, config.sampler.steps),

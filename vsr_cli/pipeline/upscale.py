@@ -256,12 +256,13 @@ class Upscaler(Planner):
                 memory_errors(),
                 write_behind(writer.write, frames_behind(output.coding)) as queue,
                 # Left first: what is written may wait for what is read.
-                closing(run.coded_clips(video, on_work=progress.work)) as clips,
+                closing(run.coded_clips(video, progress=progress)) as clips,
             ):
                 for clip in clips:
                     for frame in clip.frames:
                         queue.put(frame)
                         num_frames += 1
                         progress.count(num_frames)
+                progress.finish()
             run.remember(progress)
             return num_frames, writer.finish()

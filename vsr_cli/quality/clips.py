@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.config import OutputConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, InputError
 from vsr_cli.events import Report, ignore
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -148,7 +149,7 @@ class Pictures:
             frames.append(frame)
         if len(frames) < num_frames:
             raise InputError(
-                f"`{self.path}` has {len(frames)} frames, not {num_frames}",
+                f"`{self.path}` has {counted(len(frames), 'frame')}, not {num_frames}",
                 hint="give a result of the whole clip, or use a smaller `--frames`",
             )
         return torch.stack(frames)

@@ -311,8 +311,9 @@ def _resize(frames: Tensor, size: tuple[int, int], mode: str, randomness: _Rando
 
 
 def _span(values: Tensor) -> str:
-    """From the least to the greatest, for people."""
-    return f"{float(values.min()):.3g} to {float(values.max()):.3g}"
+    """From the least to the greatest, for people; one number where they are the same."""
+    least, greatest = (f"{float(value):.3g}" for value in (values.min(), values.max()))
+    return least if least == greatest else f"{least} to {greatest}"
 
 
 def _send_through_codec(

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.flow import FlowEstimator
 from vsr_cli.ops.color import luma
@@ -103,7 +104,8 @@ class Lpips:
         if wrong := names ^ self.tensors.keys():
             raise WeightsError(
                 f"`{path.name}` does not hold LPIPS with SqueezeNet",
-                why=f"{len(wrong)} tensor names differ, the first is `{min(wrong)}`",
+                why=f"{counted(len(wrong), 'tensor name differs', 'tensor names differ')}, "
+                f"the first is `{min(wrong)}`",
                 hint="give the file of LPIPS v0.1, `squeeze`",
             )
 

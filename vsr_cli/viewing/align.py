@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report, ignore
 from vsr_cli.viewing.footage import SLACK, Footage, Picture, Shown
 
@@ -149,6 +150,10 @@ def say_counts(videos: Sequence[Footage], counts: Counts, report: Report) -> Non
     numbers = ", ".join(
         f"`{v.name}` {number}" for v, number in zip(videos, counts.num_read, strict=True)
     )
-    alone = f"; {counts.num_alone} frames of the first stand alone" if counts.num_alone else ""
-    text = f"numbers of frames differ: {numbers}; {counts.num_moments} are compared{alone}"
+    alone = ""
+    if counts.num_alone:
+        one, many = "frame of the first stands alone", "frames of the first stand alone"
+        alone = f"; {counted(counts.num_alone, one, many)}"
+    text = f"numbers of frames differ: {numbers}; "
+    text += f"{counted(counts.num_moments, 'is', 'are')} compared{alone}"
     report(Note(code="W_COUNTS_DIFFER", text=text))

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Comparison, Event, Note, Progress, Report
 from vsr_cli.media.containers import is_single_image
@@ -17,8 +18,15 @@ from vsr_cli.viewing.align import Counts, Moment, moments, say_counts, say_diffe
 from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, Fit, Mode, Piece
 from vsr_cli.viewing.files import check_files, write_text
-from vsr_cli.viewing.footage import Footage, open_footage
-from vsr_cli.viewing.measure import UNITS, Measures, Meter, Metric, require_measurable
+from vsr_cli.viewing.footage import Footage, open_footage, tone_mapping
+from vsr_cli.viewing.measure import (
+    UNITS,
+    Measures,
+    Meter,
+    Metric,
+    available_metrics,
+    require_measurable,
+)
 from vsr_cli.viewing.outputs import (
     Read,
     check_video,
@@ -60,7 +68,8 @@ class Request:
     def __post_init__(self) -> None:
         if not 2 <= len(self.sources) <= MOST_VIDEOS:
             raise ConfigError(
-                f"{len(self.sources)} videos cannot be compared", hint=f"give 2 to {MOST_VIDEOS}"
+                f"{counted(len(self.sources), 'video')} cannot be compared",
+                hint=f"give 2 to {MOST_VIDEOS}",
             )
         if self.target is None and not self.metrics:
             raise ConfigError("there is nothing to do", hint="give `-o OUT`, or `--metrics psnr`")
@@ -107,6 +116,7 @@ def compare_videos(request: Request, report: Report) -> Comparison:
     """Compare; see `vsr_cli.api.compare` for the arguments and errors."""
     started = time.monotonic()
     report = without_repeats(report)  # videos are read more than once
+    request = replace(request, metrics=available_metrics(request.metrics, report))
     inputs = {f"`{path}`": path for path in request.sources}
     files = [path for path in (request.target, request.per_frame) if path is not None]
     check_files(files, inputs, overwrite=request.overwrite)
@@ -115,6 +125,9 @@ def compare_videos(request: Request, report: Report) -> Comparison:
     ]
     work = _Work(request, videos, report)
     say_differences(videos, report)
+    is_shown = request.target is not None and (request.is_page or request.mode != "heat")
+    if is_shown and (text := tone_mapping(videos)):
+        report(Note(code="W_TONE_MAPPED", text=text))
     measures = work.measure() if request.metrics else None
     work.write(measures)
     is_read = bool(work.counts.num_read)
@@ -193,9 +206,15 @@ class _Work:
         """Measure every frame, and write what was asked for of each."""
         request = self._request
         names = [video.name for video in self._videos]
-        meter = Meter(names, request.reference, request.metrics, request.lpips_weights)
+        meter = Meter(
+            names,
+            request.reference,
+            request.metrics,
+            request.lpips_weights,
+            self._videos[0].info.rate,
+        )
         for moment in self._all_moments("measure"):
-            meter.add(float(moment.time), self._drawer.place(moment))
+            meter.add(float(moment.time), self._drawer.place_codes(moment))
         if not meter.measures.times:
             raise ConfigError("the videos share no time", hint="choose another `--offset`")
         if (path := request.per_frame) is not None:
@@ -303,6 +322,8 @@ def _remarks(
         yield f"Smaller pictures are enlarged ({request.fit}); their shape is kept."
     shift = f", shifted by {float(request.offset):g} s" if request.offset else ""
     yield f"Each frame of {videos[0].name} stands beside what the others show at its time{shift}."
+    if text := tone_mapping(videos):
+        yield f"{text}; figures are of their codes."
     if measures is not None:
         against = videos[request.reference].name
         if request.truth is None:
@@ -312,8 +333,9 @@ def _remarks(
             )
         else:
             yield (
-                f"Figures tell how near each is to {against}, the truth. PSNR is of RGB, SSIM of "
-                "luma. VMAF is not measured: it is not in the FFmpeg that comes with this program."
+                f"Figures tell how near each is to {against}, the truth. PSNR is of RGB, SSIM "
+                "and XPSNR of luma. VMAF is not measured: it is not in the FFmpeg that comes with "
+                "this program."
             )
     yield "Made by vsr; nothing of this page was or will be sent anywhere."
 
@@ -331,7 +353,7 @@ def name_videos(sources: Sequence[Path], names: Sequence[str]) -> list[str]:
     if names:
         if len(names) != len(sources) or len(set(names)) < len(names) or "" in names:
             raise ConfigError(
-                f"`--names {','.join(names)}` does not fit {len(sources)} videos",
+                f"`--names {','.join(names)}` does not fit {counted(len(sources), 'video')}",
                 hint="give a name for each, no two the same",
             )
         return list(names)

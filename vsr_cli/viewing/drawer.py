@@ -54,14 +54,18 @@ class Drawer:
         ]
 
     def place(self, moment: Moment) -> list[Picture]:
-        """One picture of each video, all of the size that is shown."""
+        """One picture of each video, all of the size that is shown, for an SDR screen."""
         return [self.canvas.place(shown.picture, shown.footage.size) for shown in moment.shown]
+
+    def place_codes(self, moment: Moment) -> list[Picture]:
+        """The same as coded, to be measured."""
+        return [self.canvas.place(shown.codes, shown.footage.size) for shown in moment.shown]
 
     def draw(self, moment: Moment) -> Picture:
         """The picture of a moment; its sides are even, as encoders want them."""
-        pictures = self.place(moment)
         if self.mode == "heat":
-            return _even(self._heat(pictures))
+            return _even(self._heat(self.place_codes(moment)))
+        pictures = self.place(moment)
         if self.canvas.piece is not None:
             pictures = [enlarge_small(picture) for picture in pictures]
         if self.mode == "blink":

@@ -1,6 +1,6 @@
 """Videos as they are shown: RGB pictures, turned and in the shape that a player gives them."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
@@ -17,7 +18,9 @@ from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.open import EVERYTHING, is_pipe
 from vsr_cli.media.reading.image_sequence import find_images
 from vsr_cli.media.reading.reader import open_video
+from vsr_cli.ops.tonemap import USUAL_PEAK, is_hdr, tone_mapped
 from vsr_cli.ops.yuv import to_rgb
+from vsr_cli.pixels import PQ
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -50,6 +53,17 @@ class Footage:
         height, width = self.info.height, self.info.width
         width = max(1, round(width * self.info.sample_aspect_ratio))
         return (width, height) if self.info.rotation % 180 else (height, width)
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether its codes are those of PQ or HLG, which SDR screens cannot show as they are."""
+        return is_hdr(self.info.color.transfer)
+
+    @property
+    def peak(self) -> float:
+        """The light, in cd/m2, of the screen that it was made for."""
+        told = self.info.hdr.max_luminance if self.info.hdr else None
+        return float(told) if told and self.info.color.transfer == PQ else USUAL_PEAK
 
     @property
     def num_frames(self) -> int | None:
@@ -113,6 +127,7 @@ class Shown:
     time: Fraction
     footage: Footage
     _picture: Picture | None = None
+    _codes: Picture | None = None
 
     @property
     def end(self) -> Fraction:
@@ -122,13 +137,38 @@ class Shown:
 
     @property
     def picture(self) -> Picture:
-        """The picture, of the footage's size or, where pixels are not square, as stored."""
+        """The picture as an SDR screen shows it: HDR is tone mapped.
+
+        It is of the footage's size or, where pixels are not square, as stored.
+        """
         if self._picture is None:
-            planes = [torch.from_numpy(plane) for plane in self.frame.planes]
-            rgb = to_rgb(planes, self.frame.layout, self.frame.color)
-            codes = ((rgb + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
-            self._picture = np.ascontiguousarray(np.rot90(codes, self.footage.info.rotation // 90))
+            if not self.footage.is_hdr:
+                return self.codes
+            color = self.frame.color
+            mapped = tone_mapped(
+                self._rgb(),
+                transfer=color.transfer,
+                primaries=color.primaries,
+                peak=self.footage.peak,
+            )
+            self._picture = self._as_picture(mapped)
         return self._picture
+
+    @property
+    def codes(self) -> Picture:
+        """The same as coded, of which figures are."""
+        if self._codes is None:
+            self._codes = self._as_picture(self._rgb())
+        return self._codes
+
+    def _rgb(self) -> Tensor:
+        """(3, H, W) in [-1, 1], as coded."""
+        planes = [torch.from_numpy(plane) for plane in self.frame.planes]
+        return to_rgb(planes, self.frame.layout, self.frame.color)
+
+    def _as_picture(self, rgb: Tensor) -> Picture:
+        codes = ((rgb + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(np.rot90(codes, self.footage.info.rotation // 90))
 
 
 def open_footage(path: Path, name: str, config: InputConfig = EVERYTHING) -> Footage:
@@ -144,3 +184,11 @@ def open_footage(path: Path, name: str, config: InputConfig = EVERYTHING) -> Foo
     with open_video(path, config) as video:
         info, first = video.info, next(video.frames(report=ignore))
     return Footage(name=name, path=path, info=info, zero=first.pts * first.time_base, config=config)
+
+
+def tone_mapping(videos: Sequence[Footage]) -> str | None:
+    """What there is to say of those that are HDR, in a sentence without its full stop."""
+    if not (names := [video.name for video in videos if video.is_hdr]):
+        return None
+    are = "is HDR and" if len(names) == 1 else "are HDR and"
+    return f"{', '.join(names)} {are} tone mapped to be shown on SDR screens"

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +13,20 @@ import torch
 from torch import Tensor
 
 from vsr_cli.errors import ConfigError
+from vsr_cli.events import Note, Report
 from vsr_cli.quality.metrics import Lpips, psnr, ssim
 from vsr_cli.viewing.footage import Picture
+from vsr_cli.viewing.xpsnr import LEAST_SIDE, Xpsnr, has_xpsnr
 
-Metric = Literal["psnr", "ssim", "lpips"]
-METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips")
-UNITS: Mapping[Metric, str] = {"psnr": "PSNR in dB", "ssim": "SSIM", "lpips": "LPIPS"}
-_LEAST_SIDE: Mapping[Metric, int] = {"psnr": 1, "ssim": 11, "lpips": 32}  # pixels
+Metric = Literal["psnr", "ssim", "xpsnr", "lpips"]
+METRICS: tuple[Metric, ...] = ("psnr", "ssim", "xpsnr", "lpips")
+UNITS: Mapping[Metric, str] = {
+    **{"psnr": "PSNR in dB", "ssim": "SSIM"},
+    **{"xpsnr": "XPSNR in dB", "lpips": "LPIPS"},
+}
+_LEAST_SIDE: Mapping[Metric, int] = {  # pixels
+    **{"psnr": 1, "ssim": 11, "xpsnr": LEAST_SIDE, "lpips": 32},
+}
 
 
 @dataclass
@@ -86,8 +94,16 @@ class Meter:
         reference: int,
         metrics: Sequence[Metric],
         lpips_weights: Path | None,
+        rate: Fraction,
     ) -> None:
         """Read the weights of LPIPS, if that is asked for.
+
+        Args:
+            names: of all videos.
+            reference: number of the one that the others are held against.
+            metrics: which.
+            lpips_weights: for one of them.
+            rate: frames per second, of the moments that come.
 
         Raises:
             WeightsError: they are missing, or no such weights.
@@ -95,6 +111,7 @@ class Meter:
         self._lpips = None
         if "lpips" in metrics and lpips_weights is not None:
             self._lpips = Lpips(lpips_weights)
+        self._rate, self._xpsnr = rate, dict[int, Xpsnr]()  # by number of the video
         self.measures = Measures(names, reference, metrics)
 
     def add(self, time: float, pictures: Sequence[Picture]) -> None:
@@ -106,7 +123,10 @@ class Meter:
             if number != measures.reference:
                 frames = _as_frames(picture)
                 for metric in measures.metrics:
-                    value = self._measure(metric, frames, truth)
+                    if metric == "xpsnr":
+                        value = self._measure_xpsnr(number, picture, pictures[measures.reference])
+                    else:
+                        value = self._measure(metric, frames, truth)
                     measures.values.setdefault((number, metric), []).append(value)
 
     def _measure(self, metric: Metric, frames: Tensor, truth: Tensor) -> float:
@@ -116,6 +136,21 @@ class Meter:
             return ssim(frames, truth)
         assert self._lpips is not None
         return float(self._lpips(frames, truth)[0])
+
+    def _measure_xpsnr(self, number: int, picture: Picture, truth: Picture) -> float:
+        height, width, _ = picture.shape
+        if number not in self._xpsnr:
+            self._xpsnr[number] = Xpsnr((height, width), self._rate)
+        return self._xpsnr[number](picture, truth)
+
+
+def available_metrics(metrics: Sequence[Metric], report: Report) -> tuple[Metric, ...]:
+    """Those that can be measured here; `report` is told of what cannot."""
+    if "xpsnr" not in metrics or has_xpsnr():
+        return tuple(metrics)
+    text = "XPSNR is left out: the FFmpeg in use was built without its filter"
+    report(Note(code="W_METRIC_LEFT_OUT", text=text))
+    return tuple(metric for metric in metrics if metric != "xpsnr")
 
 
 def parse_metrics(value: str | Iterable[str]) -> tuple[Metric, ...]:
@@ -129,7 +164,7 @@ def parse_metrics(value: str | Iterable[str]) -> tuple[Metric, ...]:
         if name not in METRICS:
             why = "it is not in the FFmpeg that comes with PyAV" if name == "vmaf" else None
             raise ConfigError(
-                f"`--metrics {name}` is not known", why=why, hint="use psnr, ssim or lpips"
+                f"`--metrics {name}` is not known", why=why, hint="use psnr, ssim, xpsnr or lpips"
             )
     return tuple(metric for metric in METRICS if metric in names)
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from vsr_cli.config import OutputConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Note, Report, ignore
 from vsr_cli.media.frame import VideoInfo
@@ -217,7 +218,9 @@ def video_media(
         if len(parts) > 1 or parts[0].length is not None:
             seconds = sum(part.length or 0 for part in parts)
             text = f"all frames would take more than {most_mb:g} MB: the page shows "
-            text += f"{len(parts)} samples, {float(seconds):.1f} s of {float(length):.1f} s"
+            text += (
+                f"{counted(len(parts), 'sample')}, {float(seconds):.1f} s of {float(length):.1f} s"
+            )
             report(Note(code="W_PAGE_SAMPLED", text=text))
         return PageMedia(times=times, media=media)
 

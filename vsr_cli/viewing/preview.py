@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.events import Event, Note, Plan, Prediction, PreviewSample, Report
 from vsr_cli.options import Options
@@ -269,7 +270,7 @@ def _say_long(
             share = 1.0 if piece is None else piece.height * piece.width / (height * width)
             seconds += share * number * plan.seconds / plan.num_frames
     if seconds > LONG:
-        text = f"{number * len(jobs)} frames will take about {seconds / 60:.0f} min"
+        text = f"{counted(number * len(jobs), 'frame')} will take about {seconds / 60:.0f} min"
         hint = "" if piece is not None else "; `--crop auto` looks at a piece, which is faster"
         report(Note(code="W_PREVIEW_LONG", text=text + hint))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsr_cli.atomic import move_folder_into_place, move_into_place
 from vsr_cli.config import OutputConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Note, Prediction, PreviewSample, Report
 from vsr_cli.media.pictures import write_png
@@ -19,7 +20,7 @@ from vsr_cli.viewing.align import Moment, moments
 from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, draw_name, side_by_side
 from vsr_cli.viewing.files import write_text
-from vsr_cli.viewing.footage import Footage, Picture
+from vsr_cli.viewing.footage import Footage, Picture, tone_mapping
 from vsr_cli.viewing.outputs import as_png, write_video
 from vsr_cli.viewing.page import MEGABYTE, Page, StackedVideo, Stills, write_page
 from vsr_cli.viewing.samples import Job, Part, Sample, write_shown
@@ -95,6 +96,8 @@ def write_preview(out: Path, story: Story, report: Report) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    if text := tone_mapping(story.scenes[0].videos):
+        report(Note(code="W_TONE_MAPPED", text=text))
     suffix = out.suffix.lower()
     if suffix in (".html", ".htm"):
         write_text(out, make_page(story, report), overwrite=story.overwrite)
@@ -276,7 +279,7 @@ def describe(story: Story) -> list[list[str]]:
         ["time of a frame", "", *(f"{p.s_per_frame:.2f} s" for p in story.predictions)],
         [
             "whole job, about",
-            f"{source.num_frames or 'unknown'} frames",
+            counted(source.num_frames, "frame") if source.num_frames else "unknown frames",
             *(_duration(p.seconds) for p in story.predictions),
         ],
         [
@@ -313,6 +316,8 @@ def _remarks(story: Story) -> Iterator[str]:
         )
     else:
         yield "Frames are those that the whole job gives, before they are coded."
+    if text := tone_mapping(scene.videos):
+        yield f"{text}; the job keeps them HDR."
     yield (
         "The source is enlarged (bicubic) to stand beside them. Look for harm as well as gain: "
         "text, faces, and what was clean before."

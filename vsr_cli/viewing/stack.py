@@ -11,6 +11,7 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, OutputError
 from vsr_cli.viewing.footage import Picture
 from vsr_cli.viewing.page import StackedVideo
@@ -54,8 +55,10 @@ class Stack:
             if max(whole) <= _MOST_SIDE and whole[0] * whole[1] <= _MOST_PIXELS:
                 break
         else:
+            of_size = f"of {size[1]}x{size[0]}"
+            pictures = counted(number, f"picture {of_size} is", f"pictures {of_size} are")
             raise ConfigError(
-                f"{number} pictures of {size[1]}x{size[0]} are too large for one page",
+                f"{pictures} too large for one page",
                 why="browsers decode them as one",
                 hint="cut out a piece with `--crop`, or give fewer",
             )

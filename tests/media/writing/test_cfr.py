@@ -36,7 +36,7 @@ def test_each_place_gets_the_frame_that_is_shown_then(
     config = OutputConfig(cfr=Fraction(10), video_codec="ffv1" if suffix != ".y4m" else None)
     notes = rewrite(source, target, config)
     (note,) = [note for note in notes if note.code == "W_CFR"]
-    assert note.text == "at 10 frames per second 3 frames are repeats and 1 are left out"
+    assert note.text == "at 10 frames per second 3 frames are repeats and 1 is left out"
     assert levels(target) == [0, 1, 2, 2, 2, 2, 3, 4]
     assert read_file(target).times == [Fraction(n, 10) for n in range(8)]
 

@@ -221,7 +221,7 @@ def test_decoding_finds_a_frame_with_holes(tmp_path: Path, make_clip: MakeClip) 
     )
     assert problem_of(damaged, expected_of(damaged)) is None
     problem = problem_of(damaged, expected_of(damaged), decode=True)
-    assert problem == "1 frames decode with holes"
+    assert problem == "1 frame decodes with holes"
 
 
 def test_decoding_finds_a_packet_without_a_frame(tmp_path: Path, make_clip: MakeClip) -> None:

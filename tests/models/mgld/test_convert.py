@@ -157,7 +157,7 @@ SPADE = "model.diffusion_model.input_blocks.4.0.spade.mlp_gamma.weight"
 @pytest.mark.parametrize(
     ("network", "name", "value", "what"),
     [
-        ("unet", SPADE, None, "1 tensors are missing"),
+        ("unet", SPADE, None, "1 tensor is missing"),
         ("unet", "structcond_stage_model.input_blocks.4.1.qkv.bias", None, "are missing"),
         ("unet", "first_stage_model.quant_conv.bias", None, "are missing"),
         ("unet", "cond_stage_model.model.ln_final.bias", None, "are missing"),

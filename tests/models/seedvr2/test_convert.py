@@ -149,9 +149,9 @@ def put(name: str, tensor: Tensor) -> Change:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (drop("txt_in.bias"), "1 tensors are missing: `txt_in.bias`"),
-        (drop("blocks.1.attn.rope.rope.freqs"), "are missing: `blocks.1.attn.rope.rope.freqs`"),
-        (put("vid_in.extra", torch.zeros(1)), "1 tensors are unknown: `vid_in.extra`"),
+        (drop("txt_in.bias"), "1 tensor is missing: `txt_in.bias`"),
+        (drop("blocks.1.attn.rope.rope.freqs"), "missing: `blocks.1.attn.rope.rope.freqs`"),
+        (put("vid_in.extra", torch.zeros(1)), "1 tensor is unknown: `vid_in.extra`"),
         (put("txt_in.bias", torch.zeros(3)), "`txt_in.bias` is (3,) and not (32,)"),
         (put("blocks.0.attn.rope.rope.freqs", torch.ones(2)), "holds other frequencies"),
         (put("txt_in.bias", torch.full((32,), torch.nan)), "the file is damaged"),

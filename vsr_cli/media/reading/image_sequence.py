@@ -170,8 +170,9 @@ class ImageReader:
         if first is None or len(sizes) < 2:
             return
         num_others = sizes.total() - sizes[first]
-        text = f"{num_others} of {len(self._images)} images are not {first[0]}x{first[1]}"
-        report(Note(code="W_IMAGE_SIZES", text=f"{text} like the first: they are fitted to that"))
+        text = f"{num_others} of {len(self._images)} images "
+        text += f"{'is' if num_others == 1 else 'are'} not {first[0]}x{first[1]} like the first"
+        report(Note(code="W_IMAGE_SIZES", text=f"{text}, and fitted to that"))
 
     def picture_end(self, told: Fraction) -> Fraction:
         """The last image lasts as long as every other."""

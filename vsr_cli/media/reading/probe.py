@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import inf
 from typing import Literal
 
 import av
@@ -13,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import InputError
 from vsr_cli.media.continuous_clock import TS_DISCONT
 from vsr_cli.media.frame import (
@@ -252,14 +254,19 @@ def planar_format(pix_fmt: str, codec: str, config: InputConfig) -> tuple[str, P
 
 
 def _count_frames(container: InputContainer, stream: VideoStream, name: str) -> int | None:
-    """Frames, where the container counts them; those before an edit list are not shown."""
+    """Frames, where the container counts them; those before an edit list are not shown.
+
+    Nor are those in bytes that a file has lost; the size of a pipe is not known.
+    """
     if stream.frames and "mov" in container.format.name and len(stream.index_entries):
-        return sum(not entry.is_discard for entry in stream.index_entries)
+        size = container.size if container.size > 0 else inf
+        shown = (entry for entry in stream.index_entries if not entry.is_discard)
+        return sum(entry.pos + entry.size <= size for entry in shown)
     tagged = (stream.metadata.get(key, "") for key in COUNT_TAGS)
     count = stream.frames or next((int(tag) for tag in tagged if tag.isdecimal()), None)
     if count is not None and count > MOST_FRAMES:
         raise InputError(
-            f"{name} claims to have {count} frames",
+            f"{name} claims to have {counted(count, 'frame')}",
             why=f"{MOST_FRAMES} are the most",
             hint="its header may be damaged; copy it into a new file with another program first",
         )

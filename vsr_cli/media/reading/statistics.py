@@ -10,6 +10,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report
 from vsr_cli.media.continuous_clock import TS_DISCONT
 
@@ -59,13 +60,20 @@ class ReadStatistics:
             are_filled: whether others replace what stands in for lost frames, and tell of it.
         """
         if self.num_fixed_timestamps:
-            text = f"{self.num_fixed_timestamps} frames had no time of their own and were given one"
+            text = counted(
+                self.num_fixed_timestamps,
+                "frame had no time and was",
+                "frames had no time and were",
+            )
+            text += " given one"
             report(Note(code="W_TIMESTAMPS_FIXED", text=text))
         if self.num_damaged:
-            text = f"{self.num_damaged} of {self.num_packets} packets of the source are damaged"
+            text = f"{self.num_damaged} of {counted(self.num_packets, 'packet')} of the source "
+            text += "is damaged" if self.num_damaged == 1 else "are damaged"
             if self.num_repeated:
-                what = "are lost" if are_filled else "repeat the one before"
-                text += f"; {self.num_repeated} frames {what}"
+                one, many = ("is", "are") if are_filled else ("repeats", "repeat")
+                text += f"; {counted(self.num_repeated, f'frame {one}', f'frames {many}')}"
+                text += " lost" if are_filled else " the one before"
             report(Note(code="W_INPUT_DAMAGED", text=text))
 
     def report_truncation(
@@ -74,7 +82,7 @@ class ReadStatistics:
         """Say, at the end of the source, whether it came too early."""
         missing = self._missing_seconds(container, stream)
         if missing is not None or self.is_broken:
-            text = f"the source ends after {self.num_frames} frames"
+            text = f"the source ends after {counted(self.num_frames, 'frame')}"
             if missing:
                 text += f", {float(missing):.2f} s before its header says"
             report(Note(code="W_INPUT_TRUNCATED", text=text))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil, lcm
 
+from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.media.writing.encoder_plan import EncoderPlan
@@ -48,8 +49,9 @@ def to_constant_rate(
         yield _move_to(held, index, Fraction(length), plan, info)
     if num_repeated or num_dropped:
         text = (
-            f"at {float(plan.rate):g} frames per second {num_repeated} frames are repeats "
-            f"and {num_dropped} are left out"
+            f"at {float(plan.rate):g} frames per second "
+            f"{counted(num_repeated, 'frame is a repeat', 'frames are repeats')} "
+            f"and {counted(num_dropped, 'is', 'are')} left out"
         )
         report(Note(code="W_CFR", text=text))
 

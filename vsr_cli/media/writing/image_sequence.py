@@ -15,6 +15,7 @@ from vsr_cli.atomic import (
     move_folder_into_place,
     move_into_place,
 )
+from vsr_cli.counting import counted
 from vsr_cli.errors import OutputError, VerificationError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import is_single_image
@@ -149,7 +150,8 @@ class ImageSequenceWriter(ResourceOwner):
         for name in names:
             (earlier / name).unlink(missing_ok=True)
         if num_left := len(list(earlier.iterdir())):
-            text = f"{num_left} images of an earlier, longer sequence are now in `{earlier}`"
+            text = f"of an earlier, longer sequence {counted(num_left, 'image is', 'images are')} "
+            text += f"now in `{earlier}`"
             self._report(Note(code="W_IMAGES_PUT_ASIDE", text=text))
         else:
             earlier.rmdir()

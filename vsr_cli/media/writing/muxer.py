@@ -9,6 +9,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import InputError, OutputError, VerificationError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import WITHOUT_LENGTHS, muxer_options
@@ -212,7 +213,8 @@ class Muxer(ResourceOwner):
             times = self._times
             raise VerificationError(
                 f"the finished file is not what was written: {found.problem}",
-                why=f"expected {times.num_frames} frames in {float(times.end - times.first):.3f} s",
+                why=f"expected {counted(times.num_frames, 'frame')} "
+                f"in {float(times.end - times.first):.3f} s",
                 hint=hint,
             )
         self._copier.report_missing(found.missing, self._report)

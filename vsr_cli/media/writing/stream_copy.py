@@ -10,6 +10,7 @@ from av.rational import AVRational
 from av.stream import Stream
 
 from vsr_cli.config import OutputConfig
+from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report
 from vsr_cli.media.containers import WITH_CHAPTERS, Container
 from vsr_cli.media.frame import VideoInfo
@@ -149,7 +150,10 @@ class StreamCopier:
                 text = f"{what} {end}: {self._container.display_name} takes no more of it"
                 report(Note(code="W_STREAM_CUT", text=f"{text} ({planned.lost})"))
             if planned.encoder and planned.encoder.num_damaged:
-                text = f"{planned.encoder.num_damaged} packets of {what} do not decode"
+                text = counted(
+                    planned.encoder.num_damaged, f"packet of {what} does", f"packets of {what} do"
+                )
+                text += " not decode"
                 report(Note(code="W_AUDIO_DAMAGED", text=text))
             if planned.has_endless:
                 text = f"what has no end in {what} ends with the picture"
@@ -166,8 +170,10 @@ class StreamCopier:
             if planned.output.index in missing:
                 number = missing[planned.output.index]
                 text = (
-                    f"{planned.description} is not whole: {number} of {planned.num_packets} packets"
-                    f" do not come back from {self._container.display_name}"
+                    f"{planned.description} is not whole: {number} of "
+                    f"{counted(planned.num_packets, 'packet')} "
+                    f"{'does' if number == 1 else 'do'} not come back "
+                    f"from {self._container.display_name}"
                 )
                 report(Note(code="W_STREAM_CUT", text=text))
 

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vsr_cli.config import InputConfig
+from vsr_cli.counting import counted
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import demux, open_container
 
@@ -125,7 +126,7 @@ def _compare_times(found: TimestampSummary, expected: ExpectedFile, tick: Fracti
     """What is wrong with when pictures are shown; None: nothing."""
     times = expected.times
     if found.num_frames != times.num_frames:
-        return f"{found.num_frames} frames instead of {times.num_frames}"
+        return f"{counted(found.num_frames, 'frame')} instead of {times.num_frames}"
     if abs(found.mean_delay - times.mean_delay) > tick:
         return "frames have moved in time"
     length, wanted = (
@@ -140,7 +141,9 @@ def _compare_times(found: TimestampSummary, expected: ExpectedFile, tick: Fracti
 def check_size(path: Path, num_bytes: int) -> Findings:
     """Find what is wrong with a file that holds nothing but samples."""
     found = path.stat().st_size
-    return Findings(None if found == num_bytes else f"{found} bytes instead of {num_bytes}")
+    return Findings(
+        None if found == num_bytes else f"{counted(found, 'byte')} instead of {num_bytes}"
+    )
 
 
 def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | None:
@@ -160,7 +163,8 @@ def _find_damage(container: InputContainer, expected: ExpectedFile) -> str | Non
     except av.FFmpegError as error:
         return f"frame {num_frames} does not decode ({error.strerror or error})"
     if num_damaged:
-        return f"{num_damaged} frames decode with holes"
+        return f"{counted(num_damaged, 'frame decodes', 'frames decode')} with holes"
     if num_frames != expected.times.num_frames:
-        return f"{num_frames} frames decode instead of {expected.times.num_frames}"
+        found = counted(num_frames, "frame decodes", "frames decode")
+        return f"{found} instead of {expected.times.num_frames}"
     return None

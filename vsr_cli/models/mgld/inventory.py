@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.checkpoint import require_networks
 from vsr_cli.models.mgld.config import MgldConfig
@@ -122,7 +123,8 @@ def tell_apart(
     if len(with_unet) != 1 or len(others) != 1:
         raise WeightsError(
             NEEDED,
-            why=f"{len(with_unet)} of {len(files)} files have tensors named `{UNET}...`",
+            why=f"tensors named `{UNET}...` are in {len(with_unet)} "
+            f"of {counted(len(files), 'file')}",
             hint=FILES,
         )
     return with_unet[0], others[0]

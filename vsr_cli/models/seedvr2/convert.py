@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.events import Report, ignore
 from vsr_cli.models.checkpoint import (
@@ -127,7 +128,7 @@ def _only(files: Mapping[Path, Mapping[str, Tensor]], mark: str, what: str) -> P
         return found[0]
     raise WeightsError(
         _NEEDED,
-        why=f"{len(found)} of {len(files)} files have {what}'s tensor `{mark}`",
+        why=f"{what}'s tensor `{mark}` is in {len(found)} of {counted(len(files), 'file')}",
         hint=_FILES,
     )
 

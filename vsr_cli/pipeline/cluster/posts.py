@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import DeviceError
 
 MOST_CORES = 8  # of one worker, which hardly gets faster with more
@@ -55,7 +56,7 @@ def find_posts(nodes: Sequence[Mapping[str, Any]], config: UpscaleConfig) -> lis
     if not posts:
         raise DeviceError(
             f"the cluster has no place for a worker with `--device {config.device}`",
-            why=f"{len(machines)} machines, {len(with_gpu)} of them with a GPU",
+            why=f"{counted(len(machines), 'machine')}, {len(with_gpu)} of them with a GPU",
             hint="see `ray status`, or use `--device auto`",
         )
     return list(islice(posts, config.job.workers))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.models.flow import DisFlow
@@ -152,11 +153,13 @@ class Dirt(Stage):
 
     def _sum_up(self) -> None:
         if self.num_cleaned:
-            text = f"dirt was taken off {self.num_cleaned} frames"
+            text = f"dirt was taken off {counted(self.num_cleaned, 'frame')}"
             self._report(Note(code="W_DIRT", text=text))
         if self.num_left:
+            one = "frame is left as it was: more of it"
+            many = "frames are left as they were: more of them"
             text = (
-                f"{self.num_left} frames are left as they were: more of them than "
-                f"{self._config.most:.0%} looked like dirt, as flashes and fast motion do"
+                f"{counted(self.num_left, one, many)} than {self._config.most:.0%} looked like "
+                "dirt, as flashes and fast motion do"
             )
             self._report(Note(code="W_DIRT_LEFT", text=text))

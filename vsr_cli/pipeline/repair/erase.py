@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.cancellation import end_if_abandoned
+from vsr_cli.counting import counted
 from vsr_cli.errors import UnseenError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -248,7 +249,8 @@ class Erase(Stage):
         self.num_unseen += closed.num_unseen
         if closed.num_unseen and self._config.unseen == "stop":
             raise UnseenError(
-                f"{closed.num_unseen} pixels of the mask in frame {index} are seen in no other",
+                f"frame {index} has {counted(closed.num_unseen, 'pixel')} of the mask "
+                "that no other shows",
                 hint="use `--unseen smooth`, which guesses them, or a longer `--reach`",
             )
         planes = tuple(plane.copy() for plane in frame.planes)

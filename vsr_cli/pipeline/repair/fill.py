@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.models.flow import DisFlow
@@ -105,18 +106,21 @@ class Fill(Stage):
     def _sum_up(self) -> None:
         made, far = self.counts["made"], self.counts["far"] + self.counts["long"]
         if made:
-            text = f"{made} frames were made of those before and after them"
+            one = "frame was made of those before and after it"
+            many = "frames were made of those before and after them"
+            text = counted(made, one, many)
             self._report(Note(code="W_FILLED", text=text))
         if far:
             text = (
-                f"{far} frames could not be made, because nothing is near enough: they are shown "
-                "as they were, or the nearest in their place"
+                f"{counted(far, 'frame')} could not be made, because nothing is near enough: what "
+                "was there is shown, or the nearest in its place"
             )
             self._report(Note(code="W_FILL_FAR", text=text))
         if self.counts["pattern"]:
+            frames = counted(self.counts["pattern"], "frame repeats", "frames repeat")
             text = (
-                f"{self.counts['pattern']} frames repeat the one before in a pattern, as pull-down "
-                "and animation do, and are left alone; `--cfr 24000/1001` takes pull-down out"
+                f"{frames} the one before in a pattern, as pull-down and animation do, which is "
+                "left alone; `--cfr 24000/1001` takes pull-down out"
             )
             self._report(Note(code="W_REPEATS_KEPT", text=text))
 

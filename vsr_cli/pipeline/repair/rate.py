@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
@@ -120,8 +121,10 @@ class Rate(Stage):
                 yield self._give(*waiting.popleft())
         if self.num_repeats:
             text = (
-                f"{self.num_repeats} frames repeat one beside them, because of a cut, a pause, or "
-                "motion that explains too little"
+                counted(
+                    self.num_repeats, "frame repeats one beside it", "frames repeat one beside them"
+                )
+                + ", because of a cut, a pause, or motion that explains too little"
             )
             self._report(Note(code="W_RATE_REPEATS", text=text))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, JobBusyError, OutputError
 from vsr_cli.events import Done, Note, Plan, Report
 from vsr_cli.pipeline.resume.folder import lock_folder
@@ -131,7 +132,8 @@ def chunks_of(job: UnitJob) -> list[Path]:
         names = ", ".join(map(str, missing[:_MOST_NAMED]))
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         raise OutputError(
-            f"{len(missing)} of {len(job.table.units)} units of `{job.target}` are missing",
+            f"of {counted(len(job.table.units), 'unit')} of `{job.target}`, {len(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing",
             why=f"those are {names}{more}; unit U is of shard U % N + 1 of N",
             hint="run these shards again, which go on where they were, and then join",
         )

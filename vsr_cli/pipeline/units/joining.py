@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsr_cli.config import JobConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import JobDamagedError, OutputError
 from vsr_cli.events import Done, Report
 from vsr_cli.pipeline.resume.config_text import from_text
@@ -26,11 +27,19 @@ def read_shared(target: Path, job_dir: Path | None) -> tuple[Path, Manifest]:
     """
     folder = job_folder(target, JobConfig(folder=job_dir))
     manifest = Job(target, folder).read()
-    if manifest is None or manifest.units is None:
-        what = "is no unfinished job" if manifest is None else "is an unfinished job, not shared,"
+    if manifest is None:
         raise OutputError(
-            f"there {what} of `{target}`",
-            hint="give the target that the shards were given, and their `--job-dir`",
+            f"there is no unfinished job of `{target}`",
+            hint="give its target, and its `--job-dir`; `vsr jobs list` shows what is there",
+        )
+    if manifest.units is None:
+        done, num_all = manifest.checkpoint.num_frames, manifest.num_frames
+        of_all = "" if num_all is None else f" of {num_all}"
+        again = "run the same command again"
+        raise OutputError(
+            f"the unfinished job of `{target}` is not shared",
+            why=f"one process makes all of it, {counted(done, 'frame')}{of_all} so far",
+            hint=f"to go on, {f'run `{manifest.command}`' if manifest.command else again}",
         )
     return folder, manifest
 

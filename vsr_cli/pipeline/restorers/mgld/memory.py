@@ -16,6 +16,7 @@ from math import ceil
 import torch
 
 from vsr_cli.config import UpscaleConfig
+from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.models.files import Header
 from vsr_cli.models.flow import FLOW_PREFIX
@@ -152,7 +153,8 @@ def plan_mgld(
         height, width = (min(side + 32, mgld.pixel_tile) for side in (height, width))
     size = ceil(height / LATENT_STRIDE), ceil(width / LATENT_STRIDE)
     length = mgld.clip_length if parity else mgld.clip_length - 1
-    why_length = f"clip length {length}: the networks see {mgld.clip_length} frames at a time"
+    frames = counted(mgld.clip_length, "frame")
+    why_length = f"clip length {length}: the networks see {frames} at a time"
     run_plan = MgldRunPlan(
         device,
         dtype,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import DeviceError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.mgld.model import MgldModel
@@ -88,7 +89,8 @@ class Networks:
                 raise _too_little(self.run_plan) from error
         release_memory()
         self._batch = max(1, noisy.shape[0] // 2)
-        text = f"memory has run out; the denoiser goes on with {self._batch} tiles at a time"
+        tiles = counted(self._batch, "tile")
+        text = f"memory has run out; the denoiser goes on with {tiles} at a time"
         self._report(Note(code="W_MEMORY_BATCH", text=text))
         return None
 

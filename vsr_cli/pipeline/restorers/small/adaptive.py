@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from vsr_cli.counting import counted
 from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.small.decoder import MemoryWarp
@@ -124,7 +125,9 @@ class AdaptiveNetworks:
                 hint="free memory, take smaller tiles with `--tile`, or use another `--device`",
             )
         self._most_frames = -(-frames // 2)
-        text = f"memory has run out; networks now see {self._most_frames} frames at a time"
+        text = (
+            f"memory has run out; networks now see {counted(self._most_frames, 'frame')} at a time"
+        )
         self._report(Note(code="W_MEMORY_FRAMES", text=text))
 
     def _cut(self, num_frames: int, most: int | None = None) -> list[Window]:
