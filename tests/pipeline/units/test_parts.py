@@ -14,7 +14,7 @@ from vsr_cli.media.reading.index import NoIndexError, PictureIndex
 from vsr_cli.media.reading.reader import open_video, read_frames
 from vsr_cli.pipeline.resume.units import Unit
 from vsr_cli.pipeline.units import parts, scan
-from vsr_cli.pipeline.units.glances import find_units, glance_at
+from vsr_cli.pipeline.units.glances import Glance, find_units, glance_at
 from vsr_cli.pipeline.units.parts import find_parts, join_looks, read_look, scan_part, to_line
 from vsr_cli.pipeline.units.scanners import scanners_here
 from vsr_cli.pipeline.upscale import Upscaler
@@ -174,9 +174,9 @@ def test_a_key_frame_that_is_none_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A jump that leads to other samples than those that come without it."""
-    source, real = SOURCES["B-frames"](tmp_path / "in"), parts.glance_at
+    source, real = SOURCES["B-frames"](tmp_path / "in"), glance_at
 
-    def other_samples(*arguments: object) -> Iterator[parts.Glance]:
+    def other_samples(*arguments: object) -> Iterator[Glance]:
         for glance in real(*arguments):  # type: ignore[arg-type]
             yield glance._replace(crc=None if glance.crc is None else glance.crc ^ place[0])
         place[0] += 1

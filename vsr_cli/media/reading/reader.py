@@ -207,8 +207,8 @@ class VideoSource:
         Raises:
             NoIndexError: packets do not tell.
         """
-        is_direct = isinstance(self._reader, Demuxer) and not self._is_once
-        if not is_direct or self._config.deinterlace not in ("auto", "off"):
+        is_made_of_several = self._config.deinterlace not in ("auto", "off")
+        if not isinstance(self._reader, Demuxer) or self._is_once or is_made_of_several:
             raise NoIndexError("it is a pipe or images, or frames are made of several pictures")
         with open_container(self._source, self._config) as container:
             return self._reader.index(container, self._timing, self._begin, self._trim)
