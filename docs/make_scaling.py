@@ -2,7 +2,7 @@
 
     python -m docs.make_scaling
 
-Nothing is measured here. Five figures are assumed, and are named in the page; the rest is how units
+Nothing is measured here. Six figures are assumed, and are named in the page; the rest is how units
 are made and handed out, as the program does it.
 """
 
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from vsr_cli.pipeline.cluster.dispatch import WINDOW
 from vsr_cli.pipeline.resume.units import starts_unit
-from vsr_cli.pipeline.units.scan import WARM_UP
+from vsr_cli.pipeline.units.glances import WARM_UP
+from vsr_cli.pipeline.units.scan import WORTHWHILE
 
 TARGET = Path(__file__).parent / "cluster.md"
 BEGIN, END = "<!-- written by docs/make_scaling.py -->\n", "<!-- end -->\n"
@@ -33,7 +34,8 @@ class Assumptions:
     num_frames: int = 2 * 3600 * 24
     shots: tuple[float, float] = (4.4, 0.85)
     start: float = 25.0  # seconds until workers have loaded
-    scan: float = 150.0  # frames a second, by one process
+    index: float = 10_000.0  # frames a second, of which packets are read
+    scan: float = 150.0  # frames a second, by each process
     frame: float = 0.010  # seconds that a worker takes for one
     join: tuple[float, float] = (8000.0, 10.0)  # frames a second, and seconds beside
 
@@ -85,8 +87,12 @@ def spread(costs: Sequence[int], num_workers: int) -> int:
 def total_seconds(assumed: Assumptions, costs: Sequence[int], num_workers: int) -> float:
     """Seconds from the start to the target."""
     frames_a_second, beside = assumed.join
-    serial = assumed.num_frames / assumed.scan + assumed.num_frames / frames_a_second + beside
-    return assumed.start + serial + assumed.frame * spread(costs, num_workers)
+    num_frames = assumed.num_frames
+    num_scanners = min(num_workers, num_frames // WORTHWHILE)
+    scan = num_frames / assumed.scan / num_scanners
+    scan += num_frames / assumed.index if num_scanners > 1 else 0
+    join = num_frames / frames_a_second + beside
+    return assumed.start + scan + assumed.frame * spread(costs, num_workers) + join
 
 
 def scaling_text() -> str:
@@ -116,16 +122,20 @@ def _head(shots: Sequence[int], num_units: int, num_split: int) -> str:
 
 def _foot() -> str:
     mean, deviation = GPU.shots
-    minutes = GPU.num_frames / GPU.scan / 60
+    serial = GPU.num_frames / GPU.index + GPU.num_frames / GPU.join[0] + GPU.join[1] + GPU.start
+    alone = GPU.num_frames / GPU.scan / 60
     frames_a_second, beside = GPU.join
     text = f"""
-        None of this was measured on a cluster; five figures are assumed. Workers have loaded after
-        {GPU.start:g} s; one process scans {GPU.scan:g} frames a second; a frame takes a GPU
-        {GPU.frame:g} s, and a worker of two cores {CPU.frame:g} s; shots are log-normal (mean
-        {mean:g} and deviation {deviation:g} of the logarithm of frames); the join does
-        {frames_a_second:,.0f} frames a second, and takes {beside:g} s beside. One process scans and
-        joins: the {minutes:.0f} minutes of the scan are what bounds one film on GPUs, and the
-        longest shot on many CPUs.
+        None of this was measured on a cluster; six figures are assumed. Workers have loaded after
+        {GPU.start:g} s; one process reads packets of {GPU.index:,.0f} frames a second, and then
+        each worker scans {GPU.scan:g} frames a second, but no more than one of them for each
+        {WORTHWHILE:,} frames;
+        a frame takes a GPU {GPU.frame:g} s, and a worker of two cores {CPU.frame:g} s;
+        shots are log-normal (mean {mean:g} and deviation {deviation:g} of the logarithm of frames);
+        the join does {frames_a_second:,.0f} frames a second, and takes {beside:g} s beside. What
+        one process does alone, {serial:.0f} s with the start, is what bounds one film on GPUs, and
+        the longest shot on many CPUs. A source that has to be scanned by one process takes
+        {alone:.0f} minutes for that alone.
     """
     return f"{_wrapped(text)}\n"
 

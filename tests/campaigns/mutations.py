@@ -104,6 +104,21 @@ MUTATIONS = [
         },
     ),
     *_mutations_of(
+        "vsr_cli/pipeline/units/parts.py",
+        "tests/pipeline/units/test_parts.py",
+        {
+            "parts-not-compared": ("for end in ends}) > 1:", "for end in ends}) > 2:"),
+            "parts-frame-twice": (
+                "(look.glances[OVERLAP:] for",
+                "(look.glances[OVERLAP - 1 :] for",
+            ),
+            "parts-flaws-ignored": (
+                "for code, text in notes if code in FLAWS",
+                "for _, text in ()",
+            ),
+        },
+    ),
+    *_mutations_of(
         "vsr_cli/diffusion/schedule.py",
         "tests/diffusion/test_schedule.py tests/diffusion/test_sampler.py",
         {

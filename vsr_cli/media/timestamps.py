@@ -92,6 +92,11 @@ class TimestampFixer:
         # A late picture goes as near to the one before as every container can tell.
         self._least = min(self._step, ceil(LEAST_STEP / timing.time_base))
 
+    @property
+    def is_as_at_first(self) -> bool:
+        """Whether times so far have lain on the grid that they were found to lie on, if any."""
+        return self._anchor == self._timing.anchor
+
     def next(self, ticks: int | None, duration: int = 0) -> tuple[int, int]:
         """The time and the duration of the next picture.
 

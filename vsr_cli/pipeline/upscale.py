@@ -42,6 +42,7 @@ from vsr_cli.pipeline.units.head import (
 )
 from vsr_cli.pipeline.units.places import count_workers, find_places
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
+from vsr_cli.pipeline.units.scanners import scanners_here
 from vsr_cli.pipeline.units.walk import UnitJob
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Upscaler(Planner):
             if (why := why_whole(run)) is not None or not is_resumable(source, output.container):
                 do_alone(self.config, why, report)
                 return run.describe()
-            table = scan_units(run)
+            table = scan_units(run, scanners_here())
             if shard is not None:
                 return shard_plan(run, table, Shard(*shard))
             return shared_plan(run, table, count)
@@ -209,7 +210,7 @@ class Upscaler(Planner):
             return manifest
         assert run.run_plan is not None
         find_places(run.config, run.run_plan.device, count_workers(self.config))
-        manifest = with_units(manifest, run)
+        manifest = with_units(manifest, run, scanners_here())
         manifest.write(job.manifest_path)
         return manifest
 

@@ -11,6 +11,7 @@ from tests.pipeline.units.clips import tiny_config
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import DeviceError, InputError, OutputError, VsrError
 from vsr_cli.events import Event, Note, Progress, UnitState
+from vsr_cli.media.reading.index import NoIndexError
 from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED, UnitWorker
 from vsr_cli.pipeline.cluster.dispatch import Dispatch
 from vsr_cli.pipeline.cluster.fleet import Fleet, Member, Settled
@@ -259,7 +260,8 @@ class FakeCall:
 class FakeActor:
     def __init__(self) -> None:
         self.calls: list[FakeCall] = []
-        self.look = self
+        self.look = self.scan = self
+        self.is_dead = False
 
     def remote(self, order: str, *_: object) -> FakeCall:
         self.calls.append(FakeCall(order))
@@ -307,6 +309,48 @@ class FakeRay:
 
     def get(self, call: FakeCall) -> str:
         return sight_of(node=call.order).to_line()
+
+
+class ScanRay(FakeRay):
+    """Workers that echo ranges, one call at a time each; the one that is `dead` has died."""
+
+    def __init__(self, count: int, dead: int | None = None) -> None:
+        super().__init__(count)
+        self.most_at_once = 0
+        self.actors = [FakeActor() for _ in range(count)]
+        for number, actor in enumerate(self.actors):
+            actor.is_dead = number == dead
+
+    def fleet(self) -> Fleet:
+        """These workers, at work."""
+        found = Fleet(self, [], lambda _: None)  # type: ignore[arg-type]
+        for number, actor in enumerate(self.actors):
+            found.members.append(Member(number, Post("cpu", 1), actor, sight_of()))
+        return found
+
+    def wait(self, calls: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
+        self.most_at_once = max(self.most_at_once, len(calls))
+        return calls[-1:], calls[:-1]
+
+    def get(self, call: FakeCall) -> str:
+        if any(actor.is_dead and call in actor.calls for actor in self.actors):
+            raise self.exceptions.RayError("the actor died")
+        return f"look at {call.order}"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_workers_scan_all_ranges_each_one_at_a_time(count: int) -> None:
+    ray = ScanRay(count)
+    found = dict(ray.fleet().scatter([f"range {place}" for place in range(7)]))
+    assert found == {place: f"look at range {place}" for place in range(7)}
+    assert ray.most_at_once == count
+    assert all(actor.calls for actor in ray.actors)
+
+
+def test_a_worker_that_dies_scanning_leaves_the_scan_to_one_reader() -> None:
+    ray = ScanRay(2, dead=1)
+    with pytest.raises(NoIndexError, match="has died"):
+        list(ray.fleet().scatter(["a", "b", "c"]))
 
 
 def test_whoever_is_late_is_asked_about_the_next_job_and_not_waited_for_again(

@@ -340,6 +340,26 @@ def test_a_folder_that_workers_do_not_see_is_refused(
     assert "--job-dir` on shared storage" in (refused.value.hint or "")
 
 
+def test_workers_scan_the_source_and_find_what_one_reader_finds(
+    cluster: Any,  # noqa: ANN401
+    second: Any,  # noqa: ANN401
+    tmp_path: Path,
+    model_file: Path,
+    config: UpscaleConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = {"preset": "medium", "x264-params": "keyint=25:open-gop=1"}
+    source = write_shots(tmp_path / "in.mkv", LENGTHS, options=options)
+    monkeypatch.setattr("vsr_cli.pipeline.units.scan.WORTHWHILE", 20)
+    monkeypatch.setattr("vsr_cli.pipeline.units.parts.FEWEST_FRAMES", 20)
+    caplog.set_level("DEBUG", "vsr_cli")
+    plan = ClusterUpscaler(on(cluster, config)).plan(source, tmp_path / "out.mp4")
+    assert "scanned by 2 processes" in caplog.text
+    assert "by one process" not in caplog.text
+    assert (plan.workers, plan.units) == (2, 3)
+
+
 def test_workers_keep_their_model_between_two_videos(
     cluster: Any,  # noqa: ANN401
     tmp_path: Path,

@@ -20,7 +20,7 @@ from vsr_cli.pipeline.resume.folder import job_folder
 from vsr_cli.pipeline.resume.job import Job
 from vsr_cli.pipeline.resume.manifest import Manifest
 from vsr_cli.pipeline.resume.units import Shard, Unit, UnitTable
-from vsr_cli.pipeline.units.scan import find_units
+from vsr_cli.pipeline.units.glances import find_units, glance_at
 from vsr_cli.pipeline.units.source import read_unit
 
 LENGTHS = (30, 40, 60, 20, 55, 10)
@@ -28,7 +28,8 @@ STARTS = [0, 70, 130, 205]  # of units: a shot that begins before frame 48 of on
 
 
 def units_of(source: Path, config: InputConfig | None = None) -> list[Unit]:
-    return list(find_units(read_frames(source, config or InputConfig(), report=ignore)))
+    frames = read_frames(source, config or InputConfig(), report=ignore)
+    return list(find_units(glance_at(frames, lambda _: False)))
 
 
 def read_as(frame: Frame) -> tuple[object, ...]:
@@ -100,7 +101,8 @@ def test_every_unit_is_read_again_frame_by_frame(
 def test_long_shots_are_split_where_asked_with_frames_before_to_warm_up(tmp_path: Path) -> None:
     source = write_shots(tmp_path / "in.mkv", (30, 100, 55))
     whole = [read_as(frame) for frame in read_frames(source, report=ignore)]
-    units = list(find_units(read_frames(source, report=ignore), 40))
+    glances = glance_at(read_frames(source, report=ignore), lambda _: True)
+    units = list(find_units(glances, 40))
     # A cut at 30 is too near to close a unit; those at 40, 80 and 120 lie within a shot.
     assert [unit.start for unit in units] == [0, 40, 80, 120, 160]
     assert [unit.entry for unit in units] == [0, 30, 64, 104, 144]

@@ -30,9 +30,11 @@ from vsr_cli.media.reading.alpha import make_alpha_decoder
 from vsr_cli.media.reading.concealment import ErrorConcealer
 from vsr_cli.media.reading.crop import find_crop
 from vsr_cli.media.reading.geometry import PictureFilter, PictureUnifier, turn_upright
+from vsr_cli.media.reading.index import NoIndexError, PictureIndex, index_pictures
 from vsr_cli.media.reading.probe import describe, is_image
 from vsr_cli.media.reading.rates import NO_TIMESTAMPS, ticks_of, told_rate
 from vsr_cli.media.reading.statistics import ReadStatistics
+from vsr_cli.media.reading.trim import Trim
 from vsr_cli.media.timestamps import Timing
 
 MAX_BUFFERED = 1 << 30  # bytes put aside before a source is called badly interleaved
@@ -242,6 +244,27 @@ class Demuxer:
             is_picture = packet.stream_index == self._stream.index
             if is_picture and time is not None and not packet.is_discard:
                 yield time
+
+    def index(
+        self, container: InputContainer, timing: Timing, begin: Fraction, trim: Trim
+    ) -> PictureIndex:
+        """See `index_pictures`; all packets of `container` are read, a second opening.
+
+        Raises:
+            NoIndexError: packets do not tell.
+        """
+        if self._has_no_times or self._is_untimed:
+            raise NoIndexError("the container knows no times of presentation")
+        clock = ContinuousClock(container, self._stream.index)
+        packets = clock.packets(all_packets(container))
+        own = (packet for packet in packets if packet.stream_index == self._stream.index)
+        try:
+            found = index_pictures(own, timing, begin, trim)
+        except av.FFmpegError as error:
+            raise NoIndexError(f"it cannot be read to its end: {reason(error)}") from error
+        if clock.discontinuities:
+            raise NoIndexError("its clock jumps")
+        return found
 
     def is_continuous(self, container: InputContainer) -> bool:
         """Whether times lead to places in the file: no broadcast, or one whose clock never jumps.

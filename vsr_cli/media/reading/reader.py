@@ -22,6 +22,7 @@ from vsr_cli.media.reading.alpha import is_animated_webp, is_opaque_gif
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.demuxer import Demuxer
 from vsr_cli.media.reading.image_sequence import ImageReader, find_images
+from vsr_cli.media.reading.index import NoIndexError, PictureIndex
 from vsr_cli.media.reading.probe import select_video_stream
 from vsr_cli.media.reading.trim import nth_time, resolve_trim, trimmed_info
 from vsr_cli.media.reading.unpack import FrameConverter
@@ -184,12 +185,33 @@ class VideoSource:
         for timed in islice(pictures, skip, None):
             yield unpack(timed, self.info.time_base)
         self._reader.finish(self.info.stop)
+        self.report_flaws(report)
+        if not self._has_reached_stop:
+            self._reader.report_truncation(report)
+
+    def report_flaws(self, report: Report) -> None:
+        """Say what of the frames so far was mended, damaged or fitted; `frames` does so at its end.
+
+        Args:
+            report: receives `W_PICTURE_CHANGES`, `W_CLOCK_JUMPS`, `W_TIMESTAMPS_FIXED` and
+                `W_INPUT_DAMAGED`.
+        """
         self._reader.report_changes(report)
         self._reader.report_discontinuities(self.info.origin, report)
         are_filled = self._config.on_decode_error == "fill"
         self._reader.statistics.report_damage(report, are_filled=are_filled)
-        if not self._has_reached_stop:
-            self._reader.report_truncation(report)
+
+    def index(self) -> PictureIndex:
+        """Tell all frames that `frames` will give by their packets, read from a second opening.
+
+        Raises:
+            NoIndexError: packets do not tell.
+        """
+        is_made_of_several = self._config.deinterlace not in ("auto", "off")
+        if not isinstance(self._reader, Demuxer) or self._is_once or is_made_of_several:
+            raise NoIndexError("it is a pipe or images, or frames are made of several pictures")
+        with open_container(self._source, self._config) as container:
+            return self._reader.index(container, self._timing, self._begin, self._trim)
 
     def enter(self, pts: int, index: int) -> None:
         """Go to a frame by a jump, before any is taken: `frames` then begins with it.
@@ -204,7 +226,11 @@ class VideoSource:
         start = pts * self._timing.time_base
         if self._timing.anchor is not None:
             start -= self._timing.tick  # which the container may have rounded off
-        self._pictures = self._sought(self._pictures, self._begin, start)
+        pictures = self._sought(self._pictures, self._begin, start)
+        first = list(islice(pictures, 1))
+        # What a jump has made of pictures before that does no harm.
+        self._reader.statistics.num_damaged = self._reader.statistics.num_repeated = 0
+        self._pictures = chain(first, pictures)
         self._num_passed = index
 
     @property

@@ -110,6 +110,12 @@ class UnitWorker:
         except Exception as error:  # whatever it is, the head ends the job with it
             return error_line(error, traceback.format_exc())
 
+    def scan(self, line: str) -> str:
+        """Look at a range of a source; see `scan_part`."""
+        from vsr_cli.pipeline.units.parts import scan_part
+
+        return scan_part(line)
+
     def compute(self, line: str, index: int) -> str:
         """Compute a unit.
 

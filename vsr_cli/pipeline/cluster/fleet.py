@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -11,6 +11,7 @@ from typing import Literal
 
 from vsr_cli.errors import DeviceError
 from vsr_cli.events import Note, Report, UnitState, WorkerState
+from vsr_cli.media.reading.index import NoIndexError
 from vsr_cli.pipeline.cluster.actor import Mailbox, UnitWorker
 from vsr_cli.pipeline.cluster.connection import Handle
 from vsr_cli.pipeline.cluster.posts import Post
@@ -161,6 +162,28 @@ class Fleet:
             member.is_known = True
             self.tell(member, "started")
         return sight
+
+    def scatter(self, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """Have ranges of a source looked at, one by each worker at a time; see `Scanners`.
+
+        Raises:
+            NoIndexError: a worker has died, which is found out again when units are given out.
+        """
+        calls: dict[object, tuple[Member, int]] = {}
+        waiting, idle = list(range(len(lines))), self.at_work
+        while waiting or calls:
+            while waiting and idle:
+                member, place = idle.pop(), waiting.pop(0)
+                calls[member.actor.scan.remote(lines[place])] = (member, place)
+            ready, _ = self._ray.wait(list(calls), num_returns=1, timeout=_LOOK)
+            for reference in ready:
+                member, place = calls.pop(reference)
+                try:
+                    line: str = self._ray.get(reference)
+                except self._ray.exceptions.RayError as error:
+                    raise NoIndexError("a worker that was to scan a part has died") from error
+                idle.append(member)
+                yield place, line
 
     def give(self, member: Member, index: int) -> None:
         """Have a worker compute a unit of the job that it was mustered for."""

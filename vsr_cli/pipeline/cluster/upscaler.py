@@ -46,6 +46,7 @@ from vsr_cli.pipeline.units.head import (
     with_units,
 )
 from vsr_cli.pipeline.units.messages import Order
+from vsr_cli.pipeline.units.parts import Scanners
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.walk import UnitJob
 from vsr_cli.pipeline.upscale import Upscaler
@@ -105,7 +106,7 @@ class ClusterUpscaler(Upscaler):
             output = self._plan_output(video, source, target, report)
             self._muster(source, output.target, None)
             run = self._plan_run(video, source, output, None, report)
-            return self._shared_plan(run, scan_units(run), lambda unit: 0)
+            return self._shared_plan(run, scan_units(run, self._scanners()), lambda unit: 0)
 
     def _alone(self) -> Upscaler:
         """The same on this machine, by one process."""
@@ -220,9 +221,13 @@ class ClusterUpscaler(Upscaler):
 
     def _shared(self, job: Job, run: Run, manifest: Manifest, *, is_new: bool) -> Manifest:
         if manifest.units is None:
-            manifest = with_units(manifest, run)
+            manifest = with_units(manifest, run, self._scanners())
             manifest.write(job.manifest_path)
         return manifest
+
+    def _scanners(self) -> Scanners:
+        assert self._fleet is not None
+        return Scanners(count=len(self._sights), scatter=self._fleet.scatter)
 
     def _compute_units(self, job: Job, run: Run, manifest: Manifest) -> list[Path]:
         assert manifest.units is not None

@@ -5,20 +5,15 @@ and takes what is neither done nor locked. When it dies, the system frees its lo
 on at the unit's last checkpoint.
 """
 
-import os
 import platform
 import queue
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
-import vsr_cli
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import DeviceError
 from vsr_cli.events import Crew as CrewState
@@ -26,6 +21,7 @@ from vsr_cli.events import Event, Note, Progress, Report, UnitState, WorkerState
 from vsr_cli.pipeline.resume.config_text import to_text
 from vsr_cli.pipeline.units.messages import Order, read_line
 from vsr_cli.pipeline.units.places import Place
+from vsr_cli.pipeline.units.processes import close, end, start_process, tell
 from vsr_cli.pipeline.units.tally import Tally
 from vsr_cli.pipeline.units.walk import UnitJob
 
@@ -106,13 +102,7 @@ class Crew:
 
     def _start(self, place: Place) -> None:
         self._num_started += 1
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", _MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(place),
-            process_group=0 if os.name == "posix" else None,  # Ctrl-C is for the head
-        )
+        process = start_process(_MODULE, place.threads)
         worker = _Worker(self._num_started, place, process)
         self._workers[worker.id] = worker
         config = replace(self._job.run.config, device=place.device)
@@ -124,7 +114,7 @@ class Crew:
             threads=place.threads,
             given_up=tuple(self._given_up),
         )
-        _tell(process, order.to_line())
+        tell(process, order.to_line())
         threading.Thread(target=self._read, args=(worker,), daemon=True).start()
         self._tell_worker(worker, "started")
 
@@ -142,7 +132,7 @@ class Crew:
             if not is_ending and (self._stop.is_requested or self._error is not None):
                 is_ending = True
                 for worker in self._workers.values():
-                    _close(worker.process)
+                    close(worker.process)
             try:
                 number, line = self._messages.get(timeout=_PATIENCE)
             except queue.Empty:
@@ -178,7 +168,7 @@ class Crew:
     def _bury(self, worker: _Worker, *, is_ending: bool) -> None:
         """Take a worker off the list, and put another in its place if it has died."""
         code = worker.process.wait()
-        _close(worker.process)
+        close(worker.process)
         del self._workers[worker.id]
         if code == 0 or worker.has_failed:
             self._tell_worker(worker, "done" if code == 0 else "lost")
@@ -212,7 +202,7 @@ class Crew:
         self._given_up.add(unit.index)
         self._report(replace(unit, state="given up"))
         for worker in self._workers.values():
-            _tell(worker.process, str(unit.index))
+            tell(worker.process, str(unit.index))
 
     def _tell_worker(self, worker: _Worker, state: Literal["started", "done", "lost"]) -> None:
         device = worker.place.device
@@ -221,9 +211,7 @@ class Crew:
     def _end(self) -> None:
         """Leave no process behind, whatever has happened."""
         for worker in self._workers.values():
-            _close(worker.process)
-            worker.process.kill()
-            worker.process.wait()
+            end(worker.process)
         self._workers.clear()
 
 
@@ -239,30 +227,3 @@ def deadly(given_up: Collection[int], how: str) -> DeviceError:
         why="a lack of memory is the most likely reason; all other units are done",
         hint=f"run the same command again {how}",
     )
-
-
-def _environment(place: Place) -> dict[str, str]:
-    """That of a worker: it finds this package, and takes no more threads than it may."""
-    root = str(Path(vsr_cli.__file__).resolve().parents[1])
-    found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, _python_path()]))}
-    if place.threads is not None:
-        found |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(place.threads))
-    return found
-
-
-def _python_path() -> str | None:
-    return os.environ.get("PYTHONPATH")
-
-
-def _tell(process: subprocess.Popen[bytes], line: str) -> None:
-    assert process.stdin is not None
-    with suppress(OSError, ValueError):  # it has died, which is noticed elsewhere
-        process.stdin.write(f"{line}\n".encode())
-        process.stdin.flush()
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    """End the input of a worker, which ends it at its next safe point."""
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()

@@ -15,8 +15,10 @@ from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
 from vsr_cli.pipeline.resume.units import Shard, Unit, UnitTable
 from vsr_cli.pipeline.run import Run
 from vsr_cli.pipeline.units.crew import Crew
+from vsr_cli.pipeline.units.parts import Scanners
 from vsr_cli.pipeline.units.places import count_workers, find_places, longest_share
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
+from vsr_cli.pipeline.units.scanners import scanners_here
 from vsr_cli.pipeline.units.tally import Tally
 from vsr_cli.pipeline.units.walk import UnitJob, walk
 
@@ -24,8 +26,13 @@ _PATIENCE = 60.0  # seconds that another shard may take to write down the table
 _MOST_NAMED = 20  # units that an error names
 
 
-def with_units(manifest: Manifest, run: Run) -> Manifest:
+def with_units(manifest: Manifest, run: Run, scanners: Scanners) -> Manifest:
     """Scan the source, and write the table of its units into the manifest of a job that begins.
+
+    Args:
+        manifest: without a table.
+        run: what is to be computed.
+        scanners: who scan.
 
     Raises:
         InputError: the source cannot be read.
@@ -39,7 +46,7 @@ def with_units(manifest: Manifest, run: Run) -> Manifest:
             clip_length=run_plan.clip_length,
             tile_size=run_plan.tile_size,
         )
-    table = scan_units(run)
+    table = scan_units(run, scanners)
     return replace(manifest, units=table, planned=planned, num_frames=table.num_frames)
 
 
@@ -188,7 +195,7 @@ def open_table(target: Path, folder: Path, run: Run, now: Manifest) -> Manifest:
             raise ConfigError(
                 "this job cannot be computed in shards", why=why, hint="leave `--shard` out"
             )
-        scanned = with_units(now, run)
+        scanned = with_units(now, run, scanners_here())
         with lock_folder(folder, patience=_PATIENCE):
             found = job.read()
             if found is None:

@@ -1,34 +1,33 @@
 """The scan of a source that finds its units, once, before anything is computed."""
 
-from collections import deque
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-
-from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import InputError
 from vsr_cli.events import Event, Note, Progress, Report
 from vsr_cli.media.frame import Frame
+from vsr_cli.media.reading.index import NoIndexError
 from vsr_cli.media.reading.reader import open_video
-from vsr_cli.ops.shots import is_cut
 from vsr_cli.pipeline.progress import ProgressReporter
 from vsr_cli.pipeline.resume.config_text import to_text
-from vsr_cli.pipeline.resume.units import Unit, UnitTable, starts_unit
+from vsr_cli.pipeline.resume.units import Unit, UnitTable
 from vsr_cli.pipeline.run import Run
-from vsr_cli.pipeline.thumbnail import thumbnail
-from vsr_cli.pipeline.units.source import frame_crc
-
-# Frames that are computed before a unit that starts within a shot. With 8 it is within 0.05 codes
-# of 255 of what comes of the whole shot, on average, and with 16 within the rounding of bfloat16.
-WARM_UP = 16
-# After these, a frame may depend on more of the source than the key frame before it.
-_NO_JUMPS = frozenset(
-    {
-        *("W_INPUT_DAMAGED", "W_INPUT_TRUNCATED", "W_TIMESTAMPS_FIXED", "W_CLOCK_JUMPS"),
-        *("W_PICTURE_CHANGES", "W_DEINTERLACED"),
-    }
+from vsr_cli.pipeline.units.glances import find_units, glance_at
+from vsr_cli.pipeline.units.parts import (
+    FLAWS,
+    Look,
+    Scanners,
+    find_parts,
+    join_looks,
+    read_look,
+    to_line,
 )
+
+WORTHWHILE = 1000  # frames for each process: it takes seconds to start, and as long to read these
+
+_log = logging.getLogger(__name__)
 
 
 def why_whole(run: Run) -> str | None:
@@ -47,12 +46,52 @@ def why_whole(run: Run) -> str | None:
     return None
 
 
-def scan_units(run: Run) -> UnitTable:
+def scan_units(run: Run, scanners: Scanners) -> UnitTable:
     """Read the source once, and find where its units start.
+
+    Args:
+        run: what is to be computed.
+        scanners: who may read a range each; what comes of it is the same, bit for bit, as where one
+            process reads all of it.
 
     Raises:
         InputError: it has no frame.
     """
+    scan = None
+    if (count := _num_useful(run, scanners)) > 1:
+        try:
+            scan = _scan_in_parts(run, replace(scanners, count=count))
+        except NoIndexError as error:
+            _log.debug("the source is scanned by one process: %s", error)
+    scan = scan or _scan_whole(run)
+    if not scan.units:
+        raise InputError(f"`{run.source}` has no frame", hint="check it with a player")
+    return UnitTable(
+        units=scan.units,
+        is_seekable=scan.is_seekable,
+        notes=scan.notes,
+        config=to_text(_shared(run.config)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scan:
+    """What a scan has found; see `UnitTable`."""
+
+    units: tuple[Unit, ...]
+    is_seekable: bool
+    notes: tuple[tuple[str, str], ...]
+
+
+def _num_useful(run: Run, scanners: Scanners) -> int:
+    """How many processes make the scan faster."""
+    info = run.output.info
+    num_frames = info.num_frames or round((info.duration or 0) * info.rate)
+    return min(scanners.count, num_frames // WORTHWHILE)
+
+
+def _scan_whole(run: Run) -> _Scan:
+    """Read the source from its start to its end."""
     notes: list[Note] = []
 
     def report(event: Event) -> None:
@@ -60,77 +99,45 @@ def scan_units(run: Run) -> UnitTable:
             notes.append(event)
         run.report(event)
 
-    scan = _Scan(run.output.info.num_frames, report)
+    watch, split = _Watch(run.output.info.num_frames, report), run.config.job.split or 0
     with open_video(run.source, run.config.input) as video:
-        counted = scan.counted(video.frames(report=report))
-        units = tuple(find_units(counted, run.config.job.split))
+        counted = watch.counted(video.frames(report=report))
+        units = tuple(find_units(glance_at(counted, lambda _: bool(split)), split))
         has_times = video.has_times
-    if not units:
-        raise InputError(f"`{run.source}` has no frame", hint="check it with a player")
     codes = {note.code for note in notes}
-    return UnitTable(
+    return _Scan(
         units=units,
-        is_seekable=has_times and not scan.is_interlaced and not codes & _NO_JUMPS,
+        is_seekable=has_times and not watch.is_interlaced and not codes & FLAWS,
         notes=tuple((note.code, note.text) for note in notes),
-        config=to_text(_shared(run.config)),
     )
 
 
-def find_units(frames: Iterator[Frame], split: int = 0) -> Iterator[Unit]:
-    """Close a unit at the first cut after it has frames enough, and at the end.
+def _scan_in_parts(run: Run, scanners: Scanners) -> _Scan:
+    """Have several processes read a range each.
 
-    Args:
-        frames: of the whole source.
-        split: frames after which it is closed within a shot as well; 0: never.
+    Raises:
+        NoIndexError: only one that reads all of it can tell.
     """
-    before: Frame | None = None
-    seen: Tensor | None = None
-    warm: deque[_Entry] = deque(maxlen=WARM_UP)  # the last frames of the shot, where it is split
-    entry, start, number, index = None, 0, 0, -1
-    for index, frame in enumerate(frames):
-        last, seen = seen, thumbnail(frame)
-        here = _Entry.of(index, frame) if split or entry is None else None
-        is_shot = last is not None and is_cut(last, seen)
-        if is_shot:
-            warm.clear()
-        is_full = bool(split) and index - start >= split
-        if entry is None:
-            entry = here
-        elif before is not None and (is_full or (is_shot and starts_unit(index, start))):
-            yield _unit(number, entry, start, index, before)
-            entry = warm[0] if warm else here or _Entry.of(index, frame)
-            number, start = number + 1, index
-        if here is not None and split:
-            warm.append(here)
-        before = frame
-    if entry is not None and before is not None:
-        yield _unit(number, entry, start, index + 1, before)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A frame that computing may begin with."""
-
-    index: int
-    pts: int
-    crc: int
-
-    @classmethod
-    def of(cls, index: int, frame: Frame) -> "_Entry":
-        return cls(index, frame.pts, frame_crc(frame))
-
-
-def _unit(number: int, entry: _Entry, start: int, stop: int, last: Frame) -> Unit:
-    return Unit(
-        index=number,
-        start=start,
-        stop=stop,
-        entry=entry.index,
-        first_pts=entry.pts,
-        last_pts=last.pts,
-        first_crc=entry.crc,
-        last_crc=frame_crc(last),
-    )
+    with open_video(run.source, run.config.input) as video:
+        index = video.index()
+    parts = find_parts(run.source, run.config, index, scanners.count)
+    if len(parts) == 1:
+        raise NoIndexError("it has too few key frames")
+    count = min(scanners.count, len(parts))
+    _log.debug("the source is scanned by %d processes, in %d ranges", count, len(parts))
+    progress = ProgressReporter("scan", len(index.times), run.report)
+    looks, num_done = dict[int, Look](), 0
+    for place, line in scanners.scatter([to_line(part) for part in parts]):
+        looks[place] = read_look(line)
+        stop = parts[place].stop or len(index.times)
+        num_done += stop - parts[place].start
+        progress.count(num_done)
+    glances = join_looks([looks[place] for place in range(len(parts))], parts, index)
+    notes = tuple(looks[0].notes)
+    for code, text in notes:
+        run.report(Note(code=code, text=text))
+    units = tuple(find_units(glances, run.config.job.split or 0))
+    return _Scan(units=units, is_seekable=True, notes=notes)
 
 
 def _shared(config: UpscaleConfig) -> UpscaleConfig:
@@ -138,14 +145,14 @@ def _shared(config: UpscaleConfig) -> UpscaleConfig:
     return replace(config, job=replace(config.job, fresh=False, shard=None, workers=1, ray=None))
 
 
-class _Scan:
-    """Tells how far the scan is, and what it has come across."""
+class _Watch:
+    """Tells how far a scan is, and what it has come across."""
 
     def __init__(self, num_frames: int | None, report: Report) -> None:
         self._progress = ProgressReporter("scan", num_frames, _now_and_then(report))
         self.is_interlaced = False
 
-    def counted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+    def counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The same frames."""
         for index, frame in enumerate(frames, 1):
             self.is_interlaced |= frame.interlaced
