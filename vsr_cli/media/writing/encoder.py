@@ -1,7 +1,6 @@
 """Pictures in, coded packets out, each with the time of its frame."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -13,6 +12,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vsr_cli.errors import ConfigError, OutputError, VerificationError
+from vsr_cli.media.ffmpeg_log import logged_from
 from vsr_cli.media.frame import Frame, VideoInfo, fill_planes
 from vsr_cli.media.writing.encoder_plan import PACKED, EncoderPlan
 
@@ -156,7 +156,7 @@ def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -
     context.pix_fmt, context.time_base = plan.pix_fmt, plan.time_base
     context.flags |= Flags.frame_duration  # or the last frame lasts nothing
     describe_stream(stream, plan, info)
-    with _captured_log() as messages:
+    with logged_from(av.logging.WARNING) as messages:
         try:
             context.open()
         except MemoryError:
@@ -193,20 +193,6 @@ def _refusal(plan: EncoderPlan, error: Exception) -> OutputError:
         why=why,
         hint="choose another `--vcodec`, or leave it out",
     )
-
-
-@contextmanager
-def _captured_log() -> Iterator[list[str]]:
-    """What FFmpeg logs meanwhile, as lines, complete at the end."""
-    lines: list[str] = []
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
-    try:
-        with av.logging.Capture() as logs:
-            yield lines
-    finally:
-        av.logging.set_level(level)
-        lines += [message.strip() for _, _, message in logs]
 
 
 def _scaled_matrix(matrix: tuple[int, ...], size: tuple[int, int], info: VideoInfo) -> list[int]:

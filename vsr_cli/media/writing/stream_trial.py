@@ -9,6 +9,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from vsr_cli.media.ffmpeg_log import logged_from
 from vsr_cli.media.memory import sensible_memory
 
 _SHY = "mpegts"  # does not tell what it is by one packet
@@ -27,31 +28,22 @@ def refusal(
         add_stream: adds the stream.
         packet: its first, which is changed; None: only the header is tried.
     """
-    level = av.logging.get_level()
-    is_skipping = av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # or what was said before would not be said again
     reason = ""
-    try:
-        with av.logging.Capture() as messages:
-            try:
-                file = io.BytesIO()
-                with sensible_memory(format_), av.open(file, "w", format=format_) as output:
-                    stream = add_stream(output)
-                    output.start_encoding()
-                    if packet is not None:
-                        output.mux(_at_nought(packet, stream))
-                if packet is not None and stream.type == "audio" and format_ != _SHY:
-                    with sensible_memory(format_):
-                        _decode(file)
-            except MemoryError:
-                raise
-            except (av.FFmpegError, ValueError) as error:
-                reason = str(getattr(error, "strerror", None) or error)
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(is_skipping)
-    said = [message.strip() for _, _, message in messages if message.strip()]
+    with logged_from(av.logging.ERROR) as said:
+        try:
+            file = io.BytesIO()
+            with sensible_memory(format_), av.open(file, "w", format=format_) as output:
+                stream = add_stream(output)
+                output.start_encoding()
+                if packet is not None:
+                    output.mux(_at_nought(packet, stream))
+            if packet is not None and stream.type == "audio" and format_ != _SHY:
+                with sensible_memory(format_):
+                    _decode(file)
+        except MemoryError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
+            reason = str(getattr(error, "strerror", None) or error)
     return (said[0] if said else reason) if reason else None
 
 
