@@ -43,13 +43,17 @@ from vsr_cli.pipeline.units.head import (
 from vsr_cli.pipeline.units.places import count_workers, find_places
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.scanners import scanners_here
+from vsr_cli.pipeline.units.slots import Slots
 from vsr_cli.pipeline.units.walk import UnitJob
 
 _log = logging.getLogger(__name__)
 
 
 class Upscaler(Planner):
-    """Upscales videos one after the other, with one model that is loaded when first needed."""
+    """Upscales videos one after the other, with one model that is loaded when first needed.
+
+    slots: which places of this machine its workers have.
+    """
 
     def __init__(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> None:
         """Nothing is loaded yet.
@@ -60,6 +64,7 @@ class Upscaler(Planner):
         """
         super().__init__(config)
         self._stop = stop or StopRequest()
+        self.slots = Slots()
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video, everything beside the picture copied.
@@ -180,8 +185,8 @@ class Upscaler(Planner):
             if not manifest.checkpoint.is_complete:
                 if before is None:
                     run = self._with_foresight(run)
-                if run.disk is not None and before is None:
-                    run.disk.require(job.folder)
+                if before is None:
+                    self._require_disk(job, run)
                 manifest = self._shared(job, run, manifest, is_new=before is None)
             if manifest.units is not None:
                 chunks = self._compute_units(job, run, manifest)
@@ -196,6 +201,10 @@ class Upscaler(Planner):
 
     def _prepare(self, job: Job, source: Path) -> None:
         """Whoever else takes part is there before anything is planned."""
+
+    def _require_disk(self, job: Job, run: Run) -> None:
+        if run.disk is not None:
+            run.disk.require(job.folder)
 
     def _new_manifest(self, run: Run, target: Path) -> Manifest:
         return new_manifest(run, target)
@@ -221,7 +230,7 @@ class Upscaler(Planner):
         repeat_notes(manifest.units, run.report)
         units = UnitJob(folder=job.folder, target=job.target, run=run, manifest=manifest)
         run.report(shared_plan(run, manifest.units, count, units.num_done))
-        return share(units, count, self._stop)
+        return share(units, count, self.slots, self._stop)
 
     def _join(
         self,

@@ -15,6 +15,7 @@ import pytest
 
 from tests.pipeline.runs import upscale_video
 from tests.pipeline.units.clips import digest, packets, tiny_config, write_shots
+from tests.pipeline.units.processes import children, links
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.config import OutputConfig, UpscaleConfig
 from vsr_cli.errors import ConfigError, DeviceError, OutputError, VsrError
@@ -128,11 +129,6 @@ def kill_once(index: int) -> Callable[[Event], None]:
     return report
 
 
-def children(parent: int) -> list[int]:
-    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    return [int(word) for word in text.split()]
-
-
 def test_a_worker_that_is_killed_has_its_unit_taken_up(
     tmp_path: Path, source: Path, config: UpscaleConfig, expected: str
 ) -> None:
@@ -211,11 +207,6 @@ def test_a_head_that_is_killed_takes_its_workers_with_it_and_the_job_goes_on(
     assert again.returncode == 0, again.stderr
     assert again.stdout.count('"state": "done", "attempt"') < 3
     assert digest(target) == expected
-
-
-def links(pid: int) -> list[str]:
-    """What a process has open."""
-    return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def test_what_ends_a_worker_for_good_ends_the_job_as_it_would_alone(

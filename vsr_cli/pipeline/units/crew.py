@@ -2,13 +2,15 @@
 
 Nobody hands out work, and nothing is opened that others could reach: a worker walks along the table
 and takes what is neither done nor locked. When it dies, the system frees its lock, and another goes
-on at the unit's last checkpoint.
+on at the unit's last checkpoint. There are no more workers than units that are missing: who finds
+nothing left ends, and the job after this one has its place.
 """
 
 import platform
 import queue
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +19,12 @@ from typing import Literal
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import DeviceError
 from vsr_cli.events import Crew as CrewState
-from vsr_cli.events import Event, Note, Progress, Report, UnitState, WorkerState
+from vsr_cli.events import Event, Note, Progress, UnitState, WorkerState
 from vsr_cli.pipeline.resume.config_text import to_text
 from vsr_cli.pipeline.units.messages import Order, read_line
 from vsr_cli.pipeline.units.places import Place
 from vsr_cli.pipeline.units.processes import close, end, start_process, tell
+from vsr_cli.pipeline.units.slots import Slots, Turn
 from vsr_cli.pipeline.units.tally import Tally
 from vsr_cli.pipeline.units.walk import UnitJob
 
@@ -39,6 +42,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     unit: UnitState | None = None
     has_failed: bool = False  # and has said why
+    is_leaving: bool = False  # it was told that there is nothing left for it
+    waits_since: float = field(default_factory=time.monotonic)  # for a unit, unless it has one
     said: set[Note] = field(default_factory=set)
 
 
@@ -46,17 +51,19 @@ class Crew:
     """The workers of one job, seen from the process that has started them."""
 
     def __init__(
-        self, job: UnitJob, places: Sequence[Place], report: Report, stop: StopRequest
+        self, job: UnitJob, places: Sequence[Place], slots: Slots, stop: StopRequest
     ) -> None:
         """Nobody is at work yet.
 
         Args:
-            job: to share.
+            job: to share; its report receives `Progress` of the whole job, `UnitState`,
+                `WorkerState` and notes.
             places: one for each worker.
-            report: receives `Progress` of the whole job, `UnitState`, `WorkerState` and notes.
+            slots: which of them jobs of this process have.
             stop: ends all of them at their next safe points.
         """
-        self._job, self._places, self._stop, self._report = job, places, stop, report
+        self._job, self._places, self._slots, self._stop = job, places, slots, stop
+        self._report = report = job.run.report
         self._workers: dict[int, _Worker] = {}
         self._messages: queue.Queue[tuple[int, bytes | None]] = queue.Queue()
         self._attempts: Counter[int] = Counter()  # by unit
@@ -64,7 +71,10 @@ class Crew:
         self._given_up: set[int] = set()
         self._num_started = self._num_lost = 0
         self._error: Exception | None = None
+        self._is_over = False  # a worker has found nothing left
+        self._turn = Turn()
         units = job.table.units
+        self._units = {unit.index for unit in units}
         self._done = {unit.index for unit in units if job.is_done(unit)}
         frames = {unit.index: job.num_done(unit) for unit in units}
         task, count = job.run.task, job.table.num_frames
@@ -78,12 +88,10 @@ class Crew:
             DeviceError: workers die of a unit, whoever takes it.
             Stopped: as was asked for.
         """
-        if len(self._done) == len(self._job.table.units):
+        if self._done == self._units:
             return
         try:
-            with self._stop.deferred():
-                for place in self._places:
-                    self._start(place)
+            with self._stop.deferred(), self._slots.turn() as self._turn:
                 self._listen()
         finally:
             self._end()
@@ -128,17 +136,22 @@ class Crew:
     def _listen(self) -> None:
         """Take in what workers say until all have ended."""
         is_ending = False
-        while self._workers:
+        while True:
             if not is_ending and (self._stop.is_requested or self._error is not None):
                 is_ending = True
                 for worker in self._workers.values():
                     close(worker.process)
+            if not is_ending:
+                self._balance()
+            if not self._workers and (is_ending or not self._num_missing()):
+                return
             try:
                 number, line = self._messages.get(timeout=_PATIENCE)
             except queue.Empty:
                 continue
             worker = self._workers[number]
             if line is None:
+                self._turn.is_served = False  # its place is for another of this job
                 self._bury(worker, is_ending=is_ending)
                 continue
             message = read_line(line)
@@ -146,6 +159,25 @@ class Crew:
                 self._error, worker.has_failed = self._error or message, True
             elif message is not None:
                 self._hear(worker, message)
+
+    def _num_missing(self) -> int:
+        """How many units nobody has, though they are to be done."""
+        at_work = {worker.unit.index for worker in self._workers.values() if worker.unit}
+        return 0 if self._is_over else len(self._units - self._done - self._given_up - at_work)
+
+    def _balance(self) -> None:
+        """Have a worker for each unit that nobody has, as far as there are places, and no more."""
+        missing, workers = self._num_missing(), self._workers.values()
+        waiting = [worker for worker in workers if not (worker.unit or worker.is_leaving)]
+        # Whoever has waited longest may have taken one of them, and not said so yet.
+        for worker in sorted(waiting, key=lambda worker: worker.waits_since)[missing:]:
+            worker.is_leaving = True
+            close(worker.process)
+        wanted = missing - len(waiting) if self._deaths[None] < MOST_DEATHS else 0
+        while wanted > 0 and (place := self._slots.take(self._turn, self._places)) is not None:
+            self._start(place)
+            wanted -= 1
+        self._turn.is_served = wanted <= 0
 
     def _hear(self, worker: _Worker, event: Event) -> None:
         if isinstance(event, UnitState):
@@ -155,6 +187,7 @@ class Crew:
             attempt = self._attempts[event.index]
             event = replace(event, worker=worker.id, attempt=attempt)
             worker.unit = event if event.state == "begun" else None
+            worker.waits_since = time.monotonic()
             if event.state == "done":
                 self._done.add(event.index)
                 self._tally.count(event.index, event.stop - event.start)
@@ -166,12 +199,14 @@ class Crew:
             self._report(event)
 
     def _bury(self, worker: _Worker, *, is_ending: bool) -> None:
-        """Take a worker off the list, and put another in its place if it has died."""
+        """Take a worker off the list, and note what it has died of."""
         code = worker.process.wait()
         close(worker.process)
         del self._workers[worker.id]
+        self._slots.give_back(worker.place)
         if code == 0 or worker.has_failed:
             self._tell_worker(worker, "done" if code == 0 else "lost")
+            self._is_over |= not worker.is_leaving
             return
         self._num_lost += 1
         self._tell_worker(worker, "lost")
@@ -185,12 +220,9 @@ class Crew:
             self._report(replace(worker.unit, state="lost"))
         if is_ending:
             return
-        if self._deaths[unit] < MOST_DEATHS:
-            self._start(worker.place)
-        elif worker.unit is not None:
+        if worker.unit is not None and self._deaths[unit] >= MOST_DEATHS:
             self._give_up(worker.unit)
-            self._start(worker.place)
-        elif not self._workers:
+        if not self._workers and self._deaths[None] >= MOST_DEATHS:
             self._error = DeviceError(
                 "workers die before they take any work",
                 why=f"the last one with {what}",
@@ -212,6 +244,7 @@ class Crew:
         """Leave no process behind, whatever has happened."""
         for worker in self._workers.values():
             end(worker.process)
+            self._slots.give_back(worker.place)
         self._workers.clear()
 
 

@@ -19,6 +19,7 @@ from vsr_cli.pipeline.units.parts import Scanners
 from vsr_cli.pipeline.units.places import count_workers, find_places, longest_share
 from vsr_cli.pipeline.units.scan import scan_units, why_whole
 from vsr_cli.pipeline.units.scanners import scanners_here
+from vsr_cli.pipeline.units.slots import Slots
 from vsr_cli.pipeline.units.tally import Tally
 from vsr_cli.pipeline.units.walk import UnitJob, walk
 
@@ -106,12 +107,13 @@ def repeat_notes(table: UnitTable, report: Report) -> None:
         report(Note(code=code, text=text))
 
 
-def share(job: UnitJob, count: int, stop: StopRequest) -> list[Path]:
+def share(job: UnitJob, count: int, slots: Slots, stop: StopRequest) -> list[Path]:
     """Have all units computed on this machine, and return their chunks in order.
 
     Args:
         job: to share.
         count: of workers.
+        slots: which places jobs of this process have.
         stop: ends it.
 
     Raises:
@@ -123,7 +125,7 @@ def share(job: UnitJob, count: int, stop: StopRequest) -> list[Path]:
     for unit in job.table.units:
         job.mend(unit, run.report)
     places = find_places(run.config, run.run_plan.device, count)
-    Crew(job, places, run.report, stop).run()
+    Crew(job, places, slots, stop).run()
     return chunks_of(job)
 
 
