@@ -119,6 +119,22 @@ MUTATIONS = [
         },
     ),
     *_mutations_of(
+        "vsr_cli/pipeline/units/slots.py",
+        "tests/pipeline/units/test_slots.py",
+        {
+            "slots-later-job-first": ("if not free or not all(", "if not free or any("),
+            "slots-taken-twice": ("Counter(places) - self._taken", "Counter(places)"),
+        },
+    ),
+    *_mutations_of(
+        "vsr_cli/pipeline/units/films.py",
+        "tests/pipeline/units/test_film.py",
+        {
+            "films-stages-mixed": ("is_progress and event.stage == last.stage", "is_progress"),
+            "films-turn-ignored": ("while not self._turn.wait(_PATIENCE):", "while False:"),
+        },
+    ),
+    *_mutations_of(
         "vsr_cli/diffusion/schedule.py",
         "tests/diffusion/test_schedule.py tests/diffusion/test_sampler.py",
         {
@@ -422,6 +438,7 @@ MUTATIONS = [
         "vsr_cli/pipeline/memory.py",
         "tests/pipeline/test_memory.py",
         {
+            "memory-counted-again": ("if name not in counted:", "if True:"),
             "memory-inner-group": ("for group in (own, *own.parents):", "for group in (own,):"),
             "memory-caches-taken": (
                 "int((group / used).read_text()) + cached",

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import name_target
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import InputError, JobBusyError
-from vsr_cli.events import Note, Plan
+from vsr_cli.events import Done, Note, Plan, Report
 
 NAME = ("--name", "{stem}_up{ext}")
 
@@ -104,6 +105,39 @@ def test_the_first_failure_ends_a_batch_where_that_is_asked_for(
     assert len(pipeline.jobs) == 1
     assert batch("in", *NAME).exit_code == 9
     assert len(pipeline.jobs) == 3
+
+
+@pytest.mark.parametrize(("option", "seen"), [((), ["in/c.mp4"]), (("--fail-fast",), [None])])
+def test_the_next_that_is_to_be_made_can_be_begun_ahead_unless_it_may_never_be(
+    folder: Path,
+    pipeline: FakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    option: tuple[str, ...],
+    seen: list[str | None],
+) -> None:
+    found: list[str | None] = []
+
+    def upscale(
+        self: Upscaler,
+        source: Path,
+        target: Path,
+        *,
+        report: Report,
+        following: Callable[[], tuple[Path, Path] | None],
+    ) -> Done:
+        named = following()
+        found.append(str(named[0]) if named else None)
+        if named:
+            named[1].write_text("done ahead")
+        return pipeline.upscale_video(source, target, self.config, report=report)
+
+    monkeypatch.setattr(Upscaler, "upscale", upscale)
+    (folder / "out").mkdir()
+    (folder / "out/b_up.mkv").write_text("mine")
+    (folder / "in/c.mp4").write_text("")
+    result = batch("in", "--json", *NAME, *option)
+    assert [event["status"] for event in events(result, "file")] == ["done", "skipped", "done"]
+    assert found == [*seen, None]
 
 
 def test_a_video_that_another_batch_is_at_is_left_to_it(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vsr_cli.pipeline import memory
-from vsr_cli.pipeline.memory import free_memory, memory_budget
+from vsr_cli.pipeline.memory import counted_once, free_memory, memory_budget
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -41,6 +41,20 @@ def test_the_narrowest_group_around_a_process_counts(
 
     monkeypatch.setattr(Path, "read_text", read)
     assert free_memory(CPU) == 3 * GB // 2
+
+
+def test_memory_that_was_counted_stays_free_until_the_end_of_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: dict[str, int] = {}
+    monkeypatch.setattr(memory, "_available_memory", lambda: 2 * GB)
+    monkeypatch.setattr(memory, "_left_in_groups", lambda: ())
+    with counted_once(counted):
+        assert free_memory(CPU) == 2 * GB
+    monkeypatch.setattr(memory, "_available_memory", lambda: GB)
+    assert free_memory(CPU) == GB
+    with counted_once(counted):
+        assert free_memory(CPU) == 2 * GB
 
 
 @pytest.mark.slow

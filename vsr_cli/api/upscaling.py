@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.reading.probe import StreamInfo
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
+    from vsr_cli.pipeline.units.films import FilmQueue, Following
 
     Array = TypeVar("Array", NDArray[np.uint8], Tensor)
 else:
@@ -153,28 +154,67 @@ class Upscaler(Worker):
             WeightsError: there is no such model.
         """
         super().__init__("upscale", stop, options)
+        self._queue: FilmQueue | None = None
 
-    def upscale(self, source: PathLike, target: PathLike, *, report: Report = ignore) -> Done:
-        """Upscale one video file; see `upscale`."""
-        return self._pipeline.upscale(Path(source), Path(target), report=report)
+    def upscale(
+        self,
+        source: PathLike,
+        target: PathLike,
+        *,
+        report: Report = ignore,
+        following: "Following | None" = None,
+    ) -> Done:
+        """Upscale one video file; see `upscale`.
+
+        Args:
+            source: as there, like the rest.
+            target: what to write.
+            report: receives all events.
+            following: within `kept`, with several workers, is asked once for source and target of
+                the call after this one: workers that find nothing left begin that video, and that
+                call takes it up. None: there is none.
+        """
+        if self._queue is None:
+            return self._pipeline.upscale(Path(source), Path(target), report=report)
+        following = following or (lambda: None)
+        return self._queue.upscale(Path(source), Path(target), report=report, following=following)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Within, workers of a cluster stay between two videos, and keep their model.
 
-        Without `ray` this means nothing.
+        Workers of this machine go on with the video that follows; see `upscale`.
 
         Raises:
             ConfigError: the package `ray` is not installed.
         """
         if self.config.job.ray is None:
-            yield
+            with self._queued():
+                yield
             return
         from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler
 
         assert isinstance(self._pipeline, ClusterUpscaler)
         with self._pipeline.kept():
             yield
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """Within, videos that workers share are in one queue."""
+        if self.config.job.workers == 1 or self.config.job.shard is not None:
+            yield  # without loading torch
+            return
+        from vsr_cli.pipeline.units.films import FilmQueue
+        from vsr_cli.pipeline.units.places import count_workers
+
+        if count_workers(self.config) == 1:
+            yield
+            return
+        try:
+            with FilmQueue(self._pipeline, self._stop or StopRequest()) as self._queue:
+                yield
+        finally:
+            self._queue = None
 
     def frames(self, frames: "Iterable[Array]", *, report: Report = ignore) -> "Iterator[Array]":
         """Upscale frames in memory.

@@ -112,8 +112,10 @@ def _do_all(work: Batch, found: Sequence[Source], *, is_dry: bool, is_fail_fast:
         work.sum_up_plans()
         return
     work.foresee(found)
-    for source in found:
-        if work.make(source).status == "failed" and is_fail_fast:
+    for number, source in enumerate(found, 1):
+        # Nothing is begun ahead where this one may be the last.
+        following = () if is_fail_fast else found[number:]
+        if work.make(source, following).status == "failed" and is_fail_fast:
             return
 
 

@@ -1,6 +1,7 @@
 """The videos of a batch, one after the other: each is made or left, and its outcome noted."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import get_args
@@ -63,6 +64,8 @@ class Batch:
         self._overall = Overall({})
         self._last: Progress | None = None
         self._is_dry, self._has_trial = False, False
+        self._following: Sequence[Source] = ()
+        self._begun: Path | None = None  # the next source, which is being made already
 
     def foresee(self, sources: Sequence[Source]) -> None:
         """Look into what is to be made, so that the time of all of it can be told."""
@@ -87,8 +90,14 @@ class Batch:
             )
         return target
 
-    def make(self, source: Source) -> Outcome:
-        """Upscale one video unless it is made, and say what became of it."""
+    def make(self, source: Source, following: Sequence[Source] = ()) -> Outcome:
+        """Upscale one video unless it is made, and say what became of it.
+
+        Args:
+            source: the video.
+            following: those after it, of which workers without work may begin the next.
+        """
+        self._following = following
         return self._treat(source, self._upscale)
 
     def look(self, source: Source) -> Outcome:
@@ -146,9 +155,23 @@ class Batch:
         """Name the target; None where it is there, and stays."""
         self._overall.begin(source.path)
         target = outcome.target = self.target_of(source)
-        if not target.exists() or self.upscaler.config.output.overwrite:
+        if source.path == self._begun or not self._stays(target):
             return target
         outcome.status, outcome.why = "skipped", f"`{target}` exists"
+        return None
+
+    def _stays(self, target: Path) -> bool:
+        return target.exists() and not self.upscaler.config.output.overwrite
+
+    def _next(self) -> tuple[Path, Path] | None:
+        """Source and target of the next video that is to be made; None: there is none."""
+        for source in self._following:
+            with suppress(VsrError):  # which is told when its turn comes
+                target = self.target_of(source)
+                if not self._stays(target):
+                    make_folder(target.parent)
+                    self._begun = source.path
+                    return source.path, target
         return None
 
     def _upscale(self, source: Source, outcome: Outcome) -> None:
@@ -171,7 +194,9 @@ class Batch:
             with progress_bar(quiet=self.quiet, more=self._overall.words) as render:
                 report = tee(render, self._report_json) if self.as_json else render
                 report = tee(tee(report, damage), self._remember)
-                done = self.upscaler.upscale(source.path, target, report=report)
+                done = self.upscaler.upscale(
+                    source.path, target, report=report, following=self._next
+                )
         except JobBusyError:
             outcome.status, outcome.why = "busy", "another run is at it"
             return

@@ -4,7 +4,8 @@ import ctypes
 import gc
 import resource
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ _COMPLAINTS = (
     *("out of memory", "can't allocate memory", "not enough memory", "Failed to allocate"),
     *("could not create a primitive", "Cannot allocate memory"),
 )
+
+_counted: ContextVar[dict[str, int] | None] = ContextVar("_counted", default=None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -72,6 +75,32 @@ def peak_memory(device: torch.device) -> int | None:
 
 def free_memory(device: torch.device) -> int:
     """Bytes of a device that may be taken now; on the CPU, within all limits of this process."""
+    counted, name = _counted.get(), str(device)
+    if counted is None:
+        return _free_now(device)
+    if name not in counted:
+        counted[name] = _free_now(device)
+    return counted[name]
+
+
+@contextmanager
+def counted_once(counted: dict[str, int]) -> Iterator[None]:
+    """Within, as many bytes of a device are free as when they were counted for the first time.
+
+    Jobs that are planned while workers of this program hold memory, and have it when those are
+    done, are planned as if they began then.
+
+    Args:
+        counted: bytes by device; what is missing is added.
+    """
+    before = _counted.set(counted)
+    try:
+        yield
+    finally:
+        _counted.reset(before)
+
+
+def _free_now(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return max(0, min([_available_memory(), *_left_in_groups(), *_left_in_process()]))

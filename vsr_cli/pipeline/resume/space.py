@@ -1,7 +1,7 @@
 """How much room on disk unfinished work takes, and whether it is there."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vsr_cli.config import JobConfig
@@ -40,6 +40,10 @@ class DiskPlan:
                 f"{self.free / 1e9:.2f} GB are free",
                 hint=f"free some, give `--job-dir` on another disk, or {less}",
             )
+
+    def as_of_now(self, folder: Path) -> "DiskPlan":
+        """The same with what is free by now; the folder exists."""
+        return replace(self, free=shutil.disk_usage(folder).free)
 
 
 def plan_disk(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from vsr_cli.cancellation import end_if_abandoned
 from vsr_cli.media.reading.index import NoIndexError
 from vsr_cli.pipeline.units.parts import Scanners, scan_part
 from vsr_cli.pipeline.units.places import cores
@@ -55,6 +56,7 @@ def _scatter(lines: Sequence[str], count: int) -> Iterator[tuple[int, str]]:
 def _take(found: "queue.SimpleQueue[tuple[int, bytes]]") -> tuple[int, bytes]:
     """Wait for what comes next, such that a signal is heard meanwhile."""
     while True:
+        end_if_abandoned()
         with suppress(queue.Empty):
             return found.get(timeout=_PATIENCE)
 
