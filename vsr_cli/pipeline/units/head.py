@@ -141,7 +141,7 @@ def chunks_of(job: UnitJob) -> list[Path]:
         names = ", ".join(map(str, missing[:_MOST_NAMED]))
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         raise OutputError(
-            f"of {counted(len(job.table.units), 'unit')} of `{job.target}`, {len(missing)} "
+            f"{len(missing)} of {counted(len(job.table.units), 'unit')} of `{job.target}` "
             f"{'is' if len(missing) == 1 else 'are'} missing",
             why=f"those are {names}{more}; unit U is of shard U % N + 1 of N",
             hint="run these shards again, which go on where they were, and then join",
