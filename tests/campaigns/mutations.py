@@ -130,7 +130,7 @@ MUTATIONS = [
         "vsr_cli/pipeline/units/films.py",
         "tests/pipeline/units/test_film.py",
         {
-            "films-stages-mixed": ("is_progress and event.stage == last.stage", "is_progress"),
+            "films-stages-mixed": ("return event.stage == last.stage", "return True"),
             "films-turn-ignored": ("while not self._turn.wait(_PATIENCE):", "while False:"),
         },
     ),

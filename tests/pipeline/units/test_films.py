@@ -65,6 +65,12 @@ def worker_at(folder: Path, unit: int) -> int:
     return found
 
 
+def is_last_of_one(name: str, event: Event) -> bool:
+    """Whether a worker has begun with the last unit of the first film, and nobody before it."""
+    seen = (event.index, event.state, event.attempt) if isinstance(event, UnitState) else None
+    return name == "one.mkv" and seen == (2, "begun", 1)
+
+
 def both(tmp_path: Path, model_file: Path, watch: Callable[[str, Event], None]) -> None:
     """Upscale both films; `watch` receives the name of each, and what is reported of it."""
     files = {name: (tmp_path / "in" / name, tmp_path / "up" / f"{name}.mp4") for name in FILMS}
@@ -105,8 +111,7 @@ def test_a_worker_without_work_begins_the_next_film_and_bytes_stay_the_same(
         os.kill(worker, signal.SIGCONT)
 
     def watch(name: str, event: Event) -> None:
-        is_it = isinstance(event, UnitState) and (event.index, event.state) == (2, "begun")
-        if is_it and name == "one.mkv":
+        if is_last_of_one(name, event):
             worker = worker_at(one, 2)
             os.kill(worker, signal.SIGSTOP)
             threading.Thread(target=hold, args=(worker,)).start()
@@ -124,8 +129,7 @@ def test_a_worker_that_is_killed_has_its_unit_taken_up(
 
     def watch(name: str, event: Event) -> None:
         events.append((name, event))
-        is_it = isinstance(event, UnitState) and (event.index, event.state) == (2, "begun")
-        if is_it and name == "one.mkv" and event.attempt == 1:
+        if is_last_of_one(name, event):
             os.kill(worker_at(tmp_path / "up/one.mkv.mp4.vsr-job", 2), signal.SIGKILL)
 
     both(tmp_path, model_file, watch)

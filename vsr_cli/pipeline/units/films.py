@@ -129,8 +129,9 @@ class Film:
 
 def _replaces(event: Event, last: Event) -> bool:
     """Whether an event makes the one before it needless."""
-    is_progress = isinstance(event, Progress) and isinstance(last, Progress)
-    return is_progress and event.stage == last.stage
+    if isinstance(event, Progress) and isinstance(last, Progress):
+        return event.stage == last.stage
+    return False
 
 
 class FilmQueue:
