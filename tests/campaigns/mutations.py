@@ -518,8 +518,8 @@ MUTATIONS = [
                 "memory, before = memory, before\n                self._views",
             ),
             "erase-reads-ahead": (
-                "if len(held) == _BLOCK + self._config.reach:",
-                "if len(held) == 2 * _BLOCK + self._config.reach:",
+                "if len(held) == self._num_held:",
+                "if len(held) == 2 * self._num_held:",
             ),
         },
     ),
