@@ -125,6 +125,7 @@ def test_a_variable_that_is_no_option_is_told_before_all_else(
     [
         (("bench",), {"steps": [4], "scale": ["3"], "device": "cpu", "size": ["320x180"]}),
         (("evaluate", "clips"), {"steps": [4], "scale": None, "device": "cpu", "seed": 0}),
+        (("evaluate", "clips", "--task", "erase"), {"steps": (), "model": None}),
         (("export", "graphs"), {"steps": 4, "dtype": "float32"}),
         (("bench", "--steps", "1", "--size", "64x48"), {"steps": [1], "scale": ["3"]}),
     ],
@@ -143,5 +144,5 @@ def test_what_is_measured_takes_from_the_file_what_means_the_same_there(
         "steps = 4\nscale = 3\nseed = 5\ndevice = 'cpu'\ndtype = 'bfloat16'\nsize = '4k'"
     )
     result = vsr(*words, "--config", file)
-    assert f"from `{file}`: " in result.stderr
+    assert (f"from `{file}`: " in result.stderr) == ("--task" not in words)
     assert {name: given[name] for name in taken} == taken

@@ -33,6 +33,7 @@ class Untyped(MutableMapping[str, object]):
         file: Path | None,
         own: Collection[str],
         taken: Collection[str] | None,
+        unless: Callable[[Mapping[str, object]], bool] | None = None,
     ) -> None:
         """Remember where to look.
 
@@ -41,7 +42,9 @@ class Untyped(MutableMapping[str, object]):
             file: in the place of the user's own.
             own: options that make the command what it is, which are left alone.
             taken: the only options that are looked for; None: all of jobs.
+            unless: tells by what was typed whether none are.
         """
+        self._unless = unless
         self._context, self._file, self._own = context, file, own
         self._known = option_types() if taken is None else frozenset(taken)
         self._repeated = {
@@ -54,6 +57,8 @@ class Untyped(MutableMapping[str, object]):
         self.used: dict[str, Setting] = {}
 
     def __getitem__(self, name: str) -> object:
+        if self._unless is not None and self._unless(self._context.params):
+            raise KeyError(name)
         setting = self._read().get(name) if name in self._known else None
         if setting is None:
             raise KeyError(name)
@@ -137,16 +142,19 @@ def as_words(setting: Setting) -> str:
     return " ".join(f"{option} {shlex.quote(str(item))}" for item in values)
 
 
-def with_settings(*names: str) -> Callable[[Callable[P, None]], Callable[..., None]]:
+def with_settings(
+    *names: str, unless: Callable[[Mapping[str, object]], bool] | None = None
+) -> Callable[[Callable[P, None]], Callable[..., None]]:
     """Let some options of a command, where they are not typed, come from where those of jobs do.
 
     Args:
         names: of its options that mean what they mean for a job.
+        unless: tells by what was typed, by name, whether they mean nothing this time.
     """
 
     def decorate(command: Callable[P, None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters.values()
-        parameters = [*own, *configured_options(frozenset(), names)]
+        parameters = [*own, *configured_options(frozenset(), names, unless)]
 
         @functools.wraps(command)
         def decorated(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -170,19 +178,22 @@ def say_untyped(given: MutableMapping[str, object]) -> None:
 
 
 def configured_options(
-    own: Collection[str], taken: Collection[str] | None = None
+    own: Collection[str],
+    taken: Collection[str] | None = None,
+    unless: Callable[[Mapping[str, object]], bool] | None = None,
 ) -> list[inspect.Parameter]:
     """The options that say where settings come from; that of `config` is given an `Untyped`.
 
     Args:
         own: options that make the command what it is, which settings leave alone.
         taken: the only options that settings change; None: all of jobs.
+        unless: see `with_settings`.
     """
 
     def begin(context: typer.Context, file: Path | None) -> "Untyped | None":
         if context.resilient_parsing:  # completion
             return None
-        context.default_map = untyped = Untyped(context, file, own, taken)
+        context.default_map = untyped = Untyped(context, file, own, taken, unless)
         return untyped
 
     is_rare = taken is None  # where `--help-all` shows them

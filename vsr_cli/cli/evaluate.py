@@ -1,6 +1,6 @@
 """`vsr evaluate`: restorers measured against the truth, in one table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 Task = Literal["upscale", "restore", "erase", "fill"]
 
 
-@with_settings("model", "device", "dtype", "steps", "motion_scale", "fidelity")
+def _has_no_model(typed: Mapping[str, object]) -> bool:
+    return typed.get("task") in ("erase", "fill")
+
+
+@with_settings(
+    *("model", "device", "dtype", "steps", "motion_scale", "fidelity"), unless=_has_no_model
+)
 def evaluate(
     folder: Annotated[
         Path, typer.Argument(readable=False, metavar="DIR", help="Clips that count as the truth.")

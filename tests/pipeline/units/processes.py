@@ -1,5 +1,6 @@
 """What the processes of a job are, and what they have open."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,4 +12,8 @@ def children(parent: int) -> list[int]:
 
 def links(pid: int) -> list[str]:
     """The files and sockets that a process has open."""
-    return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(str(path.readlink()))
+    return found

@@ -104,8 +104,8 @@ class Erase(Stage):
         self._num_held = max(2, min(wanted, _MOST_BYTES // decoded_bytes(info)))
         if self._num_held < wanted:
             ahead = self._num_held - self._num_in_block
-            text = f"erase: looks {ahead} frames ahead, not {config.reach}, so that "
-            self.reasons = (f"{text}{_MOST_BYTES / 1e9:g} GB hold the frames",)
+            text = f"erase: looks {counted(ahead, 'frame')} ahead, not {config.reach}, so that "
+            self.reasons = (f"{text}{_MOST_BYTES / 1e9:g} GB hold them",)
         self.reach_back, self.reach_ahead = 1, self._num_held
         parts_bytes = _PART_BYTES * _largest_area(config, info) * (self._num_held + 1)
         self.num_bytes = (self._num_held + 1) * decoded_bytes(info) + min(parts_bytes, _MOST_BYTES)
