@@ -145,8 +145,8 @@ def join_looks(looks: Sequence[Look], parts: Sequence[Part], index: PictureIndex
         if look.notes != looks[0].notes:
             raise NoIndexError(f"after frame {part.start} other things are said of it")
     for before, after in pairwise(looks):
-        ends = [[*before.glances[-OVERLAP:]], after.glances[:OVERLAP]]
-        if len({tuple((glance.pts, glance.crc) for glance in end) for end in ends}) > 1:
+        shared = zip(before.glances[-OVERLAP:], after.glances[:OVERLAP], strict=True)
+        if any((one.pts, one.crc) != (other.pts, other.crc) for one, other in shared):
             raise NoIndexError("frames after a jump are not the same as without it")
     rest = (look.glances[OVERLAP:] for look in looks[1:])
     return list(chain(looks[0].glances, *rest))
