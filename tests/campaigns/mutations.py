@@ -107,7 +107,10 @@ MUTATIONS = [
         "vsr_cli/pipeline/units/parts.py",
         "tests/pipeline/units/test_parts.py",
         {
-            "parts-not-compared": ("(one.pts, one.crc) != (other", "() != () and (other"),
+            "parts-not-compared": (
+                "(one.pts, one.crc) != (other.pts, other.crc)",
+                "one.pts != other.pts",
+            ),
             "parts-frame-twice": (
                 "(look.glances[OVERLAP:] for",
                 "(look.glances[OVERLAP - 1 :] for",
