@@ -1,5 +1,7 @@
 """Holes in pictures and in flow closed from their surroundings."""
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,5 +74,6 @@ def grow(mask: Tensor, radius: int) -> Tensor:
     """Widen a mask (N, 1, h, w) of zeros and ones by so many pixels, in a square."""
     if radius < 1:
         return mask
-    rows = F.max_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius))
-    return F.max_pool2d(rows, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    grown = [cv2.dilate(one.numpy(), square) for one in mask[:, 0].contiguous()]
+    return torch.from_numpy(np.stack(grown))[:, None]

@@ -130,7 +130,8 @@ class Erase(Stage):
         Raises:
             UnseenError: a part of a mask is seen in no frame, and that is where to stop.
         """
-        with workers() as pool, closing(self._masks):
+        # Who closes a part waits for those who fill in it.
+        with workers() as pool, workers() as self._fillers, closing(self._masks):
             yield from self._run(pool, frames, entry)
         self._sum_up()
 
@@ -229,12 +230,13 @@ class Erase(Stage):
         """
         views, motions = self._views[part], self._motions[part]
         weights, width = channel_weights(like.layout), like.size[1]
+        unseen = self._config.unseen
         start = span.start - 1
         before = recall(memory, views[start], part, width) if has_before else None
         ahead = {index: view for index, view in views.items() if index >= span.start}
         found: dict[int, Closed] = {}
         finished: Finished | None = None
-        closed = close_holes(ahead, motions, span, before, weights, self._config.unseen)
+        closed = close_holes(ahead, motions, span, before, weights, unseen, self._fillers)
         for index, finished in zip(span, closed, strict=True):
             hole = views[index].hole
             if hole.any():

@@ -1,7 +1,9 @@
 """Holes in a block of frames closed with what other frames of the shot show."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from vsr_cli.ops.propagate import Carried, carry, merge
 from vsr_cli.ops.warp import backward_warp
 from vsr_cli.pipeline.repair.part import Motion, View
 from vsr_cli.pipeline.repair.windows import Rectangle
+from vsr_cli.pipeline.repair.workers import map_ahead
 from vsr_cli.repair_config import Unseen
 
 _HELD = 0.75  # share of the frame before where both are guessed
@@ -68,6 +71,7 @@ def close_holes(
     before: Finished | None,
     weights: Tensor,
     unseen: Unseen,
+    pool: Executor,
 ) -> Iterator[Finished]:
     """Close the holes of a block's frames, in order.
 
@@ -82,35 +86,14 @@ def close_holes(
         before: the frame before the block; None at the start of a shot.
         weights: (1, C, 1, 1) of the channels in an error.
         unseen: how what no frame shows is filled.
+        pool: threads that fill, none of which this is.
     """
-    later = dict(_sweep_back(views, motions, block, weights))
-    for index in block:
-        end_if_abandoned()
-        view = views[index]
-        hole = view.hole.float()
-        if before is None:
-            earlier = untouched(view)
-        else:
-            motion = motions[index - 1]
-            earlier = carry(
-                before.carried,
-                view.picture.float(),
-                hole,
-                motion.backward.float(),
-                motion.seen_backward.float(),
-                view.borne.float(),
-                weights,
-            )
-        picture, is_guess = earlier.values, torch.zeros_like(hole)
-        if hole.any():
-            other = _restored(later.pop(index), view)
-            picture, is_guess, doubt = merge(earlier, other, hole, view.borne.float())
-            picture = _from_rim(picture, is_guess, unseen)
-            picture = _mix_in_rim(picture, hole, is_guess, doubt, unseen)
-            if before is not None:
-                motion = motions[index - 1]
-                picture = _hold(picture, is_guess, before, motion, weights)
-        before = Finished(earlier, picture, is_guess)
+    carried = before.carried if before else None
+    brought = _brought(views, motions, block, carried, weights)
+    for one, picture in map_ahead(pool, partial(_filled, unseen=unseen), brought):
+        if before is not None and one.hole.any():
+            picture = _hold(picture, one.is_guess, before, motions[one.index - 1], weights)
+        before = Finished(one.earlier, picture, one.is_guess)
         yield before
 
 
@@ -169,27 +152,82 @@ def _restored(kept: Tensor, view: View) -> Carried:
     return Carried.unstacked(everything)
 
 
-def _from_rim(picture: Tensor, hole: Tensor, unseen: Unseen) -> Tensor:
-    """Fill a hole from its rim.
+@dataclass(frozen=True)
+class _Brought:
+    """A part of a frame with what other frames have shown of it.
+
+    index: of the frame.
+    view: of the part.
+    earlier: what frames before it have shown.
+    picture: (1, C, h, w), with what frames before and after it have shown.
+    hole: (1, 1, h, w), 1 where the part is masked.
+    is_guess: (1, 1, h, w), 1 where no frame has shown what is there.
+    doubt: (1, 1, h, w), see `merge`.
+    """
+
+    index: int
+    view: View
+    earlier: Carried
+    picture: Tensor
+    hole: Tensor
+    is_guess: Tensor
+    doubt: Tensor
+
+
+def _brought(
+    views: Mapping[int, View],
+    motions: Mapping[int, Motion],
+    block: range,
+    carried: Carried | None,
+    weights: Tensor,
+) -> Iterator[_Brought]:
+    """Hand on what is known from `carried`, and merge it with what later frames have shown."""
+    later = dict(_sweep_back(views, motions, block, weights))
+    for index in block:
+        end_if_abandoned()
+        view = views[index]
+        hole = view.hole.float()
+        if carried is None:
+            carried = untouched(view)
+        else:
+            motion = motions[index - 1]
+            carried = carry(
+                carried,
+                view.picture.float(),
+                hole,
+                motion.backward.float(),
+                motion.seen_backward.float(),
+                view.borne.float(),
+                weights,
+            )
+        picture, is_guess, doubt = carried.values, torch.zeros_like(hole), hole
+        if hole.any():
+            other = _restored(later.pop(index), view)
+            picture, is_guess, doubt = merge(carried, other, hole, view.borne.float())
+        yield _Brought(index, view, carried, picture, hole, is_guess, doubt)
+
+
+def _filled(brought: _Brought, unseen: Unseen) -> Tensor:
+    """Fill what no frame has shown from its rim, and mix that into what came with errors.
 
     Telea's method draws edges on, Navier and Stokes's shades: the errors of one are not those of
     the other, and their mean is nearer to the truth than either on most clips.
     """
-    if not hole.any():
-        return picture
-    if unseen == "blur":
-        return torch.where(hole > 0, spread(picture, 1 - hole), picture)
-    return (fill_from_rim(picture, hole) + fill_from_rim(picture, hole, method="ns")) / 2
-
-
-def _mix_in_rim(
-    picture: Tensor, hole: Tensor, is_guess: Tensor, doubt: Tensor, unseen: Unseen
-) -> Tensor:
-    """Mix what came with errors, as far as it is doubted, with what the rim of the hole tells."""
-    doubt = doubt * (1 - is_guess)
+    view, picture, is_guess = brought.view, brought.picture, brought.is_guess
+    if is_guess.any() and unseen == "blur":
+        picture = torch.where(is_guess > 0, spread(picture, 1 - is_guess), picture)
+    elif is_guess.any():
+        telea = fill_from_rim(picture, is_guess, cell=view.cell)
+        picture = (telea + fill_from_rim(picture, is_guess, method="ns", cell=view.cell)) / 2
+    doubt = brought.doubt * (1 - is_guess)
     if float(doubt.max()) < _LEAST_DOUBT:
         return picture
-    return torch.lerp(picture, _from_rim(picture, hole, unseen), doubt)
+    if unseen == "blur":
+        rim = spread(picture, 1 - brought.hole)
+    else:  # the view has been filled by Telea's method already
+        ns = fill_from_rim(picture, brought.hole, method="ns", cell=view.cell)
+        rim = (view.picture.float() + ns) / 2
+    return torch.lerp(picture, rim, doubt)
 
 
 def _hold(

@@ -28,11 +28,13 @@ class View:
     picture: (1, C, h, w) in [0, 1], all channels as large as the luma, holes roughly filled.
     hole: (1, 1, h, w) bool.
     borne: (1, 1, h, w), see `tolerance`.
+    cell: pixels in y and x that share a sample of chroma.
     """
 
     picture: Tensor
     hole: Tensor
     borne: Tensor
+    cell: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,17 @@ def make_view(frame: Frame, mask: NDArray[np.bool_] | None, part: Rectangle) -> 
         part: a rectangle of it.
     """
     picture = read_part(frame, part)
+    cell = _cell(frame.layout, 1)
     if mask is None or not (inside := mask[part.top : part.bottom, part.left : part.right]).any():
         hole = torch.zeros(1, 1, *picture.shape[-2:])
     else:
         hole = torch.from_numpy(np.ascontiguousarray(inside)).float()[None, None]
         # What is hidden has smeared over its rim: it must not lead the fill.
         smeared = grow(hole, _SMEARED)
-        picture = torch.where(hole > 0, fill_from_rim(picture, smeared), picture)
+        picture = torch.where(hole > 0, fill_from_rim(picture, smeared, cell=cell), picture)
     borne = tolerance(picture, hole, channel_weights(frame.layout))
     exact = torch.float16 if frame.layout.depth == 8 else torch.float32  # many are kept
-    return View(picture.to(exact), hole > 0, borne.half())
+    return View(picture.to(exact), hole > 0, borne.half(), cell)
 
 
 def measure_motion(view: View, following: View, flow: DisFlow, layout: PixelLayout) -> Motion:
@@ -97,11 +100,10 @@ def read_part(frame: Frame, part: Rectangle) -> Tensor:
     layout, size = frame.layout, (part.bottom - part.top, part.right - part.left)
     planes = []
     for index, plane in enumerate(frame.planes[: layout.num_colors]):
-        shifts = _shifts(layout, index)
-        samples = torch.from_numpy(_slice(plane, part, shifts)).float()[None, None]
-        factors = (1 << shifts[0], 1 << shifts[1])
-        if factors != (1, 1):
-            samples = samples.repeat_interleave(factors[0], 2).repeat_interleave(factors[1], 3)
+        samples = torch.from_numpy(_slice(plane, part, _shifts(layout, index))).float()[None, None]
+        cell = _cell(layout, index)
+        if cell != (1, 1):
+            samples = samples.repeat_interleave(cell[0], 2).repeat_interleave(cell[1], 3)
         planes.append(samples[..., : size[0], : size[1]])
     return torch.cat(planes, dim=1) / ((1 << layout.depth) - 1)
 
@@ -120,14 +122,13 @@ def write_part(
     """
     top = (1 << layout.depth) - 1
     for index, plane in enumerate(planes[: layout.num_colors]):
-        shifts = _shifts(layout, index)
-        kernel = (1 << shifts[0], 1 << shifts[1])
+        cell = _cell(layout, index)
         share, samples = weight, picture[:, index : index + 1]
-        if kernel != (1, 1):
-            share = F.avg_pool2d(share, kernel, ceil_mode=True, count_include_pad=False)
-            total = F.avg_pool2d(samples * weight, kernel, ceil_mode=True, count_include_pad=False)
+        if cell != (1, 1):
+            share = F.avg_pool2d(share, cell, ceil_mode=True, count_include_pad=False)
+            total = F.avg_pool2d(samples * weight, cell, ceil_mode=True, count_include_pad=False)
             samples = total / share.clamp(min=1e-6)
-        place = _slice(plane, part, shifts)
+        place = _slice(plane, part, _shifts(layout, index))
         old = torch.from_numpy(place.astype(np.float32))
         mixed = torch.lerp(old, samples[0, 0] * top, share[0, 0]).round().clamp(0, top)
         changed = share[0, 0].numpy() > 0
@@ -147,6 +148,12 @@ def _shifts(layout: PixelLayout, index: int) -> tuple[int, int]:
     """By how many powers of two a plane is coarser, in y and x."""
     is_chroma = layout.kind == "yuv" and index in (1, 2)
     return (layout.shift_y, layout.shift_x) if is_chroma else (0, 0)
+
+
+def _cell(layout: PixelLayout, index: int) -> tuple[int, int]:
+    """How many pixels of the luma share a sample of a plane, in y and x."""
+    y, x = _shifts(layout, index)
+    return 1 << y, 1 << x
 
 
 def _slice(plane: Plane, part: Rectangle, shifts: tuple[int, int]) -> Plane:

@@ -2,14 +2,19 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 _MOST = 8
 _PATIENCE = 60.0  # seconds for threads to start
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -32,6 +37,23 @@ def workers() -> Iterator[ThreadPoolExecutor]:
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[T], R], items: Iterable[T]
+) -> Iterator[tuple[T, R]]:
+    """Items and what a function gives for them, in order, a few items ahead.
+
+    Unlike with `Executor.map`, no more items are taken, and held, than threads can be busy with.
+    """
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(function, item)))
+        if len(waiting) > _MOST:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
 
 
 def _compute_alone(meet: Callable[[float], int]) -> None:
