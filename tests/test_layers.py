@@ -88,6 +88,7 @@ MAY_USE = {
 EXCEPTIONS = {
     "models/flow.py": {"cv2", "numpy"},  # DIS flow
     "ops/dirt.py": {"cv2", "numpy"},  # connected places, template matching
+    "ops/fill.py": {"cv2", "numpy"},  # wider masks
     "ops/interpolate.py": {"cv2", "numpy"},  # median filters
     "models/rim.py": {"cv2", "numpy"},  # Telea's fill
     "quality/denoisers.py": {"cv2", "numpy"},  # non-local means, a yardstick

@@ -1,6 +1,6 @@
 """Videos and frames upscaled, planned and looked into."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsr_cli.media.frame import VideoInfo
     from vsr_cli.media.reading.probe import StreamInfo
     from vsr_cli.media.writing.encoder_plan import EncoderPlan
-    from vsr_cli.pipeline.units.films import FilmQueue, Following
+    from vsr_cli.pipeline.units.films import Film, FilmQueue, Following, InTurn
 
     Array = TypeVar("Array", NDArray[np.uint8], Tensor)
 else:
@@ -181,37 +181,43 @@ class Upscaler(Worker):
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Within, workers of a cluster stay between two videos, and keep their model.
+        """Within, workers that find nothing left go on with the video that follows; see `upscale`.
 
-        Workers of this machine go on with the video that follows; see `upscale`.
+        Those of a cluster keep their model.
 
         Raises:
             ConfigError: the package `ray` is not installed.
         """
-        if self.config.job.ray is None:
-            with self._queued():
-                yield
-            return
-        from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler
+        if self.config.job.ray is not None:
+            from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler
 
-        assert isinstance(self._pipeline, ClusterUpscaler)
-        with self._pipeline.kept():
+            assert isinstance(self._pipeline, ClusterUpscaler)
+            with self._pipeline.kept(), self._queued(self._pipeline.film):
+                yield
+        elif self._has_workers:
+            from vsr_cli.pipeline.units.films import films_here
+
+            with self._queued(films_here(self._pipeline)):
+                yield
+        else:
             yield
 
-    @contextmanager
-    def _queued(self) -> Iterator[None]:
-        """Within, videos that workers share are in one queue."""
+    @property
+    def _has_workers(self) -> bool:
+        """Whether several workers of this machine share each video; torch may not load."""
         if self.config.job.workers == 1 or self.config.job.shard is not None:
-            yield  # without loading torch
-            return
-        from vsr_cli.pipeline.units.films import FilmQueue
+            return False
         from vsr_cli.pipeline.units.places import count_workers
 
-        if count_workers(self.config) == 1:
-            yield
-            return
+        return count_workers(self.config) > 1
+
+    @contextmanager
+    def _queued(self, make: "Callable[[Film, Report], InTurn]") -> Iterator[None]:
+        """Within, videos are in one queue."""
+        from vsr_cli.pipeline.units.films import FilmQueue
+
         try:
-            with FilmQueue(self._pipeline, self._stop or StopRequest()) as self._queue:
+            with FilmQueue(make, self._stop or StopRequest()) as self._queue:
                 yield
         finally:
             self._queue = None

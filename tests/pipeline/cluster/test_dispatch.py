@@ -1,22 +1,31 @@
 """Units are handed out and taken back without a cluster: workers here do as a test says."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.pipeline.cluster.fake_ray import sight_of
 from tests.pipeline.units.clips import tiny_config
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.errors import DeviceError, InputError, OutputError, VsrError
 from vsr_cli.events import Event, Note, Progress, UnitState
-from vsr_cli.media.reading.index import NoIndexError
-from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED, UnitWorker
+from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED
 from vsr_cli.pipeline.cluster.dispatch import Dispatch
-from vsr_cli.pipeline.cluster.fleet import Fleet, Member, Settled
+from vsr_cli.pipeline.cluster.fleet import Settled
+from vsr_cli.pipeline.cluster.pool import Member
 from vsr_cli.pipeline.cluster.posts import Post, find_posts
-from vsr_cli.pipeline.cluster.sight import Fit, Sight, require_fit, sees_folder, weakest
+from vsr_cli.pipeline.cluster.sight import (
+    Fit,
+    Sight,
+    require_fit,
+    require_room,
+    sees_folder,
+    weakest,
+)
 from vsr_cli.pipeline.cluster.sight import leave_token as leave
 from vsr_cli.pipeline.resume.units import Unit, UnitTable
 from vsr_cli.pipeline.units.messages import error_line, event_line
@@ -30,22 +39,6 @@ def unit(index: int, length: int = 50) -> Unit:
     return Unit(index=index, start=start, stop=start + length, **row)
 
 
-def sight_of(**changes: Any) -> Sight:  # noqa: ANN401
-    fit = Fit(
-        clip_length=8,
-        tile_size=None,
-        peak_bytes=10**9,
-        free_bytes=4 * 10**9,
-        state_bytes=1,
-        scratch_bytes=1,
-    )
-    usual: dict[str, Any] = {
-        **{"node": "one", "vsr": "1.0", "torch": "2.9", "weights": "a" * 64, "device": "cpu"},
-        **{"dtype": "float32", "sees_source": True, "sees_folder": True, "plan": fit},
-    }
-    return Sight(**{**usual, **changes})
-
-
 class FakeFleet:
     """Workers that answer one after the other, each with what `answer` says; None: it dies."""
 
@@ -55,9 +48,11 @@ class FakeFleet:
         self.num_lost, self.most_ahead, self.is_stopping = 0, 0, False
         self.given: list[int] = []
         self.lines: list[tuple[Member, str]] = []
+        self.is_wanted = self.must_yield = False
+        self.left: list[tuple[Member, int]] = []  # to other jobs, after so many units
 
     def member(self, number: int) -> Member:
-        return Member(number, Post("cpu", 1), None, sight_of())
+        return Member(number, Post("cpu", 1), None, sight_of(), node="one")
 
     @property
     def at_work(self) -> list[Member]:
@@ -101,6 +96,15 @@ class FakeFleet:
 
     def require_somebody(self) -> None: ...
 
+    def wants(self, is_more: bool) -> None: ...
+
+    def adopt(self) -> None: ...
+
+    def release_idle(self) -> None:
+        idle = [member for member in self.members if not member.units]
+        self.left += [(member, len(self.given)) for member in idle]
+        self.members = [member for member in self.members if member.units]
+
     def tell_to_stop(self, is_stopping: bool) -> None:
         self.is_stopping = is_stopping
 
@@ -126,7 +130,7 @@ def dispatch(
     events: list[Event] = []
     fleet = FakeFleet(count, answer)
     job = FakeJob([unit(index) for index in range(units)], events.append)
-    found = Dispatch(fleet, job, lambda _: None, stop or StopRequest())  # type: ignore[arg-type]
+    found = Dispatch(fleet, job, stop or StopRequest())  # type: ignore[arg-type]
     return fleet, events, found.run
 
 
@@ -143,7 +147,7 @@ def test_the_longest_of_the_next_units_goes_first() -> None:
     fleet = FakeFleet(1, lambda member, index: DONE)
     units = [unit(0, 10), unit(1, 90), unit(2, 50)]
     job = FakeJob(units, lambda _: None)
-    Dispatch(fleet, job, lambda _: None, StopRequest()).run()  # type: ignore[arg-type]
+    Dispatch(fleet, job, StopRequest()).run()  # type: ignore[arg-type]
     assert fleet.given == [1, 2, 0]
 
 
@@ -181,7 +185,7 @@ def test_a_worker_that_goes_with_two_units_is_replaced_once(end: str | None) -> 
 
     fleet, events = Pair(2, lambda member, index: DONE), list[Event]()
     job = FakeJob([unit(index) for index in range(8)], events.append)
-    Dispatch(fleet, job, lambda _: None, StopRequest()).run()  # type: ignore[arg-type]
+    Dispatch(fleet, job, StopRequest()).run()  # type: ignore[arg-type]
     assert len(fleet.members) == 2
     assert fleet.num_lost == 1
     assert sorted(set(fleet.given)) == list(range(8))
@@ -250,122 +254,51 @@ def test_a_request_to_stop_ends_all_of_them() -> None:
     assert len(fleet.given) < 8
 
 
-class FakeCall:
-    """A reference to what a worker will say."""
+def test_workers_with_nothing_left_to_do_go_to_the_job_that_wants_them() -> None:
+    """The last unit is held until all others have gone; before, nobody goes."""
+    turns = 0
 
-    def __init__(self, order: str) -> None:
-        self.order = order
+    class Shared(FakeFleet):
+        def settled(self) -> list[Settled]:
+            nonlocal turns
+            turns += 1
+            found = super().settled()
+            return [call for call in found if call.index != 7 or turns > 20]
 
-
-class FakeActor:
-    def __init__(self) -> None:
-        self.calls: list[FakeCall] = []
-        self.look = self.scan = self
-        self.is_dead = False
-
-    def remote(self, order: str, *_: object) -> FakeCall:
-        self.calls.append(FakeCall(order))
-        return self.calls[-1]
-
-
-class FakeRay:
-    """A cluster with room for so many workers, which are ready at once."""
-
-    class exceptions:  # noqa: N801  as Ray calls it
-        class RayError(Exception): ...
-
-    def __init__(self, room: int) -> None:
-        self.room, self.actors = room, list[FakeActor]()
-        self.util = self
-        self.scheduling_strategies = self
-
-    def NodeAffinitySchedulingStrategy(self, **_: object) -> None:  # noqa: N802  likewise
-        return None
-
-    def get_runtime_context(self) -> "FakeRay":
-        return self
-
-    def get_node_id(self) -> str:
-        return "here"
-
-    def remote(self, kind: type) -> Any:  # noqa: ANN401
-        ray = self
-
-        class Made:
-            def options(self, **_: object) -> "Made":
-                return self
-
-            def remote(self, *_: object) -> FakeActor:
-                if kind is UnitWorker:
-                    ray.actors.append(FakeActor())
-                    return ray.actors[-1]
-                return FakeActor()
-
-        return Made()
-
-    def wait(self, calls: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
-        here = [call for actor in self.actors[: self.room] for call in actor.calls]
-        return [call for call in calls if call in here], []
-
-    def get(self, call: FakeCall) -> str:
-        return sight_of(node=call.order).to_line()
+    fleet = Shared(3, lambda member, index: DONE)
+    fleet.is_wanted = True
+    job = FakeJob([unit(index) for index in range(8)], lambda _: None)
+    Dispatch(fleet, job, StopRequest()).run()  # type: ignore[arg-type]
+    assert [given for _, given in fleet.left] == [8, 8]
+    assert sorted(fleet.given) == list(range(8))
 
 
-class ScanRay(FakeRay):
-    """Workers that echo ranges, one call at a time each; the one that is `dead` has died."""
-
-    def __init__(self, count: int, dead: int | None = None) -> None:
-        super().__init__(count)
-        self.most_at_once = 0
-        self.actors = [FakeActor() for _ in range(count)]
-        for number, actor in enumerate(self.actors):
-            actor.is_dead = number == dead
-
-    def fleet(self) -> Fleet:
-        """These workers, at work."""
-        found = Fleet(self, [], lambda _: None)  # type: ignore[arg-type]
-        for number, actor in enumerate(self.actors):
-            found.members.append(Member(number, Post("cpu", 1), actor, sight_of()))
-        return found
-
-    def wait(self, calls: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
-        self.most_at_once = max(self.most_at_once, len(calls))
-        return calls[-1:], calls[:-1]
-
-    def get(self, call: FakeCall) -> str:
-        if any(actor.is_dead and call in actor.calls for actor in self.actors):
-            raise self.exceptions.RayError("the actor died")
-        return f"look at {call.order}"
+def test_nobody_goes_where_nobody_is_wanted() -> None:
+    fleet, _, run = dispatch(lambda member, index: DONE)
+    run()
+    assert fleet.left == []
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_workers_scan_all_ranges_each_one_at_a_time(count: int) -> None:
-    ray = ScanRay(count)
-    found = dict(ray.fleet().scatter([f"range {place}" for place in range(7)]))
-    assert found == {place: f"look at range {place}" for place in range(7)}
-    assert ray.most_at_once == count
-    assert all(actor.calls for actor in ray.actors)
+def test_a_job_yields_to_one_that_came_before_and_has_nobody() -> None:
+    turns = 0
 
+    class Later(FakeFleet):
+        def settled(self) -> list[Settled]:
+            nonlocal turns
+            turns += 1
+            if turns == 3:
+                self.must_yield = True
+            if turns == 12:
+                self.must_yield = False
+                self.members = [self.member(7)]
+            return super().settled()
 
-def test_a_worker_that_dies_scanning_leaves_the_scan_to_one_reader() -> None:
-    ray = ScanRay(2, dead=1)
-    with pytest.raises(NoIndexError, match="has died"):
-        list(ray.fleet().scatter(["a", "b", "c"]))
-
-
-def test_whoever_is_late_is_asked_about_the_next_job_and_not_waited_for_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("vsr_cli.pipeline.cluster.fleet.PATIENCE", 0.0)
-    monkeypatch.setattr("vsr_cli.pipeline.cluster.fleet._LOOK", 0.0)
-    ray = FakeRay(room=1)
-    fleet = Fleet(ray, [Post("cpu", 1)] * 2, lambda _: None)  # type: ignore[arg-type]
-    assert [sight.node for sight in fleet.muster(lambda _: "first", "")] == ["first"]
-    monkeypatch.setattr("vsr_cli.pipeline.cluster.fleet.PATIENCE", 1000.0)
-    assert [sight.node for sight in fleet.muster(lambda _: "second", "")] == ["second"]
-    ray.room = 2
-    assert [fleet.take_in(call).node for call in fleet.settled()] == ["second"]
-    assert len(ray.actors) == 2
+    fleet = Later(2, lambda member, index: DONE)
+    job = FakeJob([unit(index) for index in range(20)], lambda _: None)
+    Dispatch(fleet, job, StopRequest()).run()  # type: ignore[arg-type]
+    assert len(fleet.left) == 2
+    assert {given for _, given in fleet.left} < set(range(20))
+    assert sorted(fleet.given) == list(range(20))
 
 
 NODES = [
@@ -457,6 +390,25 @@ def test_all_compute_as_much_at_once_as_the_weakest_can() -> None:
     plan = weakest([sight_of(), sight_of(node="two", plan=small)], mixed=False)
     assert (plan.clip_length, plan.tile_size, plan.peak_bytes) == (4, 64, 5)
     assert "two" in plan.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "fits"),
+    [(8, None, True), (16, None, True), (4, None, False), (8, 64, False)],
+)
+def test_a_worker_that_comes_later_must_have_room_for_what_was_planned(
+    length: int, tile: int | None, fits: bool
+) -> None:
+    plan = sight_of().plan
+    assert plan is not None
+    run_plan = weakest([sight_of()], mixed=False)
+    later = sight_of(plan=replace(plan, clip_length=length, tile_size=tile))
+    with nullcontext() if fits else pytest.raises(DeviceError, match="too little memory"):
+        require_room(later, run_plan)
+    in_tiles = weakest([sight_of(plan=replace(plan, tile_size=64))], mixed=False)
+    require_room(sight_of(plan=replace(plan, tile_size=64)), in_tiles)
+    with pytest.raises(DeviceError, match="too little memory"):
+        require_room(sight_of(plan=replace(plan, tile_size=32)), in_tiles)
 
 
 def test_a_folder_is_known_by_what_the_head_has_left_in_it(

@@ -26,6 +26,7 @@ from vsr_cli.events import Event, Note, Plan, Progress, UnitState, WorkerState
 from vsr_cli.pipeline.cluster.connection import load_ray
 from vsr_cli.pipeline.cluster.upscaler import ClusterUpscaler
 from vsr_cli.pipeline.resume.folder import job_folder
+from vsr_cli.pipeline.units.films import FilmQueue
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -86,8 +87,8 @@ def run(
     ClusterUpscaler(config, stop=stop).upscale(source, target, report=report)
 
 
-def holder_of(index: int) -> int | None:
-    """The process that has a unit."""
+def holder_of(index: int, job: str = "") -> int | None:
+    """The process that has a unit, of the job in a folder of that name."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if b"ray::" not in (process / "cmdline").read_bytes():
@@ -95,7 +96,7 @@ def holder_of(index: int) -> int | None:
             links = [str(path.readlink()) for path in (process / "fd").iterdir()]
         except OSError:
             continue
-        if any(f"unit_{index:06}/lock" in link for link in links):
+        if any(f"{job}/unit_{index:06}/lock" in link for link in links):
             return int(process.name)
     return None
 
@@ -375,6 +376,48 @@ def test_workers_keep_their_model_between_two_videos(
             assert digest(tmp_path / name) == expected
     states = [event.state for event in events if isinstance(event, WorkerState)]
     assert states == ["started", "done"]
+
+
+def test_a_worker_without_work_begins_the_next_video(
+    cluster: Any,  # noqa: ANN401
+    second: object,
+    tmp_path: Path,
+    source: Path,
+    config: UpscaleConfig,
+    expected: str,
+) -> None:
+    """The last unit of the first video is held up until the second has made something."""
+    begun, overlapped = list[int](), list[bool]()
+    states: list[str] = []
+    one, two = (tmp_path / f"{name}.mp4.vsr-job" for name in "ab")
+
+    def hold(index: int) -> None:
+        deadline = time.monotonic() + 180
+        while (process := holder_of(index, one.name)) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process is not None
+        os.kill(process, signal.SIGSTOP)
+        while not list(two.glob("unit_*/chunk_*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        overlapped.append(bool(list(two.glob("unit_*/chunk_*"))) and one.exists())
+        os.kill(process, signal.SIGCONT)
+
+    def watch(event: Event) -> None:
+        if isinstance(event, WorkerState):
+            states.append(event.state)
+        if isinstance(event, UnitState) and event.state == "begun":
+            begun.append(event.index)
+            if len(begun) == 3:
+                threading.Thread(target=hold, args=(event.index,)).start()
+
+    upscaler = ClusterUpscaler(on(cluster, config))
+    with upscaler.kept(), FilmQueue(upscaler.film, StopRequest()) as queue:
+        following = lambda: (source, tmp_path / "b.mp4")  # noqa: E731
+        queue.upscale(source, tmp_path / "a.mp4", report=watch, following=following)
+        queue.upscale(source, tmp_path / "b.mp4", report=watch, following=lambda: None)
+    assert overlapped == [True]
+    assert [digest(tmp_path / f"{name}.mp4") for name in "ab"] == [expected] * 2
+    assert sorted(states) == ["done", "done", "started", "started"]
 
 
 def test_a_batch_is_made_by_a_cluster(

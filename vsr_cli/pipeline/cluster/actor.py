@@ -33,22 +33,27 @@ class Mailbox:
 
     def __init__(self) -> None:
         """Nothing has come yet."""
-        self._lines: list[tuple[int, str]] = []
-        self._is_stopping = False
+        self._lines: dict[int, list[str]] = {}
+        self._stopping: set[int] = set()
 
     def tell(self, number: int, lines: list[str]) -> bool:
         """Take lines of a worker; returns whether it is to stop at its next safe point."""
-        self._lines += [(number, line) for line in lines]
-        return self._is_stopping
+        self._lines.setdefault(number, []).extend(lines)
+        return number in self._stopping
 
-    def take(self) -> list[tuple[int, str]]:
-        """All that has come since the last time: the number of a worker, and a line."""
-        found, self._lines = self._lines, []
-        return found
+    def take(self, numbers: list[int]) -> list[tuple[int, str]]:
+        """All that these workers have said since the last time: the number of one, and a line."""
+        return [(number, line) for number in numbers for line in self._lines.pop(number, [])]
 
-    def stop(self, is_stopping: bool) -> None:
-        """Say from now on that workers are to stop, or that they are not."""
-        self._is_stopping = is_stopping
+    def stop(self, numbers: list[int], is_stopping: bool) -> None:
+        """Say from now on that these workers are to stop, or that they are not."""
+        self._stopping -= set(numbers)
+        if is_stopping:
+            self._stopping |= set(numbers)
+
+    def forget(self, number: int) -> None:
+        """Drop what a worker that is gone has said."""
+        self._lines.pop(number, None)
 
 
 class UnitWorker:

@@ -2,15 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 from vsr_cli.cancellation import Stopped, StopRequest
-from vsr_cli.errors import VsrError
 from vsr_cli.events import Crew, Event, Note, Progress, UnitState
 from vsr_cli.pipeline.cluster.actor import BUSY, DONE, LEFT, STOPPED
-from vsr_cli.pipeline.cluster.fleet import Fleet, Member, Settled
-from vsr_cli.pipeline.cluster.sight import Sight
+from vsr_cli.pipeline.cluster.fleet import Fleet, Settled
+from vsr_cli.pipeline.cluster.pool import Member
 from vsr_cli.pipeline.units.crew import MOST_DEATHS, deadly
 from vsr_cli.pipeline.units.messages import read_line
 from vsr_cli.pipeline.units.tally import Tally
@@ -24,22 +22,15 @@ PAUSE = 1.0  # seconds before a unit that another process has is tried again
 class Dispatch:
     """One job on its way through a fleet."""
 
-    def __init__(
-        self,
-        fleet: Fleet,
-        job: UnitJob,
-        check: Callable[[Sight], None],
-        stop: StopRequest,
-    ) -> None:
+    def __init__(self, fleet: Fleet, job: UnitJob, stop: StopRequest) -> None:
         """Nothing is handed out yet.
 
         Args:
             fleet: who computes.
             job: what; its report receives `Progress` of the whole job, `UnitState` and notes.
-            check: refuses a worker that comes later and does not fit.
             stop: ends it at the next safe points.
         """
-        self._fleet, self._job, self._check = fleet, job, check
+        self._fleet, self._job = fleet, job
         self._report, self._stop = job.run.report, stop
         units = job.table.units
         self._units = {unit.index: unit for unit in units}
@@ -68,6 +59,7 @@ class Dispatch:
                     is_ending = True
                     self._fleet.tell_to_stop(True)
                 if not is_ending:
+                    self._share_workers()
                     self._fleet.require_somebody()
                     self._hand_out()
                 settled = self._fleet.settled()
@@ -97,8 +89,19 @@ class Dispatch:
         alive = len(fleet.at_work)
         return Crew(alive=alive, lost=fleet.num_lost, units_done=len(self._done), units=units)
 
+    def _share_workers(self) -> None:
+        """Take workers that no job has, or leave those that have nothing to do to others."""
+        fleet, is_more = self._fleet, bool(self._todo or self._later)
+        fleet.wants(is_more)
+        if fleet.must_yield or (not is_more and fleet.is_wanted):
+            fleet.release_idle()
+        elif is_more:
+            fleet.adopt()
+
     def _hand_out(self) -> None:
         """Give everybody a unit, and then everybody the next, while there are enough of them."""
+        if self._fleet.must_yield:
+            return
         now = time.monotonic()
         self._todo += [index for when, index in self._later if when <= now]
         self._later = [(when, index) for when, index in self._later if when > now]
@@ -149,7 +152,7 @@ class Dispatch:
         if call.line is None:
             self._lose(member, f"has died ({call.why[:120] or 'Ray does not say why'})")
         elif index is None:
-            self._take_in(call)
+            self._fleet.welcome(call)
         else:
             member.units.remove(index)
             if call.line == DONE:
@@ -165,16 +168,6 @@ class Dispatch:
                 self._error = self._error or (
                     found if isinstance(found, Exception) else RuntimeError(call.line)
                 )
-
-    def _take_in(self, call: Settled) -> None:
-        """Have a worker that comes later at work; one that does not fit the others is left out."""
-        try:
-            self._check(self._fleet.take_in(call))
-        except VsrError as error:
-            self._fleet.bury(call.member)
-            why = f"{error}: {error.why}" if error.why else str(error)
-            text = f"worker {call.member.number} comes later and is left out: {why}"
-            self._report(Note(code="W_WORKER_LOST", text=text))
 
     def _unheard(self, member: Member) -> UnitState | None:
         """The unit of a worker that has had no time to say that it has begun."""

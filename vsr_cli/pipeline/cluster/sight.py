@@ -235,6 +235,25 @@ def weakest(sights: Iterable[Sight], *, mixed: bool) -> RunPlan:
     )
 
 
+def require_room(sight: Sight, run_plan: RunPlan) -> None:
+    """Refuse a worker that cannot compute as much at once as was planned without it.
+
+    Raises:
+        DeviceError: it has too little memory.
+    """
+    fit = sight.plan
+    if fit is None:
+        return
+    tile = run_plan.tile_size
+    has_tile = fit.tile_size is None or (tile is not None and fit.tile_size >= tile)
+    if fit.clip_length < run_plan.clip_length or not has_tile:
+        raise DeviceError(
+            f"a worker on `{sight.node}` has too little memory",
+            why=f"clips of {run_plan.clip_length} frames were planned for others",
+            hint="run the same command again, which plans for all that are there",
+        )
+
+
 def _require_same(name: str, word: str, sight: Sight, other: Sight, hint: str) -> None:
     found, expected = getattr(sight, name), getattr(other, name)
     if found != expected:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,18 @@ from vsr_cli.errors import VsrError
 from vsr_cli.events import Done, Event, Plan, Report, ignore
 from vsr_cli.media.reading.reader import open_video
 from vsr_cli.media.writing.output_plan import OutputPlan, plan_output
-from vsr_cli.pipeline.cluster.connection import cluster_errors, connected, require_ray
+from vsr_cli.pipeline.cluster.connection import cluster_errors, require_ray
 from vsr_cli.pipeline.cluster.dispatch import Dispatch
 from vsr_cli.pipeline.cluster.fleet import Fleet
-from vsr_cli.pipeline.cluster.posts import Post, find_posts
+from vsr_cli.pipeline.cluster.pool import Cluster
+from vsr_cli.pipeline.cluster.posts import Post
 from vsr_cli.pipeline.cluster.sight import (
     MIXED,
     Sight,
     leave_token,
     look_around,
     require_fit,
+    require_room,
     weakest,
 )
 from vsr_cli.pipeline.repair.plan import plan_chain
@@ -37,6 +39,7 @@ from vsr_cli.pipeline.resume.units import UnitTable
 from vsr_cli.pipeline.run import Run
 from vsr_cli.pipeline.run_plan import RunPlan
 from vsr_cli.pipeline.said import without_repeats
+from vsr_cli.pipeline.units.films import Film, InTurn
 from vsr_cli.pipeline.units.head import (
     NumDone,
     chunks_of,
@@ -53,7 +56,10 @@ from vsr_cli.pipeline.upscale import Upscaler
 
 
 class ClusterUpscaler(Upscaler):
-    """Upscales videos one after the other, with workers on a cluster that keep their model."""
+    """Upscales videos one after the other, with workers on a cluster that keep their model.
+
+    cluster: where they are.
+    """
 
     def __init__(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> None:
         """Nothing is connected yet.
@@ -63,12 +69,12 @@ class ClusterUpscaler(Upscaler):
         """
         require_ray()
         super().__init__(config, stop=stop)
+        self.cluster = Cluster(config)
         self._report: Report = ignore
-        self._kept = ExitStack()
         self._is_kept = False
         self._fleet: Fleet | None = None
         self._sights: list[Sight] = []
-        self._order: Callable[[Post], str] = str
+        self._require_fit: Callable[[Sequence[Sight]], None] = lambda sights: None
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -78,7 +84,17 @@ class ClusterUpscaler(Upscaler):
             yield
         finally:
             self._is_kept = False
-            self._close()
+            self.cluster.leave(self._forward)
+
+    def film(self, film: Film, report: Report) -> "ClusterFilm":
+        """What makes one of several films, within `kept`.
+
+        Args:
+            film: which.
+            report: receives what becomes of workers at the end of all films.
+        """
+        self._report = report
+        return ClusterFilm(self, film)
 
     def upscale(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Upscale one video; see `Upscaler.upscale`.
@@ -155,13 +171,11 @@ class ClusterUpscaler(Upscaler):
                 yield
             is_well = True
         finally:
+            if self._fleet is not None:
+                self._fleet.disband()
+            self._fleet, self._sights = None, []
             if not (self._is_kept and is_well):
-                self._close()
-
-    def _close(self) -> None:
-        """Let all workers go."""
-        self._kept.close()
-        self._fleet = None
+                self.cluster.leave(self._forward)
 
     @property
     def _num_workers(self) -> int:
@@ -172,11 +186,8 @@ class ClusterUpscaler(Upscaler):
 
     def _muster(self, source: Path, target: Path, folder: Path | None) -> None:
         """Have workers on the cluster, which fit each other and see what they need."""
-        if self._fleet is None:
-            ray = self._kept.enter_context(connected(self.config.job.ray or "auto", self._forward))
-            posts = find_posts(ray.nodes(), self.config)
-            self._fleet = Fleet(ray, posts, self._forward)
-            self._kept.callback(self._fleet.dismiss)
+        pool, claim = self.cluster.begin(self._forward)
+        self._fleet = Fleet(pool, claim, self._forward)
         where = job_folder(target, self.config.job) if folder is None else folder
         order = Order(
             source=source.absolute(),
@@ -186,17 +197,22 @@ class ClusterUpscaler(Upscaler):
             threads=None,
             given_up=(),
         )
-        self._order = lambda post: replace(order, config=self._config_at(post)).to_line()
         token = None if folder is None else leave_token(folder)
         meant = json.dumps({"source": dict(identify_source(source)), "token": token})
-        self._sights = self._fleet.muster(self._order, meant)
-        self._require_fit(self._sights, source, where)
-
-    def _require_fit(self, sights: Sequence[Sight], source: Path, folder: Path) -> None:
+        self._sights = self._fleet.muster(
+            lambda post: replace(order, config=self._config_at(post)).to_line(), meant
+        )
         assert self.model is not None
         own = look_around(None, self.model.path, "cpu", sees_source=True, sees_folder=True)
-        mixed = self.config.job.mixed
-        require_fit(sights, own, source, folder, mixed=mixed, report=self._report)
+        self._require_fit = partial(
+            require_fit,
+            own=own,
+            source=source,
+            folder=where,
+            mixed=self.config.job.mixed,
+            report=self._report,
+        )
+        self._require_fit(self._sights)
 
     def _config_at(self, post: Post) -> str:
         """What a worker computes: all that was chosen, on its own device."""
@@ -207,7 +223,16 @@ class ClusterUpscaler(Upscaler):
         """As much at once as the weakest worker can; before any is there, it is not known."""
         if not self._sights:
             return RunPlan(torch.device("cpu"), torch.float32, config.clip.length, None, ())
-        return weakest(self._sights, mixed=config.job.mixed)
+        assert self._fleet is not None
+        found = weakest(self._sights, mixed=config.job.mixed)
+        known = tuple(self._sights)
+
+        def check(sight: Sight) -> None:
+            self._require_fit([*known, sight])
+            require_room(sight, found)
+
+        self._fleet.check = check
+        return found
 
     def _try_speed(self, run: Run) -> Run:
         """The same: a trial here would tell nothing of the devices there, nor might it run."""
@@ -237,12 +262,7 @@ class ClusterUpscaler(Upscaler):
         run.report(self._shared_plan(run, manifest.units, units.num_done))
         for unit in units.table.units:
             units.mend(unit, run.report)
-        known = tuple(self._sights)
-
-        def check(sight: Sight) -> None:
-            self._require_fit([*known, sight], run.source, job.folder)
-
-        Dispatch(self._fleet, units, check, self._stop).run()
+        Dispatch(self._fleet, units, self._stop).run()
         return chunks_of(units)
 
     def _shared_plan(self, run: Run, table: UnitTable, num_done: NumDone) -> Plan:
@@ -261,3 +281,17 @@ class ClusterUpscaler(Upscaler):
 
     def _forward(self, event: Event) -> None:
         self._report(event)
+
+
+class ClusterFilm(InTurn, ClusterUpscaler):
+    """Makes one film of several, with workers of the one before it as they become free."""
+
+    def __init__(self, all_films: ClusterUpscaler, film: Film) -> None:
+        """Take what all films share."""
+        super().__init__(all_films.config, stop=film.stop)
+        self.model, self.cluster = all_films.model, all_films.cluster
+        self._is_kept, self.film_made = True, film
+
+    def _alone(self) -> Upscaler:
+        self.film_made.wait_for_turn()
+        return super()._alone()

@@ -137,16 +137,15 @@ def _replaces(event: Event, last: Event) -> bool:
 class FilmQueue:
     """Makes films one after the other, and looks ahead to the next where workers share one."""
 
-    def __init__(self, upscaler: Upscaler, stop: StopRequest) -> None:
+    def __init__(self, make: "Callable[[Film, Report], InTurn]", stop: StopRequest) -> None:
         """Nothing is made yet.
 
         Args:
-            upscaler: its model and choices are those of all films.
+            make: gives what makes a film; also takes who hears of it.
             stop: ends all of them at their next safe points.
         """
-        self._upscaler, self._stop = upscaler, stop
+        self._make, self._stop = make, stop
         self._films: dict[tuple[Path, Path], Film] = {}
-        self._free: dict[str, int] = {}
 
     def __enter__(self) -> "Self":
         return self
@@ -176,7 +175,7 @@ class FilmQueue:
             VsrError: as there.
             Stopped: as was asked for.
         """
-        film = self._films.get((source, target)) or self._begin(source, target)
+        film = self._films.get((source, target)) or self._begin(source, target, report)
         film.give_turn()
         try:
             with self._stop.deferred():
@@ -201,9 +200,9 @@ class FilmQueue:
             elif film.has_workers.is_set() and not is_last:
                 is_last = True
                 if (found := following()) is not None:
-                    self._begin(*found)
+                    self._begin(*found, report)
 
-    def _begin(self, source: Path, target: Path) -> Film:
+    def _begin(self, source: Path, target: Path, report: Report) -> Film:
         """Start to make a film.
 
         Raises:
@@ -212,51 +211,72 @@ class FilmQueue:
         if self._stop.is_requested:
             raise Stopped
         film = self._films[source, target] = Film(source, target)
-        film.begin(_FilmUpscaler(self._upscaler, film, self._free))
+        film.begin(self._make(film, report))
         return film
 
 
-class _FilmUpscaler(Upscaler):
-    """Makes one film, with the one before it perhaps still at work."""
+class InTurn(Upscaler):
+    """Makes one film, with the one before it perhaps still at work.
 
-    def __init__(self, all_films: Upscaler, film: Film, free: dict[str, int]) -> None:
-        """Take what all films share, and the memory that was free when the first was planned."""
-        super().__init__(all_films.config, stop=film.stop)
-        self.model, self.slots = all_films.model, all_films.slots
-        self._film, self._free = film, free
+    film_made: which.
+    """
 
-    def _fit(self, config: UpscaleConfig, output: OutputPlan, reserved: int) -> RunPlan:
-        """As much as if no worker of the film before it held any memory: that is given back."""
-        with counted_once(self._free):
-            return super()._fit(config, output, reserved)
+    film_made: Film
 
     def _try_speed(self, run: Run) -> Run:
         """The same while workers compute: a trial beside them would measure them, too."""
-        return super()._try_speed(run) if self._film.has_turn else run
+        return super()._try_speed(run) if self.film_made.has_turn else run
 
     def _require_disk(self, job: Job, run: Run) -> None:
         """What lacks room beside the film before it may have enough when that is joined."""
         try:
             super()._require_disk(job, run)
         except OutputError:
-            if self._film.has_turn:
+            if self.film_made.has_turn:
                 raise
-            self._film.wait_for_turn()
+            self.film_made.wait_for_turn()
             assert run.disk is not None
             run.disk.as_of_now(job.folder).require(job.folder)
 
     def _shared(self, job: Job, run: Run, manifest: Manifest, *, is_new: bool) -> Manifest:
         manifest = super()._shared(job, run, manifest, is_new=is_new)
         if manifest.units is None:  # this process computes it
-            self._film.wait_for_turn()
+            self.film_made.wait_for_turn()
         return manifest
 
     def _compute_units(self, job: Job, run: Run, manifest: Manifest) -> list[Path]:
-        self._film.has_workers.set()
+        self.film_made.has_workers.set()
         return super()._compute_units(job, run, manifest)
 
     def _upscale_once(
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
     ) -> tuple[int, tuple[str, ...]]:
-        self._film.wait_for_turn()
+        self.film_made.wait_for_turn()
         return super()._upscale_once(video, source, output, report)
+
+
+class FilmUpscaler(InTurn):
+    """Makes one film with workers of this machine."""
+
+    def __init__(self, all_films: Upscaler, film: Film, free: dict[str, int]) -> None:
+        """Take what all films share.
+
+        Args:
+            all_films: its model and choices are those of all films.
+            film: which.
+            free: memory that was free when the first was planned, by device; filled then.
+        """
+        super().__init__(all_films.config, stop=film.stop)
+        self.model, self.slots = all_films.model, all_films.slots
+        self.film_made, self._free = film, free
+
+    def _fit(self, config: UpscaleConfig, output: OutputPlan, reserved: int) -> RunPlan:
+        """As much as if no worker of the film before it held any memory: that is given back."""
+        with counted_once(self._free):
+            return super()._fit(config, output, reserved)
+
+
+def films_here(upscaler: Upscaler) -> "Callable[[Film, Report], InTurn]":
+    """What makes films with workers of this machine, for `FilmQueue`."""
+    free: dict[str, int] = {}
+    return lambda film, _: FilmUpscaler(upscaler, film, free)
