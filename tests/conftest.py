@@ -34,6 +34,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """One process computes what its workers do: with other numbers of threads, torch rounds anew.
+
+    Beside other tests a second thread would only be in their way, too.
+    """
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
 class MakeClip(Protocol):
     """What the fixture `make_clip` gives: a function that writes a video and returns its path."""
 

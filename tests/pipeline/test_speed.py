@@ -16,7 +16,8 @@ from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.resume.units import Unit, UnitTable
 from vsr_cli.pipeline.run_plan import RunPlan
 from vsr_cli.pipeline.speed import NAME, cache_dir, remember_speed, remembered_speed, speed_key
-from vsr_cli.pipeline.units.head import share_plan
+from vsr_cli.pipeline.units import places
+from vsr_cli.pipeline.units.head import all_cores, share_plan
 from vsr_cli.pipeline.upscale import Upscaler
 
 PLAN = RunPlan(torch.device("cpu"), torch.float32, 4, None, ())
@@ -112,6 +113,41 @@ def test_no_trial_is_run_here_for_devices_of_a_cluster(
     assert run.run_plan is not None
     far = replace(run, run_plan=replace(run.run_plan, device=torch.device("cuda")))
     assert upscaler._with_foresight(far).tried_speed is None
+
+
+def test_workers_are_as_fast_as_one_with_their_share_of_the_cores(
+    tmp_path: Path, make_clip: MakeClip, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one process with all cores took tells nothing of them, nor the other way round."""
+    monkeypatch.setattr(places, "cores", lambda: range(4))
+    threads: list[int] = []
+
+    def measure(model: ModelFile, config: UpscaleConfig) -> float:
+        threads.append(torch.get_num_threads())
+        return 1e-6
+
+    monkeypatch.setattr(trial, "WORTHWHILE", 0)
+    monkeypatch.setattr(trial, "measure_speed", measure)
+    source = make_clip(tmp_path / "in.mkv", num_frames=8)
+    config = UpscaleConfig(model=model, device="cpu", sampler=SamplerConfig(steps=1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        upscaler = Upscaler(replace(config, job=JobConfig(workers=2)))
+        run = upscaler._with_foresight(upscaler.plan_part(source, tmp_path / "out.mkv", None))
+        assert torch.get_num_threads() == 4
+        assert threads == [2]
+        assert run.model is not None
+        assert run.run_plan is not None
+        remember_speed(speed_key(run.model.path, run.config, run.run_plan), 5e-6)  # of four
+        assert run.remembered_speed() is None
+        assert all_cores(run).remembered_speed() == 5e-6
+        torch.set_num_threads(2)
+        remember_speed(speed_key(run.model.path, run.config, run.run_plan), 7e-6)  # of a worker
+        torch.set_num_threads(4)
+        assert run.remembered_speed() == 7e-6
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_shared_job_that_goes_on_takes_as_long_as_what_is_left() -> None:

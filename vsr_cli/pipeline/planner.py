@@ -23,7 +23,7 @@ from vsr_cli.pipeline.resume.manifest import Manifest, PreviousPlan
 from vsr_cli.pipeline.resume.space import plan_disk
 from vsr_cli.pipeline.run import Run, bytes_beside
 from vsr_cli.pipeline.run_plan import RunPlan, choose_device
-from vsr_cli.pipeline.units.places import bytes_of_others, count_workers
+from vsr_cli.pipeline.units.places import bytes_of_others, count_workers, threads_of_each
 from vsr_cli.pipeline.units.walk import UnitJob
 
 if TYPE_CHECKING:
@@ -75,12 +75,14 @@ class Planner:
         config, run_plan = self.config.for_source(*lr_size), None
         make_chain = partial(plan_chain, config, source, video.info, report)
         chain = make_chain()
-        scratch_bytes = 2 * chain.state_bytes
+        scratch_bytes, num_threads = 2 * chain.state_bytes, None
         if self.model is not None:
             config = self.model.resolve(config)
             run_plan = self._fit(config, output, bytes_beside(output) + chain.num_bytes)
             run_plan = as_before(run_plan, config, planned)
             scratch_bytes += 2 * run_plan.state_bytes + run_plan.scratch_bytes
+            if run_plan.device.type == "cpu" and self._num_workers > 1:
+                num_threads = threads_of_each(self._num_workers)
         disk = None
         if is_resumable(source, output.container):
             disk = plan_disk(
@@ -100,6 +102,7 @@ class Planner:
             make_chain=make_chain,
             report=report,
             disk=disk,
+            num_threads=num_threads,
         )
 
     @property

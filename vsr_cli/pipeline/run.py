@@ -29,7 +29,12 @@ from vsr_cli.pipeline.repair.stage import PREFIX, Chain
 from vsr_cli.pipeline.resume.space import DiskPlan
 from vsr_cli.pipeline.resume.units import Unit
 from vsr_cli.pipeline.run_plan import RunPlan, dtype_name
-from vsr_cli.pipeline.speed import remember_speed, remembered_speed, speed_key
+from vsr_cli.pipeline.speed import (
+    computing_with,
+    remember_speed,
+    remembered_speed,
+    speed_key,
+)
 from vsr_cli.pipeline.units.source import read_unit
 
 if TYPE_CHECKING:  # a job without a model loads none of this
@@ -88,6 +93,7 @@ class Run:
     disk: what unfinished work takes there; None where none is kept.
     foreseen: what a look at the source has told, one line each.
     tried_speed: seconds for each frame and pixel of the source, from a trial; None: not tried.
+    num_threads: of the CPU, for each of the workers that share it; None: one process has them all.
     unit: the part of the source that is computed; None: all of it.
     is_seekable: whether a jump to the unit may be tried.
     """
@@ -102,6 +108,7 @@ class Run:
     disk: DiskPlan | None = None
     foreseen: tuple[str, ...] = ()
     tried_speed: float | None = None
+    num_threads: int | None = None
     unit: Unit | None = None
     is_seekable: bool = False
 
@@ -172,15 +179,19 @@ class Run:
 
     def remember(self, progress: ProgressReporter) -> None:
         """Keep how long frames took, for the plans of later jobs."""
-        if self.model is not None and self.run_plan is not None and progress.pace is not None:
-            key = speed_key(self.model.path, self.config, self.run_plan)
+        if (key := self._speed_key) is not None and progress.pace is not None:
             remember_speed(key, progress.pace / self._num_pixels)
 
     def remembered_speed(self) -> float | None:
         """Seconds for each frame and pixel of the source, as a job like this took here."""
+        return None if (key := self._speed_key) is None else remembered_speed(key)
+
+    @property
+    def _speed_key(self) -> str | None:
         if self.model is None or self.run_plan is None:
             return None
-        return remembered_speed(speed_key(self.model.path, self.config, self.run_plan))
+        with computing_with(self.num_threads):
+            return speed_key(self.model.path, self.config, self.run_plan)
 
     def try_speed(self) -> "Run":
         """The same with a trial of the model, where nothing else tells how long it will take."""
@@ -192,7 +203,8 @@ class Run:
 
         if self._num_frames is None or self._num_frames * self._num_pixels < WORTHWHILE:
             return self
-        return replace(self, tried_speed=measure_speed(self.model, self.config))
+        with computing_with(self.num_threads):
+            return replace(self, tried_speed=measure_speed(self.model, self.config))
 
     def _seconds(self, num_done: int) -> float | None:
         """How long the frames that are left will take."""

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -25,6 +25,17 @@ def cache_dir() -> Path:
     if chosen := os.environ.get("VSR_CACHE_DIR"):
         return Path(chosen)
     return user_cache_path("vsr", appauthor=False)
+
+
+@contextmanager
+def computing_with(num_threads: int | None) -> Iterator[None]:
+    """Within, torch computes in so many threads of the CPU; None: in as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def speed_key(model: Path, config: UpscaleConfig, run_plan: RunPlan) -> str:

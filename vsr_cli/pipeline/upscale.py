@@ -29,6 +29,7 @@ from vsr_cli.pipeline.run import (
 )
 from vsr_cli.pipeline.said import what_is_done, without_repeats
 from vsr_cli.pipeline.units.head import (
+    all_cores,
     chunks_of,
     compute_shard,
     do_alone,
@@ -114,7 +115,7 @@ class Upscaler(Planner):
                 return run.describe()
             if (why := why_whole(run)) is not None or not is_resumable(source, output.container):
                 do_alone(self.config, why, report)
-                return run.describe()
+                return all_cores(run).describe()
             table = scan_units(run, scanners_here())
             if shard is not None:
                 return shard_plan(run, table, Shard(*shard))
@@ -191,6 +192,7 @@ class Upscaler(Planner):
             if manifest.units is not None:
                 chunks = self._compute_units(job, run, manifest)
             else:
+                run = all_cores(run)
                 if not manifest.checkpoint.is_complete:
                     report(run.describe(num_done=manifest.checkpoint.first))
                     compute(job, run, manifest, video, self._stop)
@@ -257,7 +259,7 @@ class Upscaler(Planner):
         self, video: VideoSource, source: Path, output: OutputPlan, report: Report
     ) -> tuple[int, tuple[str, ...]]:
         with VideoWriter(output, video.side_streams, report=report) as writer:
-            run = self._plan_run(video, source, output, None, report)
+            run = all_cores(self._plan_run(video, source, output, None, report))
             if self.config.max_delay is None:
                 run = run.try_speed()
             report(run.describe())

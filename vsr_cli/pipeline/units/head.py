@@ -59,26 +59,18 @@ def _nothing(unit: Unit) -> int:
 
 
 def shared_plan(run: Run, table: UnitTable, count: int, num_done: NumDone = _nothing) -> Plan:
-    """What was chosen, and how long it takes `count` workers.
-
-    On a CPU each has a share of the cores, and takes as much longer for a frame.
-    """
-    plan = run.describe()
-    slowdown = count if plan.device == "cpu" else 1
-    return share_plan(plan, table, count, num_done, slowdown=slowdown)
+    """What was chosen, and how long it takes `count` workers."""
+    return share_plan(run.describe(), table, count, num_done)
 
 
-def share_plan(
-    plan: Plan, table: UnitTable, count: int, num_done: NumDone = _nothing, *, slowdown: int = 1
-) -> Plan:
-    """The plan of one device, shared by `count` workers.
+def share_plan(plan: Plan, table: UnitTable, count: int, num_done: NumDone = _nothing) -> Plan:
+    """The plan of one worker, shared by `count` of them.
 
     Args:
         plan: as if one did all of it.
         table: what they share.
         count: of workers.
         num_done: tells what need not be computed.
-        slowdown: how many times as long each of them takes for a frame.
     """
     shared = replace(plan, workers=count, units=len(table.units))
     if plan.seconds is None:
@@ -87,7 +79,7 @@ def share_plan(
     frame = plan.seconds / table.num_frames
     return replace(
         shared,
-        seconds=round(frame * longest_share(left, count) * slowdown, 1),
+        seconds=round(frame * longest_share(left, count), 1),
         device_seconds=round(frame * sum(left), 1),
     )
 
@@ -158,6 +150,11 @@ def chunks_of(job: UnitJob) -> list[Path]:
 def is_shared(config: UpscaleConfig) -> bool:
     """Whether a job is to be computed in units."""
     return count_workers(config) > 1 or bool(config.job.split)
+
+
+def all_cores(run: Run) -> Run:
+    """The same by one process, which has all cores."""
+    return replace(run, num_threads=None)
 
 
 def do_alone(config: UpscaleConfig, why: str | None, report: Report) -> None:

@@ -45,8 +45,7 @@ def find_places(config: UpscaleConfig, device: torch.device, count: int) -> list
         DeviceError: there are fewer GPUs.
     """
     if device.type == "cpu":
-        threads = max(1, len(cores()) // count)
-        return [Place("cpu", threads)] * count
+        return [Place("cpu", threads_of_each(count))] * count
     if count > 1 and device.index is not None and config.device != "cuda":
         raise ConfigError(
             f"`--workers {count}` and `--device {config.device}` contradict each other",
@@ -60,6 +59,11 @@ def find_places(config: UpscaleConfig, device: torch.device, count: int) -> list
             hint="use `--workers auto`",
         )
     return [Place(f"cuda:{index}") for index in range(count)]
+
+
+def threads_of_each(count: int) -> int:
+    """Threads of the CPU for each of `count` workers on it."""
+    return max(1, len(cores()) // count)
 
 
 def bytes_of_others(count: int, device: torch.device) -> int:
