@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 from torchvision.models.optical_flow import raft_small
 
 from vsr_cli.errors import WeightsError
@@ -44,12 +45,30 @@ def test_dis_finds_the_motion_forward_and_its_opposite_backward(step: tuple[int,
     torch.testing.assert_close(inner, -expected, atol=0.1, rtol=0)
 
 
+@pytest.mark.parametrize("is_fine", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (2, 50), (9, 7), (33, 31)])
-def test_dis_accepts_frames_of_any_size(size: tuple[int, int]) -> None:
+def test_dis_accepts_frames_of_any_size(size: tuple[int, int], is_fine: bool) -> None:
     frames = torch.rand(2, 2, 3, *size, generator=torch.manual_seed(0))
-    forward, backward = DisFlow()(frames)
+    forward, backward = DisFlow(is_fine=is_fine)(frames)
     assert forward.shape == backward.shape == (2, 1, 2, *size)
     assert forward.isfinite().all()
+
+
+def test_a_fine_search_tells_windows_of_a_facade_apart() -> None:
+    """They are alike but for what lies over them, and move by a third of their distance."""
+    windows = torch.outer(
+        (torch.arange(128) % 12 < 6).float(), (torch.arange(192) % 12 < 6).float()
+    )
+    shade = torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(0))
+    facade = 0.7 * windows + 0.3 * interpolate(shade, windows.shape)[0, 0]
+    blurred = avg_pool2d(facade[None, None], 3, 1, 1)[0, 0]
+    views = torch.stack([blurred, blurred.roll(4, 1)])[None, :, None].expand(-1, -1, 3, -1, -1)
+    errors = []
+    for is_fine in (False, True):
+        forward, _ = DisFlow(is_fine=is_fine)(views * 2 - 1)
+        errors.append(float((forward[0, 0, 0, 12:-12, 12:-12] - 4).abs().mean()))
+    assert errors[0] > 5
+    assert errors[1] < 0.1
 
 
 def test_one_frame_has_no_flow() -> None:

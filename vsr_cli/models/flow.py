@@ -25,7 +25,8 @@ from vsr_cli.ops.warp import resize_flow
 FLOW_PREFIX = "flow."  # of a flow network inside a model's own file
 
 _DIS_MIN_SIDE = 32  # DIS refuses less than 12; below 32 its pyramid is a single level
-_DIS_MOST_PIXELS = 2560 * 1440
+_DIS_MOST_PIXELS, _FINE_MOST_PIXELS = 2560 * 1440, 1920 * 1080
+_FINE_BYTES = 200  # of a pixel that is searched at, in one direction
 _RAFT_MULTIPLE = 8
 _RAFT_MIN_SIDE = 128  # four correlation levels of the eighth-size features
 _NO_GUESS = np.empty((0, 0), np.float32)  # an initial flow of no size: start from zero
@@ -49,17 +50,32 @@ class DisFlow:
     """Dense inverse search (arXiv 1603.03590) on the luma, on the CPU, without weights.
 
     The `medium` preset: per 320x180 pair and direction 5.5 ms on one core, against 1.1 ms for
-    `fast`, which leaves 15 % more warping error. Pictures larger than 2560x1440 are looked at in
-    half their size, as the search would take more memory than the networks. Safe to share between
-    threads.
+    `fast`, which leaves 15 % more warping error. Pictures larger than 2560x1440, or 1920x1080 where
+    it is fine, are looked at in half their size, as the search would take more memory than the
+    networks. Safe to share between threads.
     """
 
-    def __init__(self, *, num_threads: int | None = None) -> None:
+    def __init__(self, *, num_threads: int | None = None, is_fine: bool = False) -> None:
+        """Nothing is held between calls.
+
+        Args:
+            num_threads: of the CPU.
+            is_fine: whether to search at every pixel, with larger patches: five times as long,
+                for frames that are made of others. Repeated structure, such as rows of windows,
+                is found where the preset mistakes one for the next.
+        """
         self._num_threads = num_threads or min(8, os.cpu_count() or 1)
+        self._search = _search_finely if is_fine else _search
+        self._most_pixels = _FINE_MOST_PIXELS if is_fine else _DIS_MOST_PIXELS
+
+    @property
+    def num_directions(self) -> int:
+        """How many searches run at the same time for a pair."""
+        return min(2, self._num_threads)
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         b, t, _, height, width = _require_frames(frames)
-        if height * width > _DIS_MOST_PIXELS:
+        if height * width > self._most_pixels:
             half = resize(frames, (-(-height // 2), -(-width // 2)))
             forward, backward = (resize_flow(flow, (height, width)) for flow in self(half))
             return forward, backward
@@ -68,7 +84,7 @@ class DisFlow:
         jobs = pairs + [(later, earlier) for earlier, later in pairs]
         flows = np.empty((2, b, t - 1, 2, height, width), np.float32)
         with _one_opencv_thread(), ThreadPoolExecutor(self._num_threads) as pool:
-            found = pool.map(_dis, *zip(*jobs, strict=True)) if jobs else iter(())
+            found = pool.map(self._search, *zip(*jobs, strict=True)) if jobs else iter(())
             for place, flow in zip(flows.reshape(-1, 2, height, width), found, strict=True):
                 place[...] = flow[:height, :width].transpose(2, 0, 1)
         forward, backward = torch.from_numpy(flows).to(frames.device)
@@ -166,11 +182,28 @@ def _pad_to_least(x: Tensor, side: int) -> Tensor:
     return x
 
 
-def _dis(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _search(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Flow (H, W, 2) from `first` to `second`."""
     # The object keeps buffers between calls, so it cannot be shared between threads.
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(dis.calc(first, second, _NO_GUESS), np.float32)
+
+
+def _search_finely(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The same, finer."""
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(0)
+    dis.setPatchSize(12)
+    dis.setPatchStride(6)
+    dis.setVariationalRefinementIterations(10)
+    return np.asarray(dis.calc(first, second, _NO_GUESS), np.float32)
+
+
+def fine_search_bytes(height: int, width: int) -> int:
+    """Memory that a fine search takes for one direction of a pair of frames."""
+    while height * width > _FINE_MOST_PIXELS:
+        height, width = -(-height // 2), -(-width // 2)
+    return _FINE_BYTES * height * width
 
 
 def read_raft(path: Path) -> dict[str, Tensor]:

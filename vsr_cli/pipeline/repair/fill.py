@@ -44,8 +44,8 @@ class Fill(Stage):
         self._config, self._report, self._scene_cut = config, report, scene_cut
         finder = GapFinder(config)
         self.reach_back, self.reach_ahead = finder.reach_back, finder.reach_ahead + finder.most
-        self.num_bytes = bytes_of(info, num_frames=self.reach_ahead + 2)
-        self._flow = DisFlow()
+        self._flow = DisFlow(is_fine=True)
+        self.num_bytes = bytes_of(info, self._flow, num_frames=self.reach_ahead + 2)
         self.counts: Counter[str] = Counter()
 
     def run(self, frames: Iterator[Frame], entry: Entry) -> Iterator[Frame]:

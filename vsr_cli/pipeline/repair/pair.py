@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vsr_cli.media.frame import Frame, Plane, VideoInfo
-from vsr_cli.models.flow import DisFlow
+from vsr_cli.models.flow import DisFlow, fine_search_bytes
 from vsr_cli.ops.interpolate import Between, between
 from vsr_cli.pipeline.repair.planes import luma_of, to_plane, to_tensor
 
@@ -64,10 +64,11 @@ def are_alike(frame: Frame, other: Frame) -> bool:
     return (frame.layout, frame.color, frame.size) == (other.layout, other.color, other.size)
 
 
-def bytes_of(info: VideoInfo, *, num_frames: int, num_made: int = 1) -> int:
-    """Bytes of frames as they are decoded, and of making some at once."""
+def bytes_of(info: VideoInfo, flow: DisFlow, *, num_frames: int, num_made: int = 1) -> int:
+    """Bytes of frames as they are decoded, and of making some at once with a fine search."""
     making = 40 * 4 * info.height * info.width  # float32 planes of flow and its look-ups
-    return num_frames * decoded_bytes(info) + num_made * making
+    searching = flow.num_directions * fine_search_bytes(info.height, info.width)
+    return num_frames * decoded_bytes(info) + num_made * max(making, searching)
 
 
 def decoded_bytes(info: VideoInfo) -> int:

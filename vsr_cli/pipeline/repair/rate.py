@@ -87,9 +87,9 @@ class Rate(Stage):
         self._scene_cut = scene_cut
         self._tick = _tick_of(info, rate)
         self._long = max(_LONG, _LONG_STEPS / info.rate)
-        self._flow = DisFlow(num_threads=1)
+        self._flow = DisFlow(num_threads=1, is_fine=True)
         num_frames = self.reach_ahead + _AHEAD + 2
-        self.num_bytes = bytes_of(info, num_frames=num_frames, num_made=_AHEAD)
+        self.num_bytes = bytes_of(info, self._flow, num_frames=num_frames, num_made=_AHEAD)
         self.reasons = (_reason(rate, info),)
         self.num_repeats = 0
 
