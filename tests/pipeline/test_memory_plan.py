@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.conftest import MakeClip
+from vsr_cli.ops.precision import emulates_bfloat16
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ from tests.conftest import MakeClip
         pytest.param(
             "bfloat16",
             marks=pytest.mark.skipif(
-                not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+                emulates_bfloat16(),
                 reason="this CPU has no instructions for bfloat16, and takes minutes a frame",
             ),
         ),

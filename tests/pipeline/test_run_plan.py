@@ -13,7 +13,7 @@ from vsr_cli.pipeline.run_plan import RunPlan, choose_dtype
 def test_float16_needs_a_gpu() -> None:
     with pytest.raises(ConfigError, match="needs a CUDA device"):
         choose_dtype("float16", torch.device("cpu"))
-    assert choose_dtype("bfloat16", torch.device("cpu")) == (torch.bfloat16, "")
+    assert choose_dtype("bfloat16", torch.device("cpu"))[0] == torch.bfloat16
 
 
 @pytest.mark.parametrize(("is_faster", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -45,3 +45,14 @@ def test_tiles_change_the_picture_by_less_than_one_code() -> None:
     difference = (upscale(48) - upscale(None)).abs() * 127.5
     assert difference.mean() < 1
     assert difference.max() > 0  # tiles were really used
+
+
+@pytest.mark.parametrize(("is_emulated", "said"), [(True, "many times slower"), (False, "")])
+def test_a_cpu_that_emulates_bfloat16_says_so(
+    monkeypatch: pytest.MonkeyPatch, is_emulated: bool, said: str
+) -> None:
+    monkeypatch.setattr(run_plan, "emulates_bfloat16", lambda: is_emulated)
+    _, why = choose_dtype("bfloat16", torch.device("cpu"))
+    assert said in why
+    assert bool(why) == is_emulated
+    assert run_plan.slow_in_bfloat16(torch.device("cuda")) == ""

@@ -24,6 +24,12 @@ def is_faster_in_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() and "GenuineIntel" not in _vendor()
 
 
+@cache
+def emulates_bfloat16() -> bool:
+    """Whether this CPU has no way to convolve in bfloat16 but one by one, many times as slowly."""
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def _vendor() -> str:
     """Who made the processor, as far as the system tells it."""
     with suppress(OSError):

@@ -10,7 +10,7 @@ import torch
 from vsr_cli.config import DtypeChoice
 from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, DeviceError
-from vsr_cli.ops.precision import is_faster_in_bfloat16
+from vsr_cli.ops.precision import emulates_bfloat16, is_faster_in_bfloat16
 
 SHORTEST_CLIP = 2  # frames
 LATENT_STRIDE = 8  # pixels of the target to one of the latents, of every family
@@ -96,12 +96,10 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
         raise ConfigError(
             "`--dtype float16` needs a CUDA device", hint="use auto, bfloat16 or float32"
         )
+    if choice == "bfloat16":
+        return torch.bfloat16, slow_in_bfloat16(device)
     if choice != "auto":
-        return {
-            "float32": torch.float32,
-            "bfloat16": torch.bfloat16,
-            "float16": torch.float16,
-        }[choice], ""
+        return {"float32": torch.float32, "float16": torch.float16}[choice], ""
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.bfloat16, "dtype bfloat16: the GPU computes in it"
@@ -109,6 +107,13 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
     if is_faster_in_bfloat16():
         return torch.bfloat16, "dtype bfloat16: this CPU computes faster in it"
     return torch.float32, "dtype float32: this CPU is not faster in bfloat16"
+
+
+def slow_in_bfloat16(device: torch.device) -> str:
+    """What to say of a CPU that has no instructions for it; empty for others."""
+    if device.type != "cpu" or not emulates_bfloat16():
+        return ""
+    return "dtype bfloat16: this CPU emulates it, many times slower than float32"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -16,6 +16,7 @@ from vsr_cli.pipeline.run_plan import (
     choose_device,
     choose_dtype,
     native_scale,
+    slow_in_bfloat16,
 )
 
 
@@ -82,7 +83,7 @@ def plan_small(
     budget, free = memory_budget(device, reserved)
     scale = native_scale(scales, config.scale)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
-    costs = FULL if dtype == torch.float32 else HALF
+    costs, slow = FULL if dtype == torch.float32 else HALF, ""
     try:
         fit = fit_memory(config, body_size, steps, budget, costs)
     except DeviceError:
@@ -91,7 +92,8 @@ def plan_small(
         costs, dtype = HALF, torch.bfloat16
         fit = fit_memory(config, body_size, steps, budget, costs)
         why_dtype = "dtype bfloat16: float32 does not fit into the free memory"
-    reasons = tuple(why for why in (why_device, why_dtype, fit.why) if why)
+        slow = slow_in_bfloat16(device)
+    reasons = tuple(why for why in (why_device, why_dtype, slow, fit.why) if why)
     state_bytes = _state_bytes(body_size, steps, costs)
     return RunPlan(
         device,
