@@ -308,6 +308,7 @@ NOTE_CODES: Mapping[str, str] = {
     "W_MASK_SHORT": "The mask ends before the source; nothing is erased after its end.",
     "W_UNSEEN": "Some of what was erased is seen in no other frame, and is a guess from its rim.",
     "W_SIZES_DIFFER": "Videos that are compared have other sizes; the smaller ones are enlarged.",
+    "W_CODES_DIFFER": "HDR is measured against SDR, or PQ against HLG, by their unlike codes.",
     "W_RATES_DIFFER": "Videos that are compared have other frame rates; times decide.",
     "W_COUNTS_DIFFER": "Videos that are compared have other numbers of frames.",
     "W_PROFILE_CUT": "A temporal profile ends before the videos do: it would be too tall.",

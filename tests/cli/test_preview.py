@@ -243,6 +243,7 @@ def test_the_liveliest_piece_is_where_detail_moves(tmp_path: Path) -> None:
         ("--grid steps=1,2,3,4 --grid seed=1,2,3,4", 2, "comes to 16 combinations"),
         ("--seconds 11", 2, "`--seconds 11` is out of range"),
         ("--at 120%", 2, "is not in the video"),
+        ("--at 9:00", 2, "nothing is shown 540 s after the start"),
         ("--at soon", 2, "is not a time"),
         ("--at 0.2 --start 1", 2, "lies before `--start`"),
         ("--crop 999x9+0+0", 2, "reaches out of the picture"),

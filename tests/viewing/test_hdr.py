@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 import vsr_cli as vsr
+from vsr_cli.events import Event, Note
 from vsr_cli.ops.tonemap import SDR_WHITE, light_to_pq
 from vsr_cli.pixels import PQ
 
@@ -101,3 +102,14 @@ def test_a_preview_says_that_it_is_tone_mapped(tmp_path: Path) -> None:
     source, out = write_hdr(tmp_path / "a.mkv"), tmp_path / "out.html"
     vsr.preview(source, out, at="0%", frame=True, steps=1, scale=1, device="cpu")
     assert "are HDR and tone mapped to be shown on SDR screens; the job" in out.read_text()
+
+
+def test_measures_of_unlike_codes_are_told_of(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    sdr = write_hdr(tmp_path / "sdr.mkv", transfer=1)
+    events: list[Event] = []
+    vsr.compare(*pair, metrics="psnr", report=events.append)
+    vsr.compare(pair[0], sdr, out=tmp_path / "c.png", report=events.append)
+    assert not [e for e in events if isinstance(e, Note) and e.code == "W_CODES_DIFFER"]
+    vsr.compare(pair[0], sdr, metrics="psnr", report=events.append)
+    (note,) = [e for e in events if isinstance(e, Note) and e.code == "W_CODES_DIFFER"]
+    assert note.text.startswith("codes stand for other light: `a.mkv` PQ, `sdr.mkv` SDR")

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from vsr_cli.counting import counted
 from vsr_cli.events import Note, Report, ignore
+from vsr_cli.pixels import HLG, PQ
 from vsr_cli.viewing.footage import SLACK, Footage, Picture, Shown
 
 
@@ -141,6 +142,15 @@ def say_differences(videos: Sequence[Footage], report: Report) -> None:
         rates = ", ".join(f"`{v.name}` {float(v.info.rate):.6g}" for v in videos)
         text = f"rates differ, in frames per second: {rates}; each frame of the first stands beside"
         report(Note(code="W_RATES_DIFFER", text=f"{text} what the others show at its time"))
+
+
+def say_codes(videos: Sequence[Footage], report: Report) -> None:
+    """Say where measures compare codes that do not stand for the same light."""
+    if len({(video.info.color.transfer if video.is_hdr else None) for video in videos}) > 1:
+        names = {PQ: "PQ", HLG: "HLG"}
+        kinds = ", ".join(f"`{v.name}` {names.get(v.info.color.transfer, 'SDR')}" for v in videos)
+        text = f"codes stand for other light: {kinds}; measures compare them as they are"
+        report(Note(code="W_CODES_DIFFER", text=text))
 
 
 def say_counts(videos: Sequence[Footage], counts: Counts, report: Report) -> None:

@@ -14,7 +14,7 @@ from vsr_cli.events import Comparison, Event, Note, Progress, Report
 from vsr_cli.media.containers import is_single_image
 from vsr_cli.media.pictures import write_png
 from vsr_cli.pipeline.said import without_repeats
-from vsr_cli.viewing.align import Counts, Moment, moments, say_counts, say_differences
+from vsr_cli.viewing.align import Counts, Moment, moments, say_codes, say_counts, say_differences
 from vsr_cli.viewing.drawer import Drawer
 from vsr_cli.viewing.drawing import Canvas, Fit, Mode, Piece
 from vsr_cli.viewing.files import check_files, write_text
@@ -125,6 +125,8 @@ def compare_videos(request: Request, report: Report) -> Comparison:
     ]
     work = _Work(request, videos, report)
     say_differences(videos, report)
+    if request.metrics:
+        say_codes(videos, report)
     is_shown = request.target is not None and (request.is_page or request.mode != "heat")
     if is_shown and (text := tone_mapping(videos)):
         report(Note(code="W_TONE_MAPPED", text=text))

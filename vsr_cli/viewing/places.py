@@ -75,7 +75,17 @@ def length_of(footage: Footage) -> Fraction:
 
 
 def snap(times: Sequence[Fraction], length: Fraction, sample: Fraction) -> list[Fraction]:
-    """The same, a sample before the end at the latest, each once."""
+    """The same, a sample before the end at the latest, each once.
+
+    Raises:
+        ConfigError: one lies behind the end.
+    """
+    if times and (latest := max(times)) > length:
+        raise ConfigError(
+            f"nothing is shown {float(latest):g} s after the start",
+            why=f"the part that is read has {float(length):.6g} s",
+            hint="choose an earlier `--at`, or a share of the length such as `90%`",
+        )
     last = max(Fraction(0), length - sample)
     return sorted({min(time, last) for time in times})
 
