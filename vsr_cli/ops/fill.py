@@ -75,5 +75,6 @@ def grow(mask: Tensor, radius: int) -> Tensor:
     if radius < 1:
         return mask
     square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    grown = [cv2.dilate(one.numpy(), square) for one in mask[:, 0].contiguous()]
-    return torch.from_numpy(np.stack(grown))[:, None]
+    ones = mask[:, 0].to(torch.uint8).contiguous().numpy()
+    grown = np.stack([cv2.dilate(one, square) for one in ones])
+    return torch.from_numpy(grown)[:, None].to(mask.dtype)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from vsr_cli import __version__
+from vsr_cli.counting import counted
 from vsr_cli.errors import DeviceError, InputError, OutputError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.files import installed_weights, shipped_weights, verify
@@ -249,7 +250,7 @@ def require_room(sight: Sight, run_plan: RunPlan) -> None:
     if fit.clip_length < run_plan.clip_length or not has_tile:
         raise DeviceError(
             f"a worker on `{sight.node}` has too little memory",
-            why=f"clips of {run_plan.clip_length} frames were planned for others",
+            why=f"{counted(run_plan.clip_length, 'frame')} at once were planned for others",
             hint="run the same command again, which plans for all that are there",
         )
 
