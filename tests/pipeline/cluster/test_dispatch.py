@@ -255,7 +255,7 @@ def test_a_request_to_stop_ends_all_of_them() -> None:
 
 
 def test_workers_with_nothing_left_to_do_go_to_the_job_that_wants_them() -> None:
-    """The last unit is held until all others have gone; before, nobody goes."""
+    """The last unit is held until all others have gone; whoever had it goes before the join."""
     turns = 0
 
     class Shared(FakeFleet):
@@ -269,7 +269,7 @@ def test_workers_with_nothing_left_to_do_go_to_the_job_that_wants_them() -> None
     fleet.is_wanted = True
     job = FakeJob([unit(index) for index in range(8)], lambda _: None)
     Dispatch(fleet, job, StopRequest()).run()  # type: ignore[arg-type]
-    assert [given for _, given in fleet.left] == [8, 8]
+    assert [given for _, given in fleet.left] == [8, 8, 8]
     assert sorted(fleet.given) == list(range(8))
 
 

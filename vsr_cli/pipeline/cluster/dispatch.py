@@ -69,6 +69,9 @@ class Dispatch:
                     self._settle(call)
         if is_ending:
             self._fleet.tell_to_stop(False)
+        self._fleet.wants(False)
+        if self._fleet.is_wanted:
+            self._fleet.release_idle()  # while this job is joined
         self._say_what_is_wrong()
 
     def _is_more(self, *, is_ending: bool) -> bool:
