@@ -7,7 +7,7 @@ import pytest
 
 from vsr_cli.config import JobConfig
 from vsr_cli.errors import JobBusyError, OutputError
-from vsr_cli.pipeline.resume.folder import LOCK, job_folder
+from vsr_cli.pipeline.resume.folder import LOCK, job_folder, lock_folder
 from vsr_cli.pipeline.resume.job import open_job
 
 
@@ -57,12 +57,12 @@ def test_whoever_waits_for_a_run_that_ends_gets_a_folder_of_its_own(tmp_path: Pa
     target = tmp_path / "out.mp4"
     folder, found = job_folder(target, JobConfig()), list[bool]()
 
-    def run() -> None:
-        with open_job(target, JobConfig()):
+    def wait() -> None:
+        with lock_folder(folder, patience=60):
             found.append((folder / LOCK).exists())
 
-    with open_job(target, JobConfig()):
-        thread = threading.Thread(target=run)
+    with open_job(target, JobConfig()):  # whose folder goes when it ends
+        thread = threading.Thread(target=wait)
         thread.start()
         thread.join(timeout=0.03)
         assert thread.is_alive()
