@@ -26,8 +26,8 @@ from vsr_cli.training.recipes import (
 
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
-ADVERSARIAL_WEIGHT = 0.1
-GRID_WEIGHT, HALO_WEIGHT, BOX_WEIGHT = 4.0, 2.0, 1.0
+ADVERSARIAL_WEIGHT = 0.05
+GRID_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 2.0, 1.0, 1.0
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
 PAST_SHARE = 1 / 8  # of the steps that begin with an old memory: walking there is not cheap
 LONGEST_PAST = 24  # frames before a sample
@@ -68,7 +68,7 @@ class DecoderRecipe:
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
     the adversary, by features and by means of 4x4 pixels. Some are the truth's own with noise, and
     have every loss; some are zero and have all but the adversary's, which keeps the decoder alone
-    a restoration network. What flickers, and what keeps to the grid, counts for all.
+    a restoration network. What flickers, what keeps to the grid, and colour count for all.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
     long videos: what adds up slowly is thus seen. In the second half the denoiser goes on with
@@ -159,7 +159,10 @@ class DecoderRecipe:
         """All losses of frames, each over the origins it is meant for, by their share."""
         motion = estimate(self.flow, hr) if hr.shape[1] > 1 else None
         exact, judged = kinds != SAMPLED, kinds != ZERO
-        terms = {"grid": GRID_WEIGHT * L.grid_loss(frames, hr)}
+        terms = {
+            "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
+            "chroma": CHROMA_WEIGHT * L.chroma_loss(frames, hr),
+        }
         if motion is not None:
             terms["structure"] = 0.5 * L.structure_warp_loss(
                 frames,

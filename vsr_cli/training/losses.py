@@ -56,6 +56,16 @@ def box_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return F.avg_pool2d((prediction - target).flatten(0, -4), 4).abs().mean()
 
 
+def chroma_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """L1 of the differences of colour from luma: R - Y, G - Y and B - Y.
+
+    What a picture has of fine detail is in its luma (video stores a quarter of the chroma). Specks
+    of colour are seldom right, and an adversary alone lets them pass.
+    """
+    error = (prediction - target).flatten(0, -4)
+    return (error - luma(error)).abs().mean()
+
+
 def artifact_loss(prediction: Tensor, target: Tensor, averaged: Tensor) -> Tensor:
     """L1 weighted by how much a pixel looks like an artefact (LDL, arXiv 2203.09195, eq. 3 to 7).
 

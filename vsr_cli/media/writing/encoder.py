@@ -15,6 +15,7 @@ from vsr_cli.errors import ConfigError, OutputError, VerificationError
 from vsr_cli.media.ffmpeg_log import logged_from
 from vsr_cli.media.frame import Frame, VideoInfo, fill_planes
 from vsr_cli.media.writing.encoder_plan import PACKED, EncoderPlan
+from vsr_cli.media.writing.scheduling import same_scheduling
 
 _HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf")
 _INT32 = 2**31 - 1
@@ -158,7 +159,8 @@ def _open_encoder(output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -
     describe_stream(stream, plan, info)
     with logged_from(av.logging.WARNING) as messages:
         try:
-            context.open()
+            with same_scheduling():
+                context.open()
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError) as error:

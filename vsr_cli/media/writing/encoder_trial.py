@@ -6,6 +6,8 @@ import av
 from av.codec import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
+from vsr_cli.media.writing.scheduling import same_scheduling
+
 _SIDE = 64  # pixels
 _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 
@@ -25,7 +27,8 @@ def why_not(name: str) -> str | None:
         context.pix_fmt = "yuv420p" if "yuv420p" in formats or not formats else formats[0]
         context.time_base = Fraction(1, 25)
         context.options = dict(_QUIET.get(name, {}))
-        context.open()
+        with same_scheduling():
+            context.open()
     except av.codec.codec.UnknownCodecError:
         return "this build of FFmpeg does not have it"
     except (av.FFmpegError, ValueError) as error:
