@@ -7,6 +7,7 @@ from vsr_cli.training.losses import (
     artifact_loss,
     box_loss,
     charbonnier,
+    chroma_loss,
     difference_loss,
     gradient_loss,
     grid_loss,
@@ -59,6 +60,15 @@ def test_artifacts_count_only_where_the_averaged_model_is_nearer() -> None:
     assert artifact_loss(noise, truth, truth) > 1e-4
     assert artifact_loss(noise, truth, 2 * noise).item() == 0
     assert artifact_loss(clip(0.2, size=32), truth, truth).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_chroma_loss_is_the_distance_of_colour_from_grey_and_ignores_luma() -> None:
+    grey = clip(0.1, size=8)
+    assert chroma_loss(grey + 0.3, grey).item() == pytest.approx(0, abs=1e-6)
+    red = grey.clone()
+    red[:, :, 0] += 0.3  # luma by 0.299 of that
+    wanted = 0.3 * (0.701 + 2 * 0.299) / 3
+    assert chroma_loss(red, grey).item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_min_snr_weight_at_known_points() -> None:

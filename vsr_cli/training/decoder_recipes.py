@@ -68,7 +68,7 @@ class DecoderRecipe:
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
     the adversary, by features and by means of 4x4 pixels. Some are the truth's own with noise, and
     have every loss; some are zero and have all but the adversary's, which keeps the decoder alone
-    a restoration network. What flickers, what keeps to the grid, and colour count for all.
+    a restoration network. What flickers, what keeps to the grid, halos, and colour count for all.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
     long videos: what adds up slowly is thus seen. In the second half the denoiser goes on with
@@ -162,6 +162,7 @@ class DecoderRecipe:
         terms = {
             "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
             "chroma": CHROMA_WEIGHT * L.chroma_loss(frames, hr),
+            "halo": HALO_WEIGHT * L.halo_loss(frames, hr),
         }
         if motion is not None:
             terms["structure"] = 0.5 * L.structure_warp_loss(
@@ -176,7 +177,6 @@ class DecoderRecipe:
             share, own, true = exact.float().mean(), frames[exact], hr[exact]
             terms["recon"] = share * L.charbonnier(own, true)
             terms["gradient"] = 0.25 * share * L.gradient_loss(own, true)
-            terms["halo"] = HALO_WEIGHT * share * L.halo_loss(own, true)
             if motion is not None:
                 terms["difference"] = 0.5 * share * L.difference_loss(own, true)
             if self.vgg is not None:

@@ -184,13 +184,13 @@ class VggFeatures(nn.Module):
 
         L1 divided by the truth's mean magnitude (weights 0.1, 0.1, 1), plus the squared distance
         of unit vectors over channels (arXiv 1801.03924, eq. 1, without learned weights). With
-        `is_deep` the last layer alone counts, which knows what is there rather than where.
+        `is_deep` the first layer does not count: the others know what is there rather than where.
         """
         with torch.no_grad():
             wanted = self(target)
         pairs = zip(self.weights, self(prediction), wanted, strict=True)
         terms = [FeatureDistance.apply(a, b, weight) for weight, a, b in pairs]
-        return terms[-1] if is_deep else torch.stack(terms).sum()
+        return torch.stack(terms[1:] if is_deep else terms).sum()
 
 
 class FeatureDistance(torch.autograd.Function):

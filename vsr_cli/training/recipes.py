@@ -247,7 +247,7 @@ def equivariance(model: SmallModel, batch: Sample, unit: Tensor) -> Tensor:
 
 
 def perceptual(vgg: L.VggFeatures, frames: Tensor, hr: Tensor, *, is_deep: bool = False) -> Tensor:
-    """VGG distance of one random square of every second frame; `is_deep`: of its last layer."""
+    """VGG distance of a random square of every second frame; `is_deep`: without its first layer."""
     fake, real = frames.flatten(0, 1)[::2], hr.flatten(0, 1)[::2]
     side = min(PERCEPTUAL_CROP, fake.shape[-1])
     top, left = (int(torch.randint(0, fake.shape[-1] - side + 1, ())) for _ in range(2))
