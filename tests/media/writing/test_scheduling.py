@@ -12,7 +12,7 @@ from tests.conftest import MakeClip
 if not hasattr(os, "sched_setscheduler"):
     pytest.skip("only Linux has such scheduling", allow_module_level=True)
 
-# SVT-AV1 as it is, then as it is opened here: in processes of their own, for they may turn real-time.
+# SVT-AV1 as it is, then as it is opened here; in processes of their own, which may turn real-time.
 PLAIN = """
 import os
 from fractions import Fraction
