@@ -27,7 +27,8 @@ from vsr_cli.training.recipes import (
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
 ADVERSARIAL_WEIGHT = 0.05
-GRID_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 2.0, 1.0, 1.0
+GRID_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 2.0, 1.0, 2.0
+SAMPLED_RECON_WEIGHT = 0.3  # of that of exact latents; with none, specks of single pixels grow
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
 PAST_SHARE = 1 / 8  # of the steps that begin with an old memory: walking there is not cheap
 LONGEST_PAST = 24  # frames before a sample
@@ -66,7 +67,7 @@ class DecoderRecipe:
 
     Some are drawn by the sampler, guided as at run time and without gradients. Where they are
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
-    the adversary, by features and by means of 4x4 pixels. Some are the truth's own with noise, and
+    the adversary, by features, by means of 4x4 pixels, and by pixels with little weight. Some are the truth's own with noise, and
     have every loss; some are zero and have all but the adversary's, which keeps the decoder alone
     a restoration network. What flickers, what keeps to the grid, halos, and colour count for all.
 
@@ -185,6 +186,7 @@ class DecoderRecipe:
         if not exact.all():
             share, own, true = 1 - exact.float().mean(), frames[~exact], hr[~exact]
             terms["box"] = BOX_WEIGHT * share * L.box_loss(own, true)
+            terms["recon_sampled"] = SAMPLED_RECON_WEIGHT * share * L.charbonnier(own, true)
             if self.vgg is not None:
                 distance = perceptual(self.vgg, own, true, is_deep=True)
                 terms["deep"] = PERCEPTUAL_WEIGHT * share * distance
