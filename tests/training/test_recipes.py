@@ -180,7 +180,11 @@ def test_origins_of_latents_have_their_shares() -> None:
 @pytest.mark.parametrize(
     ("kinds", "named", "unnamed"),
     [
-        ([SAMPLED, SAMPLED], {"box", "recon_sampled", "adversarial"}, {"recon", "gradient", "difference"}),
+        (
+            [SAMPLED, SAMPLED],
+            {"box", "recon_sampled", "adversarial"},
+            {"recon", "gradient", "difference"},
+        ),
         ([ZERO, ZERO], {"recon", "gradient", "difference"}, {"box", "adversarial"}),
         ([TRUE, TRUE], {"recon", "gradient", "difference", "adversarial"}, {"box"}),
         ([SAMPLED, TRUE], {"recon", "box", "adversarial"}, set()),

@@ -67,9 +67,10 @@ class DecoderRecipe:
 
     Some are drawn by the sampler, guided as at run time and without gradients. Where they are
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
-    the adversary, by features, by means of 4x4 pixels, and by pixels with little weight. Some are the truth's own with noise, and
-    have every loss; some are zero and have all but the adversary's, which keeps the decoder alone
-    a restoration network. What flickers, what keeps to the grid, halos, and colour count for all.
+    the adversary, by features, by means of 4x4 pixels, and by pixels with little weight. Some are
+    the truth's own with noise, and have every loss; some are zero and have all but the
+    adversary's, which keeps the decoder alone a restoration network. What flickers, what keeps to
+    the grid, halos, and colour count for all.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
     long videos: what adds up slowly is thus seen. In the second half the denoiser goes on with
