@@ -12,11 +12,11 @@ _THREADS = Path("/proc/self/task")
 def same_scheduling() -> Iterator[None]:
     """Undo what opening an encoder within this context did to the scheduling of the process.
 
-    For root, as in most containers, SVT-AV1 gives its threads, and the one that opens it, real-time
-    priority of the highest rank (`SCHED_FIFO`): whatever else the machine has to do stands still
-    while they compute, its own kernel's threads included, and `nice` counts for nothing. They get
-    back what the opening thread had. Threads that were there before are left alone, and so is a
-    process that is real-time by its user's wish. Only Linux has such an encoder.
+    For root, and whoever else may (`CAP_SYS_NICE`), SVT-AV1 gives its threads, and the one that
+    opens it, real-time priority of the highest rank (`SCHED_FIFO`): whatever else the machine has
+    to do stands still while they compute, its own kernel's threads included, and `nice` counts for
+    nothing. They get back what the opening thread had. Threads that were there before are left
+    alone, and so is a process that is real-time by its user's wish. It does so on Linux only.
     """
     if not hasattr(os, "sched_setscheduler"):
         yield
