@@ -65,7 +65,8 @@ test: $(READY)
 	$(call timed,running the tests,$(PYTEST) $(ARGS))
 
 test-all: $(READY)
-	$(call timed,running every test that needs no GPU,$(PYTEST) -m "not gpu and not huge" $(ARGS))
+	$(call timed,running every test that needs no GPU,$(PYTEST) -m "not gpu and not huge" \
+	  --durations 15 --durations-min 10 $(ARGS))
 
 lint: $(READY)
 	$(call timed,checking style,$(PY) -m ruff check . && $(PY) -m ruff format --check .)
