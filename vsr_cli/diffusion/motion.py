@@ -48,15 +48,6 @@ class Motion:
         """T-1: how many neighbouring pairs there are."""
         return self.flow_forward.shape[1]
 
-    def of(self, clips: Tensor) -> "Motion":
-        """The motion of some clips of the batch, by a mask (B,) of bool."""
-        return Motion(
-            self.flow_forward[clips],
-            self.flow_backward[clips],
-            self.visible_forward[clips],
-            self.visible_backward[clips],
-        )
-
     def resized(self, size: tuple[int, int]) -> "Motion":
         """The same motion on a grid of (height, width), in pixels of that grid.
 

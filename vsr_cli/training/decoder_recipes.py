@@ -67,10 +67,10 @@ class DecoderRecipe:
 
     Some are drawn by the sampler, guided as at run time and without gradients. Where they are
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
-    the adversary, by features, by means of 4x4 pixels, and by pixels with little weight. Some are
-    the truth's own with noise, and have every loss; some are zero and have all but the
-    adversary's, which keeps the decoder alone a restoration network. What flickers, what keeps to
-    the grid, halos, and colour count for all.
+    features, by means of 4x4 pixels, and by pixels with little weight. Some are the truth's own
+    with noise, some are zero, so that the decoder alone stays a restoration network; they have
+    every loss. The adversary, what flickers, what keeps to the grid, halos, and colour count for
+    all.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
     long videos: what adds up slowly is thus seen. In the second half the denoiser goes on with
@@ -160,7 +160,7 @@ class DecoderRecipe:
     def _terms(self, frames: Tensor, hr: Tensor, kinds: Tensor) -> dict[str, Tensor]:
         """All losses of frames, each over the origins it is meant for, by their share."""
         motion = estimate(self.flow, hr) if hr.shape[1] > 1 else None
-        exact, judged = kinds != SAMPLED, kinds != ZERO
+        exact = kinds != SAMPLED
         terms = {
             "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
             "chroma": CHROMA_WEIGHT * L.chroma_loss(frames, hr),
@@ -191,10 +191,8 @@ class DecoderRecipe:
             if self.vgg is not None:
                 distance = perceptual(self.vgg, own, true, is_deep=True)
                 terms["deep"] = PERCEPTUAL_WEIGHT * share * distance
-        if judged.any() and self.adversary is not None:
-            of_judged = motion.of(judged) if motion is not None else None
-            loss = self.adversary.loss(frames[judged], hr[judged], of_judged)
-            terms["adversarial"] = ADVERSARIAL_WEIGHT * judged.float().mean() * loss
+        if self.adversary is not None:
+            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr, motion)
         return terms
 
 
