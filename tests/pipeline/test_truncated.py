@@ -49,3 +49,14 @@ def test_the_time_left_is_that_of_the_frames_that_are_there() -> None:
     assert events[-2].left == pytest.approx(61)
     assert events[-1].num_frames == 50
     assert events[-1].left == pytest.approx(10)
+
+
+def test_an_end_that_is_known_after_the_last_frame_is_still_told() -> None:
+    events = list[Event]()
+    reporter = ProgressReporter("fill", None, events.append, about=40)
+    reporter.count(16)
+    reporter.end_at(16)
+    reporter.finish()
+    last = events[-1]
+    assert isinstance(last, Progress)
+    assert (last.frame, last.num_frames, last.about, last.left) == (16, 16, None, 0)

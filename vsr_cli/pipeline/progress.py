@@ -42,6 +42,7 @@ class ProgressReporter:
         self._task, self._num_frames, self._report = task, num_frames, report
         self._first, self._clock = first, clock
         self._about = about
+        self._told: int | None = None  # of how many frames the last report has spoken
         self._done, self._ahead, self._said = first, 0.0, float(first)
         self._begun = self._last = clock()
         self._time_left = TimeLeft()
@@ -61,9 +62,12 @@ class ProgressReporter:
             self._num_frames, self._time_left = num_frames, TimeLeft()
 
     def finish(self) -> None:
-        """Say that what is written is all, where it was not known to be."""
-        if self._num_frames != self._done:
-            self.end_at(self._done)
+        """Say that what is written is all, where that was not said before.
+
+        The end may have become known after the last frame was told.
+        """
+        self.end_at(self._done)
+        if self._told != self._done:
             self._tell()
 
     def count(self, num_done: int) -> None:
@@ -91,7 +95,8 @@ class ProgressReporter:
         self._said = max(self._said, self._done + self._ahead)
         seconds = self._last - self._begun
         left = None
-        total = self._about if self._num_frames is None else self._num_frames
+        self._told = num_frames = self._num_frames  # once: the thread that reads may change it
+        total = self._about if num_frames is None else num_frames
         if total is not None and self._said > self._first and seconds > 0:
             missing = max(total - self._said, 0.0)
             left = self._time_left.update(seconds, missing * seconds / (self._said - self._first))
@@ -99,12 +104,12 @@ class ProgressReporter:
             Progress(
                 stage=self._task,
                 frame=self._done,
-                num_frames=self._num_frames,
+                num_frames=num_frames,
                 seconds=seconds,
                 first=self._first,
                 ahead=round(self._said - self._done, 3),
                 left=left,
-                about=self._about if self._num_frames is None else None,
+                about=self._about if num_frames is None else None,
             )
         )
 
