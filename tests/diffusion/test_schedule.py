@@ -86,6 +86,15 @@ def test_ancestral_chain_keeps_the_spread_of_noised_data() -> None:
         assert latents.std() == pytest.approx(expected.item(), rel=0.03)
 
 
+def test_steps_add_as_much_of_their_noise_as_is_wanted() -> None:
+    whole, less = make_scheduler(4), make_scheduler(4, noise_scale=0.7)
+    for t in whole.timesteps.tolist():
+        assert less.sigma(t) == pytest.approx(0.7 * whole.sigma(t))
+        moved = less.step(normal(0), t, normal(1), normal(2))
+        with_less = whole.step(normal(0), t, normal(1), 0.7 * normal(2))
+        torch.testing.assert_close(moved, with_less)
+
+
 @pytest.mark.parametrize("steps", [0, 1001])
 def test_impossible_numbers_of_steps_are_refused(steps: int) -> None:
     with pytest.raises(ValueError, match=f"got {steps}"):

@@ -1,5 +1,6 @@
 """What is copied into an export to be run without torch does what the pipeline does."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -106,9 +107,11 @@ def test_the_examples_of_the_manifest_are_numbers_of_that_noise() -> None:
 @pytest.mark.parametrize("steps", [1, 4, 50])
 def test_the_coefficients_of_the_manifest_are_the_steps_of_the_scheduler(steps: int) -> None:
     form = Form(dtype="float32", opset=20, steps=steps, scales=(4,))
-    sampling = describe(tiny_model(), [], ORIGIN, form)["sampling"]
+    model = tiny_model()
+    model.config = replace(model.config, noise_scale=0.7)
+    sampling = describe(model, [], ORIGIN, form)["sampling"]
     assert isinstance(sampling, dict)
-    scheduler = make_scheduler(steps)
+    scheduler = make_scheduler(steps, noise_scale=0.7)
     x0, x, noise = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
     for time, row in zip(scheduler.timesteps.tolist(), sampling["steps"], strict=True):
         *_, of_x0, of_x, sigma = row["coefficients"]

@@ -67,6 +67,8 @@ STRANGE: list[dict[str, object]] = [
     {"scales": [4] * 1000},
     {"scales": [[4]]},
     {"activation": "none"},
+    {"noise_scale": 1.5},
+    {"noise_scale": -0.5},
 ]
 
 

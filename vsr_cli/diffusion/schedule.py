@@ -31,7 +31,12 @@ class AncestralScheduler:
     """
 
     def __init__(
-        self, alphas_cumprod: Tensor, timesteps: Sequence[int], *, predicts_noise: bool = False
+        self,
+        alphas_cumprod: Tensor,
+        timesteps: Sequence[int],
+        *,
+        predicts_noise: bool = False,
+        noise_scale: float = 1.0,
     ) -> None:
         """Start a chain.
 
@@ -39,9 +44,12 @@ class AncestralScheduler:
             alphas_cumprod: A of every time.
             timesteps: those the chain visits, descending.
             predicts_noise: what `step` is fed with is noise, not clean latents.
+            noise_scale: how much of sigma_t each step adds; below 1 samples are nearer to their
+                mean than the data are, with less detail and less that is wrong.
         """
         self.alphas_cumprod = alphas_cumprod
         self.predicts_noise = predicts_noise
+        self.noise_scale = noise_scale
         self.set_timesteps(timesteps)
 
     def set_timesteps(self, timesteps: Sequence[int]) -> None:
@@ -71,7 +79,7 @@ class AncestralScheduler:
     def sigma(self, t: int) -> float:
         """Standard deviation of the noise that the step from `t` adds; 0 at the last."""
         now, after = self._alphas(t)
-        return math.sqrt((1 - after) / (1 - now) * (1 - now / after))
+        return self.noise_scale * math.sqrt((1 - after) / (1 - now) * (1 - now / after))
 
     def _alphas(self, t: int) -> tuple[float, float]:
         """A at `t` and at the time after it; 1 where there is none."""
@@ -80,8 +88,8 @@ class AncestralScheduler:
         return now, 1.0 if after is None else float(self.alphas_cumprod[after])
 
 
-def make_scheduler(steps: int) -> AncestralScheduler:
-    """The chain of `steps` steps, 1 to 1000.
+def make_scheduler(steps: int, *, noise_scale: float = 1.0) -> AncestralScheduler:
+    """The chain of `steps` steps, 1 to 1000, each with `noise_scale` of its noise.
 
     Cosine schedule (arXiv 2102.09672, eq. 17) shifted to no signal at the last time, so that
     sampling may start from pure noise, and times counted back from there (arXiv 2305.08891,
@@ -94,7 +102,7 @@ def make_scheduler(steps: int) -> AncestralScheduler:
         raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
     spacing = NUM_TRAIN_TIMESTEPS / steps
     times = [round(NUM_TRAIN_TIMESTEPS - k * spacing) - 1 for k in range(steps)]
-    return AncestralScheduler(_cosine_alphas(), times)
+    return AncestralScheduler(_cosine_alphas(), times, noise_scale=noise_scale)
 
 
 @functools.cache

@@ -133,7 +133,7 @@ def describe(
             "strength": SamplerConfig.motion_scale,
             "fidelity": UpscaleConfig.fidelity,
         },
-        "sampling": _sampling(form.steps),
+        "sampling": _sampling(form.steps, model.noise_scale),
         "dimensions": dict(DIMENSIONS),
         "graphs": {
             graph.name: {
@@ -152,9 +152,9 @@ def describe(
     }
 
 
-def _sampling(steps: int) -> dict[str, object]:
+def _sampling(steps: int, noise_scale: float) -> dict[str, object]:
     """Times, and what the graphs are told at each."""
-    scheduler = make_scheduler(steps)
+    scheduler = make_scheduler(steps, noise_scale=noise_scale)
     times = scheduler.timesteps.tolist()
     rows = []
     for index, time in enumerate(times):

@@ -118,10 +118,11 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
     require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
     config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
     is_known = set(config.scales) <= SCALES and config.activation in get_args(ActivationName)
-    if not is_known or not config.scales:
+    if not is_known or not config.scales or not 0 <= config.noise_scale <= 1:
         raise WeightsError(
             f"`{path.name}` describes no model that can be built",
-            why="it enlarges by none of 1, 2, 4, or has an activation that nobody knows",
+            why="it enlarges by none of 1, 2, 4, has an activation that nobody knows, or more or "
+            "less noise than there is",
             hint="use a file written by vsr",
         )
     return config

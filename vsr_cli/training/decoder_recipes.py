@@ -28,7 +28,8 @@ TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
 ADVERSARIAL_WEIGHT = 0.05
 GRID_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 2.0, 1.0, 2.0
-SAMPLED_RECON_WEIGHT = 0.3  # of that of exact latents; with none, specks of single pixels grow
+SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
+NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
 PAST_SHARE = 1 / 8  # of the steps that begin with an old memory: walking there is not cheap
 LONGEST_PAST = 24  # frames before a sample
@@ -67,10 +68,10 @@ class DecoderRecipe:
 
     Some are drawn by the sampler, guided as at run time and without gradients. Where they are
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
-    features, by means of 4x4 pixels, and by pixels with little weight. Some are the truth's own
+    features, by means of 4x4 pixels, and by pixels with half the weight. Some are the truth's own
     with noise, some are zero, so that the decoder alone stays a restoration network; they have
-    every loss. The adversary, what flickers, what keeps to the grid, halos, and colour count for
-    all.
+    every loss. The adversary, change, what keeps to the grid, halos, and colour count for all.
+    How much noise the sampler adds is drawn, so that it can be chosen later.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
     long videos: what adds up slowly is thus seen. In the second half the denoiser goes on with
@@ -153,6 +154,7 @@ class DecoderRecipe:
         if (kinds == SAMPLED).any():
             with torch.no_grad():
                 scheduler = jittered_scheduler(self.steps * (3 if torch.rand(()) < 0.25 else 1))
+                scheduler.noise_scale = float(torch.empty(()).uniform_(*NOISE_SCALES))
                 drawn = draw_latents(model, condition, scheduler, target.shape, motion)
         kinds = kinds[:, None, None, None, None]
         return torch.where(kinds == TRUE, true, drawn * (kinds == SAMPLED))
@@ -167,6 +169,7 @@ class DecoderRecipe:
             "halo": HALO_WEIGHT * L.halo_loss(frames, hr),
         }
         if motion is not None:
+            terms["difference"] = 0.5 * L.difference_loss(frames, hr)
             terms["structure"] = 0.5 * L.structure_warp_loss(
                 frames,
                 hr,
@@ -179,8 +182,6 @@ class DecoderRecipe:
             share, own, true = exact.float().mean(), frames[exact], hr[exact]
             terms["recon"] = share * L.charbonnier(own, true)
             terms["gradient"] = 0.25 * share * L.gradient_loss(own, true)
-            if motion is not None:
-                terms["difference"] = 0.5 * share * L.difference_loss(own, true)
             if self.vgg is not None:
                 distance = perceptual(self.vgg, own, true)
                 terms["perceptual"] = PERCEPTUAL_WEIGHT * share * distance

@@ -37,6 +37,7 @@ class SmallConfig:
     scales: tuple[int, ...] = (4,)  # enlargements that there is a stem for, descending
     encodes_variance: bool = True  # the encoder has outputs that nothing reads any more
     activation: ActivationName = "silu"
+    noise_scale: float = 1.0  # of what the sampler's steps add, which the evaluation found best
 
 
 # What is trained from now on.
@@ -110,6 +111,11 @@ class SmallModel(VideoModel):
     def default_steps(self) -> int:
         """Steps the evaluation found best for these weights."""
         return self.config.default_steps
+
+    @property
+    def noise_scale(self) -> float:
+        """How much of its noise each step of the sampler adds, 0 to 1."""
+        return self.config.noise_scale
 
     @property
     def scales(self) -> tuple[int, ...]:

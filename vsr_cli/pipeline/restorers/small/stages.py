@@ -130,12 +130,13 @@ def sample_region(
     network = model.model
     rows, columns = clip.region.latents
     shape = (1, len(clip.frames), network.latent_channels, rows.size, columns.size)
+    steps = config.sampler.steps or network.default_steps
     with torch.inference_mode():
         condition = model.condition(clip.lr_frames)
         latents, trajectory = sample_latents(
             _denoiser(model, condition, on_step),
             shape=shape,
-            scheduler=make_scheduler(config.sampler.steps or network.default_steps),
+            scheduler=make_scheduler(steps, noise_scale=network.noise_scale),
             noise=clip_noise(network, config.sampler.seed, clip),
             motion=clip.motion.resized((rows.size, columns.size)) if clip.motion else None,
             motion_scale=config.sampler.motion_scale,
