@@ -30,7 +30,7 @@ endif
 timed = @echo "== $(1)"; start=$$(date +%s); $(2) && echo "== done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test test-all lint types check bench faults fuzz mutants soak sizes docs clean
+.PHONY: help setup install demo test test-all lint types check bench faults fuzz mutants soak sizes predict docs clean
 
 help:
 	@echo "make demo      make a small clip, upscale it, and show the result beside the original"
@@ -44,6 +44,7 @@ help:
 	@echo "make mutants   break one line at a time, and see that a test notices"
 	@echo "make soak      upscale 10,000 frames, and see that memory does not grow"
 	@echo "make sizes     upscale sources of all sizes in 8 GB, and compare memory with the plan"
+	@echo "make predict   hold predicted time, size and memory against what jobs took"
 	@echo "make docs      write references anew, from the program, and a site of docs/ in site/"
 	@echo "make train-X   train X; options through ARGS='...'"
 	@echo "make clean     remove caches and build products; keeps .venv and runs/"
@@ -79,7 +80,7 @@ check: lint types test-all
 bench: $(READY)
 	$(call timed,measuring speed,$(VENV)/bin/vsr bench $(ARGS))
 
-faults fuzz mutants soak sizes: $(READY)
+faults fuzz mutants soak sizes predict: $(READY)
 	$(call timed,running the campaign $@,OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.$@ $(ARGS))
 
 docs: $(READY)

@@ -32,12 +32,18 @@ LIMITS = ("memory.limit_in_bytes", "memory.max")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: its plan, the largest resident set, and the time it took."""
+    """What became of a job: its events, the largest resident set, and the time it took."""
 
     code: int
-    plan: dict[str, object]
+    events: bytes  # one JSON object a line, the plan first
     peak_gb: float
     seconds: float
+
+    @property
+    def plan(self) -> dict[str, object]:
+        """What the job has told before it began."""
+        found: dict[str, object] = json.loads((self.events.splitlines() or [b"{}"])[0])
+        return found
 
 
 @contextlib.contextmanager
@@ -75,22 +81,27 @@ def clip_length(folder: Path, words: list[str], prepare: Callable[[], None]) -> 
     return int(json.loads(done.stdout or "{}").get("clip_length", 0))
 
 
-def run(folder: Path, words: list[str], prepare: Callable[[], None]) -> Outcome:
-    """Run a job to its end."""
+def run(
+    folder: Path,
+    words: list[str],
+    prepare: Callable[[], None] | None = None,
+    env: dict[str, str] | None = None,
+) -> Outcome:
+    """Run a job to its end; it tells events as JSON."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as events, tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            words, cwd=folder, stdout=events, stderr=said, preexec_fn=prepare
+            words, cwd=folder, stdout=events, stderr=said, preexec_fn=prepare, env=env
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         events.seek(0)
-        plan = json.loads(events.readline() or b"{}")
+        told = events.read()
         if status:
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace")[-400:] + "\n")
     seconds = time.monotonic() - started
-    return Outcome(process.returncode, plan, usage.ru_maxrss * 1024 / 1e9, seconds)
+    return Outcome(process.returncode, told, usage.ru_maxrss * 1024 / 1e9, seconds)
 
 
 def main() -> None:
@@ -108,8 +119,8 @@ def main() -> None:
     ):
         folder = Path(name)
         sys.stdout.write(f"{arguments.gigabytes:g} GB by {how}, {arguments.steps} steps\n\n")
-        _print_row("source", "scale", "frames", "tile", "planned GB", "peak GB", "s/frame", "exit")
-        _print_row(*["---"] * 8)
+        print_row("source", "scale", "frames", "tile", "planned GB", "peak GB", "s/frame", "exit")
+        print_row(*["---"] * 8)
         for width, height in SIZES:
             if arguments.only and f"{width}x{height}" not in arguments.only:
                 continue
@@ -121,7 +132,7 @@ def main() -> None:
                 write_clip(source, num_frames=num_frames, size=(height, width))
                 found = run(folder, words, prepare)
                 plan = found.plan
-                _print_row(
+                print_row(
                     *(
                         f"{width}x{height}",
                         scale,
@@ -135,7 +146,8 @@ def main() -> None:
     sys.exit(0 if is_good else 1)
 
 
-def _print_row(*cells: object) -> None:
+def print_row(*cells: object) -> None:
+    """Print a row of a table in Markdown, at once."""
     sys.stdout.write("| " + " | ".join(map(str, cells)) + " |\n")
     sys.stdout.flush()
 
