@@ -83,6 +83,7 @@ def test_the_schema_tells_events_from_what_is_none(
             "ahead": 0.5,
             "frames": 9,
             "frames_about": None,
+            "bytes_about": None,
             "fps": 2.0,
             "eta_s": 4,
         },

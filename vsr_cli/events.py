@@ -69,6 +69,7 @@ class Progress:
     left: float | None = None  # seconds to the end; None: what the pace so far comes to
     crew: Crew | None = None  # None: the job is not shared
     about: int | None = None  # what `num_frames` is by length and rate, where nobody has counted
+    bytes_about: int | None = None  # of the whole picture, coded, by what there is; null: unknown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,11 @@ def test_times_are_written_as_people_do(seconds: float, text: str) -> None:
     assert amounts.duration(seconds) == text
 
 
+def test_the_size_to_come_is_told_once_it_is_known() -> None:
+    assert amounts.size_about(at(5, 10.0)) == ""
+    assert amounts.size_about(replace(at(5, 10.0), bytes_about=12_300_000)) == "~12.3 MB"
+
+
 def test_a_log_gets_one_line_in_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     lines = progress.ProgressLines(clock=lambda: now, time_of_day=lambda: "20:15:00")

@@ -261,6 +261,7 @@ def test_json_goes_to_stdout_one_event_per_line(pipeline: FakePipeline) -> None:
     assert first == {
         **{"type": "progress", "v": 1, "stage": "upscale", "frame": 1, "ahead": 0.0, "frames": 3},
         "frames_about": None,
+        "bytes_about": None,
         **{"fps": 0.5, "eta_s": 4.0},
     }
     assert (last["frame"], last["eta_s"]) == (3, 0.0)

@@ -149,3 +149,14 @@ def test_the_time_left_is_told_where_length_and_rate_tell_the_number(
     assert isinstance(last, Progress)
     assert (last.num_frames, last.about) == (num_frames, about if num_frames is None else None)
     assert last.left == pytest.approx(30.0)
+
+
+def test_the_size_to_come_is_told_by_what_a_frame_takes() -> None:
+    events = list[Event]()
+    reporter = ProgressReporter("upscale", None, events.append, about=300)
+    reporter.count(10)
+    reporter.count(50, bytes_per_frame=1000.0)
+    reporter.end_at(200)
+    reporter.count(60, bytes_per_frame=900.0)
+    told = [event.bytes_about for event in events if isinstance(event, Progress)]
+    assert told == [None, None, 300_000, 180_000]

@@ -63,6 +63,11 @@ def time_left(event: Progress) -> str:
     return "" if seconds is None else f"{duration(seconds)} left"
 
 
+def size_about(event: Progress) -> str:
+    """What the coded picture will take, for people; empty where it is not known."""
+    return "" if event.bytes_about is None else f"~{file_size(event.bytes_about)}"
+
+
 def frame_count(num_frames: int | None) -> str:
     """How many frames a video has; None: that is not known."""
     return "number of frames unknown" if num_frames is None else counted(num_frames, "frame")

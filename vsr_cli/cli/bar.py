@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.text import Text
 
-from vsr_cli.cli.amounts import count, crew, duration, percent, phase, rate, time_left
+from vsr_cli.cli.amounts import count, crew, duration, percent, phase, rate, size_about, time_left
 from vsr_cli.events import Progress
 
 
@@ -58,7 +58,9 @@ class ProgressBar:
             completed=event.frame + event.ahead,
             total=event.num_frames or event.about,
             done=_joined(percent(event), count(event)),
-            pace=_joined(time_left(event), crew(event), rate(event), self.more(event)),
+            pace=_joined(
+                *(time_left(event), crew(event), rate(event), size_about(event), self.more(event))
+            ),
         )
 
 

@@ -73,11 +73,12 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "How far the job is: `frame` of `frames` are done at `fps` a second, and `eta_s` seconds "
         "are left; null is not known yet. `ahead` is what is done of the frames after these, as a "
         "number of frames. Where the container does not count them, `frames` is null, and "
-        "`frames_about` what length and rate tell. A batch has `batch_eta_s`, the same for all its "
+        "`frames_about` what length and rate tell. `bytes_about` is what the picture will take, by "
+        "what is coded so far. A batch has `batch_eta_s`, the same for all its "
         "videos. A job that is shared has the number of workers at work, and of units done.",
         {
             **{"stage": str, "frame": int, "ahead": float, "frames": int | None},
-            **{"frames_about": int | None},
+            **{"frames_about": int | None, "bytes_about": int | None},
             **{"fps": float | None, "eta_s": float | None, "batch_eta_s": float | None},
             **{"workers_alive": int, "units_done": int, "units": int},
         },

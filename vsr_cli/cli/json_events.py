@@ -175,6 +175,7 @@ def progress_values(event: Progress) -> dict[str, object]:
         "ahead": event.ahead,
         "frames": event.num_frames,
         "frames_about": event.about,
+        "bytes_about": event.bytes_about,
         "fps": round(fps, 4) if (fps := frames_per_second(event)) else None,
         "eta_s": seconds_left(event),
         **_crew_values(event.crew),

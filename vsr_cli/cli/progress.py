@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from vsr_cli.cli.amounts import count, crew, percent, phase, rate, time_left
+from vsr_cli.cli.amounts import count, crew, percent, phase, rate, size_about, time_left
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.plan_text import done_line, live_line, plan_lines, plan_summary
 from vsr_cli.events import DegradationDrawn, Done, Event, Live, Note, Plan, Progress, Report
@@ -74,6 +74,7 @@ class ProgressLines:
             time_left(event),
             crew(event),
             rate(event),
+            size_about(event),
             self.more(event),
         ]
         print_line(", ".join(part for part in parts if part))

@@ -100,7 +100,7 @@ def _compute_rest(
                 if done >= checkpoint.num_frames:
                     queue.put(frame)
                 done += 1
-                progress.count(done)
+                progress.count(done, bytes_per_frame=output.bytes_per_frame)
             if done >= checkpoint.num_frames and (stop.is_requested or output.is_due):
                 queue.drain()
                 output.checkpoint(clip.state())

@@ -42,6 +42,7 @@ class ProgressReporter:
         self._task, self._num_frames, self._report = task, num_frames, report
         self._first, self._clock = first, clock
         self._about = about
+        self._bytes_per_frame: float | None = None
         self._told: int | None = None  # of how many frames the last report has spoken
         self._done, self._ahead, self._said = first, 0.0, float(first)
         self._begun = self._last = clock()
@@ -70,9 +71,14 @@ class ProgressReporter:
         if self._told != self._done:
             self._tell()
 
-    def count(self, num_done: int) -> None:
-        """Say that so many frames of the target are written."""
-        self._done = num_done
+    def count(self, num_done: int, *, bytes_per_frame: float | None = None) -> None:
+        """Say that so many frames of the target are written.
+
+        Args:
+            num_done: frames.
+            bytes_per_frame: of those that are coded, in the mean; None: unknown.
+        """
+        self._done, self._bytes_per_frame = num_done, bytes_per_frame
         self._tell()
 
     def work(self, ahead: float) -> None:
@@ -100,6 +106,7 @@ class ProgressReporter:
         if total is not None and self._said > self._first and seconds > 0:
             missing = max(total - self._said, 0.0)
             left = self._time_left.update(seconds, missing * seconds / (self._said - self._first))
+        per_frame = self._bytes_per_frame
         self._report(
             Progress(
                 stage=self._task,
@@ -110,6 +117,7 @@ class ProgressReporter:
                 ahead=round(self._said - self._done, 3),
                 left=left,
                 about=self._about if num_frames is None else None,
+                bytes_about=round(total * per_frame) if total and per_frame else None,
             )
         )
 

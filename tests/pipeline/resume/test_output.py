@@ -106,6 +106,30 @@ def test_chunks_are_as_long_as_asked_and_the_last_holds_the_rest(setting: Settin
     ]
 
 
+def test_what_a_frame_takes_is_known_by_whole_chunks_of_this_run_and_the_one_before(
+    setting: Setting,
+) -> None:
+    config = JobConfig(chunk_length=25, checkpoint=0)
+
+    def per_frame(num_chunks: int) -> float:
+        paths = [setting.job.chunk_path(number) for number in range(num_chunks)]
+        return sum(path.stat().st_size for path in paths) / (25 * num_chunks)
+
+    with setting.open(config) as output:
+        for frame in setting.frames[:24]:
+            output.write(frame)
+        assert output.bytes_per_frame is None
+        for frame in setting.frames[24:30]:
+            output.write(frame)
+        assert output.bytes_per_frame == per_frame(1)
+        output.checkpoint(None)
+    with setting.open(config) as output:
+        assert output.bytes_per_frame == per_frame(1)
+        for frame in setting.frames[30:50]:
+            output.write(frame)
+        assert output.bytes_per_frame == per_frame(2)
+
+
 @pytest.mark.parametrize(("num_frames", "lengths"), [(40, [40, 20]), (3, [24, 24, 12])])
 def test_a_chunk_is_no_longer_than_its_journal_may_be_large(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, num_frames: int, lengths: list[int]

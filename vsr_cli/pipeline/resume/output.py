@@ -53,6 +53,7 @@ class CheckpointedOutput(ResourceOwner):
         self._clock, self._due = clock, clock() + config.checkpoint
         self._chunk_length = chunk_length(plan.coding, config)
         self._records = list(manifest.chunks)
+        self._coded = 0, 0  # bytes and frames of whole chunks
         self._times: list[FrameTime] = []
         self._shots = [manifest.checkpoint.shot_start]  # frames, ascending
         self._units = [manifest.checkpoint.unit_start]  # likewise, where units start
@@ -61,6 +62,8 @@ class CheckpointedOutput(ResourceOwner):
         checkpoint = manifest.checkpoint
         self.num_frames = checkpoint.num_frames - len(checkpoint.journaled)
         job.keep_only(self._needed(checkpoint))
+        for number, record in enumerate(self._records):
+            self._weigh(number, record)
         try:
             self._take_back(checkpoint)
         except BaseException:
@@ -129,6 +132,12 @@ class CheckpointedOutput(ResourceOwner):
         """How many frames need not be computed again, whatever happens."""
         return self._manifest.checkpoint.num_frames
 
+    @property
+    def bytes_per_frame(self) -> float | None:
+        """What a frame of the picture takes, in the mean; None until a chunk is whole."""
+        num_bytes, num_frames = self._coded
+        return num_bytes / num_frames if num_frames else None
+
     def finish(self) -> None:
         """End the last chunk; the picture is complete.
 
@@ -180,10 +189,19 @@ class CheckpointedOutput(ResourceOwner):
                 sha256=sha256(path),
             )
         journal = self._job.journal_path(len(self._records))
+        self._weigh(len(self._records), record)
         self._records.append(record)
         self._times, self._open_chunk = [], None
         if journal.name not in self._needed(self._manifest.checkpoint):
             journal.unlink(missing_ok=True)
+
+    def _weigh(self, number: int, record: ChunkRecord) -> None:
+        """Add to what is coded what a chunk takes."""
+        path = self._job.chunk_path(number)
+        with output_errors(f"`{path}` cannot be read back"):
+            num_bytes = path.stat().st_size
+        before, num_frames = self._coded
+        self._coded = before + num_bytes, num_frames + record.stop - record.start
 
     def _note(self, checkpoint: Checkpoint) -> None:
         self._manifest = self._manifest.advanced_to(checkpoint, self._records)
