@@ -85,7 +85,7 @@ def test_where_no_job_has_told_it_a_trial_tells_how_long_a_long_one_takes(
     tmp_path: Path, make_clip: MakeClip, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "measure_speed", lambda model, config: 1e-6)
-    monkeypatch.setattr(trial, "WORTHWHILE", 9 * 48 * 64)
+    monkeypatch.setattr(trial, "WORTHWHILE", 9 * 192 * 256)
     config = UpscaleConfig(model=model, device="cpu", sampler=SamplerConfig(steps=1))
     upscaler = Upscaler(config)
     short = make_clip(tmp_path / "short.mkv", num_frames=8)

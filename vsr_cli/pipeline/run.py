@@ -201,7 +201,8 @@ class Run:
             return self
         from vsr_cli.pipeline.trial import WORTHWHILE, measure_speed  # loads the networks
 
-        if self._num_frames is None or self._num_frames * self._num_pixels < WORTHWHILE:
+        height, width = self.output.coding.size
+        if self._num_frames is None or self._num_frames * height * width < WORTHWHILE:
             return self
         with computing_with(self.num_threads):
             return replace(self, tried_speed=measure_speed(self.model, self.config))
