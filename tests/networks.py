@@ -18,8 +18,6 @@ TINY = SmallConfig(
     coarse_blocks=1,
     output_channels=4,
     scales=(4, 2, 1),
-    encodes_variance=False,
-    activation="leaky_relu",
 )
 
 

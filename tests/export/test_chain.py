@@ -111,7 +111,7 @@ def test_the_coefficients_of_the_manifest_are_the_steps_of_the_scheduler(steps: 
     model.config = replace(model.config, noise_scale=0.7)
     sampling = describe(model, [], ORIGIN, form)["sampling"]
     assert isinstance(sampling, dict)
-    scheduler = make_scheduler(steps, noise_scale=0.7)
+    scheduler = make_scheduler(steps, noise_scale=model.noise_scale(steps))
     x0, x, noise = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
     for time, row in zip(scheduler.timesteps.tolist(), sampling["steps"], strict=True):
         *_, of_x0, of_x, sigma = row["coefficients"]

@@ -12,7 +12,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -334,16 +333,3 @@ def test_engines_lie_in_the_folder_and_are_taken_again(
     stand_in.fault = 1.0
     assert run("export", tmp_path / "wrong", *words[2:]).exit_code == 7
     assert (tmp_path / "wrong.failed").is_dir()
-
-
-def test_the_model_of_16_channels_is_exported_as_well(tmp_path: Path) -> None:
-    config = replace(CONFIG, latent_channels=16, scales=(4,), encodes_variance=True)
-    config = replace(config, activation="silu", output_channels=0)
-    torch.manual_seed(0)
-    model = SmallModel(config).eval()
-    graph = next(graph for graph in make_graphs(model, (4,), 4) if graph.name == "decoder_first")
-    (tmp_path / "decoder_first.onnx").write_bytes(tracing.trace(graph, 20).SerializeToString())
-    inputs = draw_inputs(graph, 1, (20, 24))
-    found = onnx_runner(tmp_path, 1)(graph.name, inputs)
-    for name, x in torch_runner([graph])(graph.name, inputs).items():
-        np.testing.assert_allclose(found[name], x, atol=1e-5)

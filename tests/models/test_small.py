@@ -1,13 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from tests.networks import tiny_model
+from tests.networks import TINY, tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
 from vsr_cli.models.small.decoder import SOFTNESS, MemoryWarp, soften
 from vsr_cli.models.small.denoiser import Denoiser
-from vsr_cli.models.small.model import enlarge, lr_multiple
+from vsr_cli.models.small.model import SmallModel, enlarge, lr_multiple
 
 
 def frames(num_frames: int, height: int = 12, width: int = 16, seed: int = 1) -> Tensor:
@@ -44,14 +45,14 @@ def test_a_frame_depends_on_no_later_frame() -> None:
 @torch.no_grad()
 def test_temporal_mixer_starts_as_the_identity() -> None:
     x = torch.randn(2, 4, 8, 3, 5)
-    mixed, past = TemporalMixer(8, F.silu)(x, None)
+    mixed, past = TemporalMixer(8)(x, None)
     torch.testing.assert_close(mixed, x)
     assert past.shape == (2, 2, 8, 3, 5)
 
 
 @torch.no_grad()
 def test_the_past_keeps_no_more_of_a_clip_than_its_last_frames() -> None:
-    mixer, past = TemporalMixer(8, F.silu), None
+    mixer, past = TemporalMixer(8), None
     for _ in range(2):
         _, past = mixer(torch.randn(1, 6, 8, 3, 5), past)
         assert past.untyped_storage().nbytes() == past.numel() * past.element_size()
@@ -62,7 +63,7 @@ def test_norms_look_at_one_pixel_only() -> None:
     x = torch.randn(1, 8, 6, 6)
     changed = x.clone()
     changed[..., 0, 0] += 5
-    for norm in (ChannelNorm(8), Modulation(8, 4, 4, F.silu)):
+    for norm in (ChannelNorm(8), Modulation(8, 4, 4)):
         extra = (
             () if isinstance(norm, ChannelNorm) else (torch.randn(1, 4, 6, 6), torch.zeros(1, 4))
         )
@@ -184,7 +185,14 @@ def test_fidelity_zero_takes_nothing_from_the_lr_features_in_the_decoder() -> No
 @torch.no_grad()
 def test_denoiser_keeps_odd_sizes() -> None:
     torch.manual_seed(0)
-    denoiser = Denoiser(4, 8, 8, F.silu)
+    denoiser = Denoiser(4, 8, 8)
     condition = [torch.randn(1, 8, *size) for size in [(7, 5), (4, 3), (2, 2)]]
     v, _ = denoiser(torch.randn(1, 1, 4, 7, 5), torch.zeros(1), condition, None)
     assert v.shape == (1, 1, 4, 7, 5)
+
+
+def test_more_steps_share_what_the_default_leaves_out_of_the_noise() -> None:
+    model = SmallModel(replace(TINY, default_steps=4, noise_scale=0.7))
+    assert [model.noise_scale(steps) for steps in (1, 2, 4)] == pytest.approx([0.7, 0.7, 0.7])
+    assert model.noise_scale(7) == pytest.approx(0.85)
+    assert model.noise_scale(301) == pytest.approx(0.997)

@@ -66,7 +66,6 @@ STRANGE: list[dict[str, object]] = [
     {"scales": [3]},
     {"scales": [4] * 1000},
     {"scales": [[4]]},
-    {"activation": "none"},
     {"noise_scale": 1.5},
     {"noise_scale": -0.5},
 ]

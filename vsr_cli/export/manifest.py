@@ -133,7 +133,7 @@ def describe(
             "strength": SamplerConfig.motion_scale,
             "fidelity": UpscaleConfig.fidelity,
         },
-        "sampling": _sampling(form.steps, model.noise_scale),
+        "sampling": _sampling(form.steps, model.noise_scale(form.steps)),
         "dimensions": dict(DIMENSIONS),
         "graphs": {
             graph.name: {

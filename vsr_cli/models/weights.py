@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +14,6 @@ from vsr_cli.config import NUM_TRAIN_TIMESTEPS
 from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import read_entries, require_usual, verify
-from vsr_cli.models.small.blocks import ActivationName
 from vsr_cli.models.small.model import SmallConfig, SmallModel
 
 SCALES = frozenset({1, 2, 4})
@@ -114,15 +112,13 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
             why="its config has other entries",
             hint="update vsr or the weights",
         )
-    zero = {name for name in defaults if name.endswith("_blocks")} | {"output_channels"}
+    zero = {name for name in defaults if name.endswith("_blocks")}
     require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
     config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
-    is_known = set(config.scales) <= SCALES and config.activation in get_args(ActivationName)
-    if not is_known or not config.scales or not 0 <= config.noise_scale <= 1:
+    if not set(config.scales) <= SCALES or not config.scales or not 0 <= config.noise_scale <= 1:
         raise WeightsError(
             f"`{path.name}` describes no model that can be built",
-            why="it enlarges by none of 1, 2, 4, has an activation that nobody knows, or more or "
-            "less noise than there is",
+            why="it enlarges by none of 1, 2, 4, or its noise is not within 0 and 1",
             hint="use a file written by vsr",
         )
     return config

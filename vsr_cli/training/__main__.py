@@ -22,11 +22,10 @@ from vsr_cli.training.bench import measure as measure_speed
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
 from vsr_cli.training.decoder_recipes import DecoderRecipe, StudentRecipe
 from vsr_cli.training.gates import head, line, read_gates
-from vsr_cli.training.loop import Recipe, Run, TrainConfig, resume_iteration, train
+from vsr_cli.training.loop import Recipe, Run, TrainConfig, first_model, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
 from vsr_cli.training.probe import CROP, make_trials
 from vsr_cli.training.recipes import AutoencoderRecipe, DenoiserRecipe
-from vsr_cli.training.warm_start import warm_start
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -229,7 +228,7 @@ def _recipe(
     if name is StageName.AUTOENCODER:
         return AutoencoderRecipe(vgg)
     if name is StageName.STUDENT:
-        return StudentRecipe(warm_start(init), steps)
+        return StudentRecipe(first_model(init), steps)
     if name in (StageName.DENOISER, StageName.CLIPS):
         return DenoiserRecipe()
     adversary = DiscriminatorTrainer(rate)

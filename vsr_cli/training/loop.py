@@ -11,14 +11,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import save_weights
+from vsr_cli.models.small.model import SmallConfig, SmallModel
+from vsr_cli.models.weights import load_weights, save_weights
 from vsr_cli.ops.precision import is_faster_in_bfloat16
 from vsr_cli.training import distributed
 from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.curves import Log
 from vsr_cli.training.dataset import Sample
-from vsr_cli.training.warm_start import warm_start
 
 SAVE_SECONDS = 120
 STATE, WEIGHTS, DISCRIMINATOR = "state.pt", "weights.safetensors", "discriminator.safetensors"
@@ -96,6 +95,15 @@ class _Objective(nn.Module):
         return self._recipe.losses(self.model, batch, progress)
 
 
+def first_model(init: Path | None) -> SmallModel:
+    """What a stage begins with: the weights of another, or random ones.
+
+    Raises:
+        WeightsError: as `load_weights`.
+    """
+    return SmallModel(SmallConfig()) if init is None else load_weights(init)
+
+
 class Run:
     """A stage while it is trained."""
 
@@ -103,7 +111,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.recipe, self.config, self.device = recipe, config, device
         self.in_bfloat16 = device.type != "cpu" or is_faster_in_bfloat16()
-        model = warm_start(config.init)
+        model = first_model(config.init)
         model.to(device).to(memory_format=torch.channels_last).train().requires_grad_(False)
         if recipe.adversary:
             recipe.adversary.to(device)

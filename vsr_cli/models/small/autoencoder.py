@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.models.small.blocks import Activation, res_blocks
+from vsr_cli.models.small.blocks import res_blocks
 
 
 class LrTrunk(nn.Module):
@@ -16,23 +16,20 @@ class LrTrunk(nn.Module):
     Shape: source (N, 3, H k, W k) in [-1, 1], k = 4 / scale -> (N, C, H, W).
     """
 
-    def __init__(
-        self, channels: int, num_blocks: int, folds: tuple[int, ...], activation: Activation
-    ) -> None:
+    def __init__(self, channels: int, num_blocks: int, folds: tuple[int, ...]) -> None:
         """Build one stem for each fold.
 
         Args:
             channels: C.
             num_blocks: residual blocks behind the stems.
             folds: the k above 1 that are served beside 1.
-            activation: between the convolutions.
         """
         super().__init__()
         self.stem = nn.Conv2d(3, channels, 3, padding=1)
         self.folded_stems = nn.ModuleDict(
             {str(k): nn.Conv2d(3 * k * k, channels, 3, padding=1) for k in folds}
         )
-        self.blocks = res_blocks(channels, num_blocks, activation)
+        self.blocks = res_blocks(channels, num_blocks)
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, source: Tensor, fold: int) -> Tensor:
@@ -52,13 +49,13 @@ class LatentEncoder(nn.Module):
     Shape: residual (N, 3, 4H, 4W), features (N, C, H, W), H and W even -> (N, L, H/2, W/2).
     """
 
-    def __init__(self, channels: int, out_channels: int, activation: Activation) -> None:
+    def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * 16 + channels, channels, 3, padding=1)
-        self.fine = res_blocks(channels, 2, activation)
+        self.fine = res_blocks(channels, 2)
         # Space to depth and a smooth 3x3: nothing is skipped, so small shifts do not alias.
         self.down = nn.Conv2d(4 * channels, 2 * channels, 3, padding=1)
-        self.coarse = res_blocks(2 * channels, 2, activation)
+        self.coarse = res_blocks(2 * channels, 2)
         self.out = nn.Conv2d(2 * channels, out_channels, 3, padding=1)
 
     def forward(self, residual: Tensor, lr_features: Tensor) -> Tensor:

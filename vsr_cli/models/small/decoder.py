@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import (
-    Activation,
     FeatureWrapping,
+    activate,
     res_blocks,
     shuffle_init,
     zero_init,
@@ -43,16 +43,15 @@ class Memory(nn.Module):
     Shape: (B, C, H, W) -> (B, C, H, W).
     """
 
-    def __init__(self, channels: int, activation: Activation) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.activation = activation
         self.mix = nn.Conv2d(2 * channels + 1, channels, 3, padding=1)
         self.out = zero_init(nn.Conv2d(channels, channels, 1))
 
     def forward(self, h: Tensor, memory_features: Tensor, warp: MemoryWarp) -> Tensor:
         visible = warp.visible.to(h.dtype)
         warped = backward_warp(soften(memory_features), warp.flow).to(h.dtype) * visible
-        return h + self.out(self.activation(self.mix(torch.cat([h, warped, visible], dim=1))))
+        return h + self.out(activate(self.mix(torch.cat([h, warped, visible], dim=1))))
 
 
 def soften(x: Tensor) -> Tensor:
@@ -82,7 +81,6 @@ class SequenceDecoder(nn.Module):
         num_blocks: int,
         num_coarse_blocks: int,
         output_channels: int,
-        activation: Activation,
     ) -> None:
         """Build the decoder.
 
@@ -91,31 +89,24 @@ class SequenceDecoder(nn.Module):
             latent_channels: L.
             num_blocks: residual blocks on the body's grid.
             num_coarse_blocks: residual blocks on the grid of the latents.
-            output_channels: features at full size, mixed by a last convolution there; 0 shuffles
-                straight to pixels.
-            activation: between the convolutions.
+            output_channels: features at full size, mixed by a last convolution there.
         """
         super().__init__()
-        self.activation = activation
-        self.ends_at_full_size = output_channels > 0
         wide, narrow = 2 * channels, channels // 2
         self.stem = nn.Conv2d(latent_channels, wide, 3, padding=1)
         self.lr_coarse = nn.Conv2d(4 * channels, wide, 1)
-        self.wrap_coarse = FeatureWrapping(wide, activation)
-        self.coarse = res_blocks(wide, num_coarse_blocks, activation)
+        self.wrap_coarse = FeatureWrapping(wide)
+        self.coarse = res_blocks(wide, num_coarse_blocks)
         self.up_middle = nn.Conv2d(wide, 4 * channels, 3, padding=1)
-        self.wrap_middle = FeatureWrapping(channels, activation)
-        self.memory = Memory(channels, activation)
-        self.middle = res_blocks(channels, num_blocks, activation)
+        self.wrap_middle = FeatureWrapping(channels)
+        self.memory = Memory(channels)
+        self.middle = res_blocks(channels, num_blocks)
         self.up_fine = nn.Conv2d(channels, 4 * narrow, 3, padding=1)
         self.lr_fine = nn.Conv2d(channels, 4 * narrow, 1)
-        self.wrap_fine = FeatureWrapping(narrow, activation)
-        self.fine = res_blocks(narrow, 2, activation)
-        if self.ends_at_full_size:
-            self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
-            self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
-        else:
-            self.out = nn.Conv2d(narrow, 12, 3, padding=1)
+        self.wrap_fine = FeatureWrapping(narrow)
+        self.fine = res_blocks(narrow, 2)
+        self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
+        self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
 
     def forward(
         self,
@@ -135,10 +126,5 @@ class SequenceDecoder(nn.Module):
         h = F.pixel_shuffle(self.up_fine(middle), 2)
         lr_fine = F.pixel_shuffle(self.lr_fine(lr_features), 2)
         h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
-        return self._to_pixels(h), middle
-
-    def _to_pixels(self, h: Tensor) -> Tensor:
-        """Features (B, C/2, 2H, 2W) -> (B, 3, 4H, 4W)."""
-        if self.ends_at_full_size:
-            return self.output(self.activation(F.pixel_shuffle(self.up_output(h), 2)))
-        return F.pixel_shuffle(self.out(self.activation(h)), 2)
+        h = activate(F.pixel_shuffle(self.up_output(h), 2))
+        return self.output(h), middle

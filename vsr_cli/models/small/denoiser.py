@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import (
-    Activation,
     ChannelNorm,
     ModulatedBlock,
     TemporalMixer,
     TimeEmbedding,
+    activate,
     res_blocks,
     zero_init,
 )
@@ -25,14 +25,14 @@ class ConditionEncoder(nn.Module):
     -> (N, K, H/2, W/2), (N, K, H/4, W/4), (N, K, H/8, W/8), sides rounded up.
     """
 
-    def __init__(self, lr_channels: int, channels: int, activation: Activation) -> None:
+    def __init__(self, lr_channels: int, channels: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * (lr_channels + 3), channels, 1)
-        self.level0 = res_blocks(channels, 2, activation)
+        self.level0 = res_blocks(channels, 2)
         self.down1 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.level1 = res_blocks(channels, 2, activation)
+        self.level1 = res_blocks(channels, 2)
         self.down2 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.level2 = res_blocks(channels, 2, activation)
+        self.level2 = res_blocks(channels, 2)
 
     def forward(self, frames: Tensor, lr_features: Tensor) -> list[Tensor]:
         x = F.pixel_unshuffle(torch.cat([frames, lr_features], dim=1), 2)
@@ -58,15 +58,13 @@ class Denoiser(nn.Module):
         latent_channels: int,
         channels: int,
         condition_channels: int,
-        activation: Activation,
     ) -> None:
         super().__init__()
-        self.activation = activation
         c0, c1, c2 = channels, 2 * channels, 3 * channels
         k, e = condition_channels, 4 * channels
 
         def block(channels_in: int, channels_out: int) -> ModulatedBlock:
-            return ModulatedBlock(channels_in, channels_out, k, e, activation)
+            return ModulatedBlock(channels_in, channels_out, k, e)
 
         self.time = TimeEmbedding(e)
         self.stem = nn.Conv2d(latent_channels, c0, 3, padding=1)
@@ -79,9 +77,7 @@ class Denoiser(nn.Module):
         self.up1 = nn.ModuleList([block(2 * c1, c1), block(c1, c1)])
         self.from1 = nn.Conv2d(c1, 4 * c0, 1)
         self.up0 = nn.ModuleList([block(2 * c0, c0), block(c0, c0)])
-        self.mixers = nn.ModuleList(
-            [TemporalMixer((c0, c1, c2)[n], activation) for n in LEVEL_OF_MIXER]
-        )
+        self.mixers = nn.ModuleList([TemporalMixer((c0, c1, c2)[n]) for n in LEVEL_OF_MIXER])
         self.norm = ChannelNorm(c0)
         self.out = zero_init(nn.Conv2d(c0, latent_channels, 3, padding=1))
 
@@ -113,7 +109,7 @@ class Denoiser(nn.Module):
         x = level(self.up1, torch.cat([x, skip1], dim=1), condition[1])
         x = _double(self.from1(x), like=skip0)
         x = level(self.up0, torch.cat([x, skip0], dim=1), condition[0])
-        v = self.out(self.activation(self.norm(x)))
+        v = self.out(activate(self.norm(x)))
         return v.unflatten(0, (b, num_frames)), new_past
 
 

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
-from vsr_cli.models.small.blocks import ActivationName, find_activation
 from vsr_cli.models.small.decoder import MemoryWarp, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
 from vsr_cli.ops.windows import Window
@@ -20,37 +19,19 @@ LATENT_STRIDE = 8  # and to one of the latents
 
 @dataclass(frozen=True, kw_only=True)
 class SmallConfig:
-    """Widths and depths; saved in the header of the weights.
+    """Widths and depths, and how to sample; saved in the header of the weights."""
 
-    The defaults of the fields after `default_steps` describe files written before these existed.
-    """
-
-    latent_channels: int = 16
+    latent_channels: int = 4
     lr_channels: int = 64
-    trunk_blocks: int = 6
-    decoder_blocks: int = 4
+    trunk_blocks: int = 4
+    decoder_blocks: int = 8
     denoiser_channels: int = 64
     condition_channels: int = 64
+    coarse_blocks: int = 1  # of the decoder, on the grid of the latents
+    output_channels: int = 16  # of the decoder, at full size
+    scales: tuple[int, ...] = (4, 2, 1)  # enlargements that there is a stem for, descending
     default_steps: int = 4
-    coarse_blocks: int = 2  # of the decoder, on the grid of the latents
-    output_channels: int = 0  # of the decoder, at full size
-    scales: tuple[int, ...] = (4,)  # enlargements that there is a stem for, descending
-    encodes_variance: bool = True  # the encoder has outputs that nothing reads any more
-    activation: ActivationName = "silu"
-    noise_scale: float = 1.0  # of what the sampler's steps add, which the evaluation found best
-
-
-# What is trained from now on.
-NEW_MODEL = SmallConfig(
-    latent_channels=4,
-    trunk_blocks=4,
-    decoder_blocks=8,
-    coarse_blocks=1,
-    output_channels=16,
-    scales=(4, 2, 1),
-    encodes_variance=False,
-    activation="leaky_relu",
-)
+    noise_scale: float = 1.0  # of what each of `default_steps` adds, by the evaluation
 
 
 @dataclass(frozen=True)
@@ -84,21 +65,19 @@ class SmallModel(VideoModel):
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         self.config = config
-        act = find_activation(config.activation)
         c, latent = config.lr_channels, config.latent_channels
         folds = tuple(BODY_STRIDE // scale for scale in config.scales if scale < BODY_STRIDE)
-        self.trunk = LrTrunk(c, config.trunk_blocks, folds, act)
-        self.encoder = LatentEncoder(c, latent * (1 + config.encodes_variance), act)
+        self.trunk = LrTrunk(c, config.trunk_blocks, folds)
+        self.encoder = LatentEncoder(c, latent)
         self.decoder = SequenceDecoder(
             c,
             latent,
             num_blocks=config.decoder_blocks,
             num_coarse_blocks=config.coarse_blocks,
             output_channels=config.output_channels,
-            activation=act,
         )
-        self.condition_encoder = ConditionEncoder(c, config.condition_channels, act)
-        self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels, act)
+        self.condition_encoder = ConditionEncoder(c, config.condition_channels)
+        self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels)
         self.register_buffer("latent_std", torch.ones(latent))
         self.latent_std: Tensor
 
@@ -112,10 +91,14 @@ class SmallModel(VideoModel):
         """Steps the evaluation found best for these weights."""
         return self.config.default_steps
 
-    @property
-    def noise_scale(self) -> float:
-        """How much of its noise each step of the sampler adds, 0 to 1."""
-        return self.config.noise_scale
+    def noise_scale(self, steps: int) -> float:
+        """How much of its noise each of so many steps of the sampler adds, 0 to 1.
+
+        What `default_steps` leave out is shared by more: if each of fifty left out as much, detail
+        would be gone.
+        """
+        share = min((self.default_steps - 1) / max(steps - 1, 1), 1)
+        return 1 - share * (1 - self.config.noise_scale)
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -152,7 +135,7 @@ class SmallModel(VideoModel):
         size = (hr_frames.shape[-2], hr_frames.shape[-1])
         residual = hr_frames.flatten(0, 1) - enlarge(lr_frames.flatten(0, 1), size)
         raw = self.encoder(residual.to(self.dtype), lr_features.flatten(0, 1))
-        return raw[:, : self.latent_channels].float().unflatten(0, (b, t))
+        return raw.float().unflatten(0, (b, t))
 
     def denoise(
         self, noisy_latents: Tensor, log_snr: Tensor, condition: Condition, past: Past | None
@@ -195,8 +178,6 @@ class SmallModel(VideoModel):
         warp: MemoryWarp | None,
     ) -> tuple[Tensor, Tensor]:
         """What `decode` adds to one enlarged frame (B, 3, 4H, 4W), and what it remembers."""
-        if self.config.encodes_variance:  # such decoders were taught before latents had unit size
-            latents = latents * self.latent_std[:, None, None]
         latents = latents.to(self.dtype, memory_format=torch.channels_last)
         return self.decoder(latents, lr_features, fidelity, memory_features, warp)
 
