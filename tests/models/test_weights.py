@@ -64,6 +64,8 @@ STRANGE: list[dict[str, object]] = [
     {"default_steps": 10**6},
     {"scales": []},
     {"scales": [3]},
+    {"offered_scales": []},
+    {"scales": [4], "offered_scales": [4, 2]},
     {"scales": [4] * 1000},
     {"scales": [[4]]},
     {"noise_scale": 1.5},

@@ -115,7 +115,8 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
     zero = {name for name in defaults if name.endswith("_blocks")}
     require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
     config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
-    if not set(config.scales) <= SCALES or not config.scales or not 0 <= config.noise_scale <= 1:
+    is_known = set(config.offered_scales) <= set(config.scales) <= SCALES
+    if not is_known or not config.offered_scales or not 0 <= config.noise_scale <= 1:
         raise WeightsError(
             f"`{path.name}` describes no model that can be built",
             why="it enlarges by none of 1, 2, 4, or its noise is not within 0 and 1",

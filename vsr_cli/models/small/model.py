@@ -30,6 +30,7 @@ class SmallConfig:
     coarse_blocks: int = 1  # of the decoder, on the grid of the latents
     output_channels: int = 16  # of the decoder, at full size
     scales: tuple[int, ...] = (4, 2, 1)  # enlargements that there is a stem for, descending
+    offered_scales: tuple[int, ...] = (4, 2, 1)  # those that the evaluation found good, descending
     default_steps: int = 4
     noise_scale: float = 1.0  # of what each of `default_steps` adds, by the evaluation
 
@@ -102,8 +103,8 @@ class SmallModel(VideoModel):
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """Enlargements per side that it was built for, descending."""
-        return self.config.scales
+        """Enlargements per side that it is good at, descending; others are reduced from these."""
+        return self.config.offered_scales
 
     @property
     def dtype(self) -> torch.dtype:
