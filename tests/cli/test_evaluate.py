@@ -249,7 +249,7 @@ def test_restoring_is_compared_with_denoisers_and_the_source(clips: Path, model_
 
 def test_latents_are_refused_where_a_scale_is_not_native(clips: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.safetensors"
-    config = replace(TINY, scales=(4,))
+    config = replace(TINY, offered_scales=(4,))
     save_weights(old, SmallModel(config).state_dict(), config)
     words = ("--model", old, "--scale", "2", "--latents", "true", "--frames", "2")
     code, _, err = run(clips, *words, "--level", "clean", "--device", "cpu")
