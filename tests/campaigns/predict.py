@@ -51,7 +51,10 @@ def _hold(video: Path, scale: str, duration: float) -> int:
         ).stdout
         preview = _last(told, "prediction")
         outcome = run(folder, [*words, "upscale", source, "out.mkv", *options], env=caches[1])
-        done = _last(outcome.events, "done")
+    if outcome.code:
+        print_row(video.name, *["-"] * (len(COLUMNS) - 2), outcome.code)
+        return outcome.code
+    done = _last(outcome.events, "done")
     seconds, num_bytes = float(str(done["seconds"])), int(str(done["num_bytes"]))
     print_row(
         *(video.name, done["frames_out"], f"{seconds:.0f}"),

@@ -26,8 +26,8 @@ ORIGIN = Origin(model="tiny", sha256="0", license="none")
 
 def make_chain(scale: int) -> Chain:
     model = tiny_model()
-    graphs = make_graphs(model, model.scales, STEPS)
-    form = Form(dtype="float32", opset=20, steps=STEPS, scales=model.scales)
+    graphs = make_graphs(model, model.offered_scales, STEPS)
+    form = Form(dtype="float32", opset=20, steps=STEPS, scales=model.offered_scales)
     return Chain(describe(model, graphs, ORIGIN, form), torch_runner(graphs), scale, seed=7)
 
 

@@ -72,7 +72,7 @@ def test_latents_without_worth_close_no_gap(folder: Path) -> None:
 
 
 def test_what_a_model_was_not_built_for_is_said(folder: Path) -> None:
-    model = SmallModel(replace(TINY, offered_scales=(4,))).eval()
+    model = SmallModel(replace(TINY, scales=(4,), offered_scales=(4,))).eval()
     lines = [r for r in readings(model, folder, is_floor=True) if r.gate == 6]
     assert [(r.what, r.measured) for r in lines] == [
         ("scale 1", "not built for"),

@@ -214,12 +214,12 @@ class _Work:
         self._folder, self._config, self._report = folder, config, report
         self._model = model
         self._steps = config.steps or model.default_steps
-        self._exact = make_graphs(model, model.scales, self._steps)
+        self._exact = make_graphs(model, model.offered_scales, self._steps)
         self.graphs = self._exact
         if config.dtype == "float16":
             half = SmallModel(model.config)
             half.load_state_dict(model.state_dict())
-            self.graphs = make_graphs(half.eval().half(), model.scales, self._steps)
+            self.graphs = make_graphs(half.eval().half(), model.offered_scales, self._steps)
         self.manifest: dict[str, object] = {}
         self._vector: Vector | None = None
 
@@ -227,13 +227,15 @@ class _Work:
         """Trace all graphs, and write them with all that belongs to them."""
         config, model = self._config, self._model
         origin = Origin(model=weights.stem, sha256=sha256(weights), license=_license_of(weights))
-        form = Form(dtype=config.dtype, opset=config.opset, steps=self._steps, scales=model.scales)
+        form = Form(
+            dtype=config.dtype, opset=config.opset, steps=self._steps, scales=model.offered_scales
+        )
         self.manifest = describe(model, self.graphs, origin, form)
         self._trace(temp)
         for inner in ("test", "example"):
             (temp / inner).mkdir()
         with torch.random.fork_rng(devices=[]):
-            self._vector = record(self._exact, self.manifest, model.scales)
+            self._vector = record(self._exact, self.manifest, model.offered_scales)
         self._vector.write(temp / VECTOR)
         for name, source in (("run", "example"), ("chain", "chain")):
             text = Path(__file__).with_name(f"{source}.py").read_text(encoding="utf-8")
@@ -285,7 +287,7 @@ class _Work:
         sizes = Profile(
             sources=self._config.sizes,
             num_frames=self._config.num_frames,
-            scales=self._model.scales,
+            scales=self._model.offered_scales,
         )
         paths = build_engines(trt, self.graphs, sizes, temp, self._folder)
         self.manifest |= {

@@ -115,11 +115,11 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
     zero = {name for name in defaults if name.endswith("_blocks")}
     require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
     config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
-    is_known = set(config.offered_scales) <= set(config.scales) <= SCALES
-    if not is_known or not config.offered_scales or not 0 <= config.noise_scale <= 1:
+    is_built_for = set(config.offered_scales) <= set(config.scales) <= SCALES
+    if not is_built_for or not config.offered_scales or not 0 <= config.noise_scale <= 1:
         raise WeightsError(
             f"`{path.name}` describes no model that can be built",
-            why="it enlarges by none of 1, 2, 4, or its noise is not within 0 and 1",
+            why="it offers no scale, or one it has no stem for, or its noise is not within 0 to 1",
             hint="use a file written by vsr",
         )
     return config

@@ -153,8 +153,9 @@ class DecoderRecipe:
         drawn = torch.zeros_like(target)
         if (kinds == SAMPLED).any():
             with torch.no_grad():
-                scheduler = jittered_scheduler(self.steps * (3 if torch.rand(()) < 0.25 else 1))
-                scheduler.noise_scale = float(torch.empty(()).uniform_(*NOISE_SCALES))
+                steps = self.steps * (3 if torch.rand(()) < 0.25 else 1)
+                noise_scale = float(torch.empty(()).uniform_(*NOISE_SCALES))
+                scheduler = jittered_scheduler(steps, noise_scale=noise_scale)
                 drawn = draw_latents(model, condition, scheduler, target.shape, motion)
         kinds = kinds[:, None, None, None, None]
         return torch.where(kinds == TRUE, true, drawn * (kinds == SAMPLED))
@@ -231,9 +232,9 @@ def find_warps(motion: Motion, path: list[int]) -> list[MemoryWarp | None]:
     return warps
 
 
-def jittered_scheduler(steps: int) -> AncestralScheduler:
+def jittered_scheduler(steps: int, *, noise_scale: float = 1.0) -> AncestralScheduler:
     """A chain of `steps` steps from pure noise, each later time drawn within its share."""
-    scheduler = make_scheduler(steps)
+    scheduler = make_scheduler(steps, noise_scale=noise_scale)
     share = NUM_TRAIN_TIMESTEPS / steps
     times = [NUM_TRAIN_TIMESTEPS - 1]
     for step in range(1, steps):

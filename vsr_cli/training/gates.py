@@ -45,7 +45,7 @@ def read_gates(model: SmallModel, trials: Trials, *, is_floor: bool) -> Iterator
         yield from _sampler(trials)
     yield from _pictures(trials)
     for scale, read in ((1, _restoring), (2, _doubling)):
-        if scale in model.scales:
+        if scale in model.config.scales:
             yield from read(trials)
         else:
             what = f"scale {scale}"

@@ -55,8 +55,8 @@ class Condition:
 class SmallModel(VideoModel):
     """Conditional autoencoder, condition encoder, denoiser and sequence decoder.
 
-    Enlarges by each of `scales`; whichever it is, the networks work on grids of the target: the
-    body at a quarter of its size, latents at an eighth. Latents have unit mean square over the
+    Enlarges by each of `config.scales`; whichever it is, the networks work on grids of the target:
+    the body at a quarter of its size, latents at an eighth. Latents have unit mean square over the
     training data. Zero latents stand for "nothing to add": the decoder was taught to be a plain
     restoration network there.
     """
@@ -102,7 +102,7 @@ class SmallModel(VideoModel):
         return 1 - share * (1 - self.config.noise_scale)
 
     @property
-    def scales(self) -> tuple[int, ...]:
+    def offered_scales(self) -> tuple[int, ...]:
         """Enlargements per side that it is good at, descending; others are reduced from these."""
         return self.config.offered_scales
 

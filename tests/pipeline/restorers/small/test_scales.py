@@ -1,5 +1,6 @@
 """One model, several enlargements: sizes, clips and tiles at each of them."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.networks import tiny_model, write_tiny_weights
+from tests.networks import TINY, tiny_model, write_tiny_weights
 from tests.pipeline.runs import restore, restore_from_file
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
+from vsr_cli.models.weights import save_weights
+from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 
 NATIVE = (4, 2, 1)
@@ -46,6 +49,21 @@ def test_any_source_gets_exactly_its_targets_size(
     restored = restore_from_file(path, torch.stack(moving(2, *size)), config)
     assert restored.shape == (2, 3, *config.target_size(*size))
     assert restored.abs().max() <= 1.2  # a reduction may overshoot a little
+
+
+def test_what_a_scale_needs_is_planned_for_the_offered_one_that_is_computed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    config = replace(TINY, offered_scales=(4, 2))
+    save_weights(path, tiny_model().state_dict(), config)
+    model, size = ModelFile(path), (180, 320)
+
+    def peak(scale: int) -> int | None:
+        return model.plan(model.resolve(config_of(scale)), size).peak_bytes
+
+    assert peak(1) == peak(2)
+    assert peak(1) != ModelFile(write_tiny_weights(path)).plan(config_of(1), size).peak_bytes
 
 
 def run(scale: int, *, length: int = 5, tile: int | None = None) -> Tensor:

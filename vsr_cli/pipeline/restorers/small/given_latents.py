@@ -29,11 +29,11 @@ def frame_decoder(
         ConfigError: this model takes no such latents.
     """
     network = require_small(model.model, model.path.name)
-    if given.is_true and config.scale not in network.scales:
+    if given.is_true and config.scale not in network.offered_scales:
         raise ConfigError(
             f"`{model.path.name}` has no true latents at a scale of {config.scale}",
             why="it computes at another scale and reduces, where there is no truth to encode",
-            hint=f"use a scale of {max(network.scales)}, or latents of zero",
+            hint=f"use a scale of {max(network.offered_scales)}, or latents of zero",
         )
 
     def decode(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
