@@ -45,7 +45,7 @@ class Costs:
 HALF = Costs(once=2000, frame=1400, step=260, memory=128)  # a step is 220 by count, `paper` 236
 FULL = Costs(
     **{"once": 6400, "frame": 1000, "step": 520, "memory": 256},
-    **{"fixed": 350_000_000, "fixed_in_regions": 200_000_000},
+    **{"fixed": 350_000_000, "fixed_in_regions": 120_000_000},
 )
 # Of whole frames, where networks see regions, in any precision: once, and for each frame of a clip
 # the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
