@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 SCALES = (4, 2)
 STEPS = 8  # which pull twice each
-CONFIG = replace(TINY, scales=SCALES, default_steps=STEPS)
+CONFIG = replace(TINY, scales=SCALES, offered_scales=SCALES, default_steps=STEPS)
 
 
 @pytest.fixture(scope="module")
