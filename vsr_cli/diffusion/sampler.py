@@ -121,7 +121,9 @@ def sample_latents(
         alpha = scheduler.alphas_cumprod[t].to(latents.device)
         log_snr = alpha.clamp_min(1e-9).logit().expand(shape[0])
         v, state = denoise(latents, log_snr, history.states[index] if history else None)
-        predicted = alpha.sqrt() * latents - (1 - alpha).sqrt() * v.float()
+        # Networks give channels last, which warping and splatting are several times slower on.
+        v = v.float().contiguous()
+        predicted = alpha.sqrt() * latents - (1 - alpha).sqrt() * v
         kept.keep_state(index, state)
         for previous_x0 in kept.predictions[index]:  # still the clip before's, if there was one
             last = predicted[:, -1:]

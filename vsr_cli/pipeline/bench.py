@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.events import BenchResult, Progress, Report, ignore
 from vsr_cli.models.files import shipped_weights
+from vsr_cli.models.small.fused import FLOP_FORMULAS
 from vsr_cli.pipeline.clips import RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import peak_memory, reset_peak
@@ -104,7 +105,7 @@ def _measure_row(
         for stage, taken in restorer.meter.seconds.items()
     }
     shares["flow"] = round(_flow_seconds(job, device, frames) / num_frames / seconds, 3)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping={**FLOP_FORMULAS}) as counter:
         _run(counted, restorer)
     planned = run_plan.peak_bytes
     if planned is not None and device.type == "cpu":

@@ -22,8 +22,12 @@ class _End:
     error: BaseException | None = None
 
 
-def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
+def prefetch(
+    items: Iterator[T], size: int, *, begin: Callable[[], None] | None = None
+) -> Generator[T, None, None]:
     """Iterate in a thread that is at most `size` items ahead; order and errors are kept.
+
+    The thread calls `begin` first.
 
     Closing the returned generator, also by an error in what consumes it, ends the thread and waits
     for it, so that nothing still reads from files that are about to be closed. A read from a pipe
@@ -37,6 +41,8 @@ def prefetch(items: Iterator[T], size: int) -> Generator[T, None, None]:
 
     def work() -> None:
         abandon_when(stopped)
+        if begin is not None:
+            begin()
         end = _End()
         try:
             for item in items:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import res_blocks
+from vsr_cli.models.small.fused import cat_channels, conv_add
 
 
 class LrTrunk(nn.Module):
@@ -38,7 +39,7 @@ class LrTrunk(nn.Module):
         else:
             folded = F.pixel_unshuffle(source, fold).contiguous(memory_format=torch.channels_last)
             x = self.folded_stems[str(fold)](folded)
-        return x + self.last(self.blocks(x))
+        return conv_add(self.last, self.blocks(x), x)
 
 
 class LatentEncoder(nn.Module):
@@ -59,6 +60,6 @@ class LatentEncoder(nn.Module):
         self.out = nn.Conv2d(2 * channels, out_channels, 3, padding=1)
 
     def forward(self, residual: Tensor, lr_features: Tensor) -> Tensor:
-        x = self.stem(torch.cat([F.pixel_unshuffle(residual, 4), lr_features], dim=1))
+        x = self.stem(cat_channels(F.pixel_unshuffle(residual, 4), lr_features))
         x = self.down(F.pixel_unshuffle(self.fine(x), 2))
         return self.out(self.coarse(x))

@@ -6,15 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.models.small.blocks import (
-    FeatureWrapping,
-    activate,
-    res_blocks,
-    shuffle_init,
-    zero_init,
+from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, shuffle_init, zero_init
+from vsr_cli.models.small.fused import (
+    can_fuse,
+    cat_channels,
+    conv_activate,
+    conv_add,
+    conv_shuffle,
+    unshuffle_conv,
 )
 from vsr_cli.ops.warp import backward_warp
 
+_BAND_PIXELS, _BAND_REACH = 2**17, 2  # of the grid of half the target; rows
 SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
 
 
@@ -51,7 +54,8 @@ class Memory(nn.Module):
     def forward(self, h: Tensor, memory_features: Tensor, warp: MemoryWarp) -> Tensor:
         visible = warp.visible.to(h.dtype)
         warped = backward_warp(soften(memory_features), warp.flow).to(h.dtype) * visible
-        return h + self.out(activate(self.mix(torch.cat([h, warped, visible], dim=1))))
+        mixed = conv_activate(self.mix, cat_channels(h, warped, visible))
+        return conv_add(self.out, mixed, h)
 
 
 def soften(x: Tensor) -> Tensor:
@@ -116,15 +120,36 @@ class SequenceDecoder(nn.Module):
         memory_features: Tensor | None,
         warp: MemoryWarp | None,
     ) -> tuple[Tensor, Tensor]:
-        lr_coarse = self.lr_coarse(F.pixel_unshuffle(lr_features, 2))
+        lr_coarse = unshuffle_conv(self.lr_coarse, lr_features)
         h = self.coarse(self.wrap_coarse(self.stem(latents), lr_coarse, fidelity))
-        h = F.pixel_shuffle(self.up_middle(h), 2)
+        h = conv_shuffle(self.up_middle, h)
         h = self.wrap_middle(h, lr_features, fidelity)
         if memory_features is not None and warp is not None:
             h = self.memory(h, memory_features, warp)
         middle = self.middle(h)
-        h = F.pixel_shuffle(self.up_fine(middle), 2)
-        lr_fine = F.pixel_shuffle(self.lr_fine(lr_features), 2)
+        h = conv_shuffle(self.up_fine, middle)
+        lr_fine = conv_shuffle(self.lr_fine, lr_features)
         h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
-        h = activate(F.pixel_shuffle(self.up_output(h), 2))
-        return self.output(h), middle
+        return self._residual(h), middle
+
+    def _residual(self, h: Tensor) -> Tensor:
+        """Features (B, C/2, 2H, 2W) -> residual (B, 3, 4H, 4W).
+
+        At full size features would take more memory than all else. Where nothing is learnt, they
+        are computed in bands of rows, which the two convolutions reach two rows out of.
+        """
+
+        def residual(h: Tensor) -> Tensor:
+            return self.output(conv_shuffle(self.up_output, h, is_activated=True))
+
+        height, width = h.shape[-2:]
+        size = max(_BAND_PIXELS // width, 8 * _BAND_REACH)
+        if size >= height or not can_fuse(h, self.output.weight):
+            return residual(h)
+        bands = []
+        for start in range(0, height, size):
+            top, bottom = max(start - _BAND_REACH, 0), start + size + _BAND_REACH
+            band = residual(h[..., top:bottom, :])
+            first = 2 * (start - top)
+            bands.append(band[..., first : first + 2 * min(size, height - start), :])
+        return torch.cat(bands, dim=-2)

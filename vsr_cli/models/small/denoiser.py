@@ -1,17 +1,22 @@
 """The denoising network and the encoder of its condition."""
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import (
     ChannelNorm,
     ModulatedBlock,
     TemporalMixer,
     TimeEmbedding,
-    activate,
     res_blocks,
     zero_init,
+)
+from vsr_cli.models.small.fused import (
+    activate,
+    cat_channels,
+    conv_shuffle,
+    merge_frames,
+    split_frames,
+    unshuffle_conv,
 )
 
 Past = list[Tensor]  # one (B, 2, C, H, W) for each temporal mixer
@@ -35,8 +40,7 @@ class ConditionEncoder(nn.Module):
         self.level2 = res_blocks(channels, 2)
 
     def forward(self, frames: Tensor, lr_features: Tensor) -> list[Tensor]:
-        x = F.pixel_unshuffle(torch.cat([frames, lr_features], dim=1), 2)
-        level0 = self.level0(self.stem(x))
+        level0 = self.level0(unshuffle_conv(self.stem, cat_channels(frames, lr_features)))
         level1 = self.level1(self.down1(level0))
         level2 = self.level2(self.down2(level1))
         return [level0, level1, level2]
@@ -89,7 +93,9 @@ class Denoiser(nn.Module):
         past: Past | None,
     ) -> tuple[Tensor, Past]:
         b, num_frames = noisy_latents.shape[:2]
-        time = self.time(log_snr).repeat_interleave(num_frames, dim=0)  # (B*T, E)
+        time = self.time(log_snr)
+        if b > 1:
+            time = time.repeat_interleave(num_frames, dim=0)  # (B*T, E)
         new_past: Past = []
 
         def level(blocks: nn.ModuleList, x: Tensor, seen: Tensor) -> Tensor:
@@ -97,22 +103,22 @@ class Denoiser(nn.Module):
                 x = block(x, seen, time)
             mixer = self.mixers[len(new_past)]
             before = past[len(new_past)] if past is not None else None
-            mixed, after = mixer(x.unflatten(0, (b, num_frames)), before)
+            mixed, after = mixer(split_frames(x, b), before)
             new_past.append(after)
-            return mixed.flatten(0, 1)
+            return merge_frames(mixed)
 
-        x = self.stem(noisy_latents.flatten(0, 1))  # (B*T, C, h, w)
+        x = self.stem(merge_frames(noisy_latents))  # (B*T, C, h, w)
         skip0 = level(self.down0, x, condition[0])
         skip1 = level(self.down1, self.to1(skip0), condition[1])
         x = level(self.middle, self.to2(skip1), condition[2])
-        x = _double(self.from2(x), like=skip1)
-        x = level(self.up1, torch.cat([x, skip1], dim=1), condition[1])
-        x = _double(self.from1(x), like=skip0)
-        x = level(self.up0, torch.cat([x, skip0], dim=1), condition[0])
+        x = _cut(conv_shuffle(self.from2, x), like=skip1)
+        x = level(self.up1, cat_channels(x, skip1), condition[1])
+        x = _cut(conv_shuffle(self.from1, x), like=skip0)
+        x = level(self.up0, cat_channels(x, skip0), condition[0])
         v = self.out(activate(self.norm(x)))
-        return v.unflatten(0, (b, num_frames)), new_past
+        return split_frames(v, b), new_past
 
 
-def _double(x: Tensor, *, like: Tensor) -> Tensor:
-    """Depth to space, cut to the size it came from (odd sides were rounded up)."""
-    return F.pixel_shuffle(x, 2)[..., : like.shape[-2], : like.shape[-1]]
+def _cut(x: Tensor, *, like: Tensor) -> Tensor:
+    """Cut to the size it came from, where odd sides were rounded up."""
+    return x[..., : like.shape[-2], : like.shape[-1]]

@@ -11,6 +11,7 @@ from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
 from vsr_cli.models.small.decoder import MemoryWarp, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
+from vsr_cli.models.small.fused import merge_frames, split_frames
 from vsr_cli.ops.windows import Window
 
 BODY_STRIDE = 4  # pixels of the target to one of the grid that most of the networks work on
@@ -47,8 +48,8 @@ class Condition:
 
     def sliced(self, frames: Window) -> "Condition":
         """What is known of some of the frames."""
-        shape = self.lr_features.shape[:2]
-        levels = [frames.cut(x.unflatten(0, shape), dim=1).flatten(0, 1) for x in self.levels]
+        batch = len(self.lr_features)
+        levels = [merge_frames(frames.cut(split_frames(x, batch), dim=1)) for x in self.levels]
         return Condition(frames.cut(self.lr_features, dim=1), levels)
 
 
@@ -116,14 +117,14 @@ class SmallModel(VideoModel):
 
         H = h scale / 4; sides must be multiples of `lr_multiple(scale)`.
         """
-        flat = lr_frames.flatten(0, 1).to(self.dtype, memory_format=torch.channels_last)
-        return self.trunk(flat, BODY_STRIDE // scale).unflatten(0, lr_frames.shape[:2])
+        flat = merge_frames(lr_frames).to(self.dtype, memory_format=torch.channels_last)
+        return split_frames(self.trunk(flat, BODY_STRIDE // scale), len(lr_frames))
 
     def condition(self, lr_frames: Tensor, scale: int) -> Condition:
         """Encode source frames (B, T, 3, h, w) in [-1, 1] once a clip."""
         lr_features = self.features(lr_frames, scale)
-        body_frames = reduce_to_body(lr_frames, scale).flatten(0, 1).to(self.dtype)
-        levels = self.condition_encoder(body_frames, lr_features.flatten(0, 1))
+        body_frames = merge_frames(reduce_to_body(lr_frames, scale)).to(self.dtype)
+        levels = self.condition_encoder(body_frames, merge_frames(lr_features))
         return Condition(lr_features=lr_features, levels=levels)
 
     def encode(self, hr_frames: Tensor, lr_frames: Tensor, lr_features: Tensor) -> Tensor:
@@ -132,11 +133,10 @@ class SmallModel(VideoModel):
 
     def encode_raw(self, hr_frames: Tensor, lr_frames: Tensor, lr_features: Tensor) -> Tensor:
         """As `encode`, before each channel is divided by its root mean square."""
-        b, t = hr_frames.shape[:2]
         size = (hr_frames.shape[-2], hr_frames.shape[-1])
-        residual = hr_frames.flatten(0, 1) - enlarge(lr_frames.flatten(0, 1), size)
-        raw = self.encoder(residual.to(self.dtype), lr_features.flatten(0, 1))
-        return raw.float().unflatten(0, (b, t))
+        residual = merge_frames(hr_frames) - enlarge(merge_frames(lr_frames), size)
+        raw = self.encoder(residual.to(self.dtype), merge_frames(lr_features))
+        return split_frames(raw.float(), len(hr_frames))
 
     def denoise(
         self, noisy_latents: Tensor, log_snr: Tensor, condition: Condition, past: Past | None

@@ -1,17 +1,15 @@
 """Threads that each compute alone: many small things at once, instead of one after the other."""
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import torch
+from vsr_cli.pipeline.threads import compute_alone
 
 _MOST = 8
-_PATIENCE = 60.0  # seconds for threads to start
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,20 +17,9 @@ R = TypeVar("R")
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Within, threads in which torch does not split its work.
-
-    Split, what takes a millisecond waits longer for its parts than it computes, above all on a
-    machine with other work. How many threads torch uses is the matter of each thread that has
-    begun; what the process has for others is put back at once.
-    """
+    """Within, threads in which torch does not split its work."""
     number = min(_MOST, os.cpu_count() or 1)
-    barrier = threading.Barrier(number + 1)
-    before = torch.get_num_threads()
-    with ThreadPoolExecutor(number, "vsr-repair") as pool:
-        for _ in range(number):
-            pool.submit(_compute_alone, barrier.wait)
-        barrier.wait(_PATIENCE)
-        torch.set_num_threads(before)
+    with ThreadPoolExecutor(number, "vsr-repair", initializer=compute_alone) as pool:
         try:
             yield pool
         finally:
@@ -54,8 +41,3 @@ def map_ahead(
             yield first, future.result()
     for first, future in waiting:
         yield first, future.result()
-
-
-def _compute_alone(meet: Callable[[float], int]) -> None:
-    torch.set_num_threads(1)
-    meet(_PATIENCE)

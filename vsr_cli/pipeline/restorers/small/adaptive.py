@@ -11,9 +11,13 @@ from vsr_cli.errors import MemoryExhaustedError
 from vsr_cli.events import Note, Report
 from vsr_cli.models.small.decoder import MemoryWarp
 from vsr_cli.models.small.denoiser import Past
+from vsr_cli.models.small.fused import cat_frames, merge_frames, split_frames
 from vsr_cli.models.small.model import Condition, SmallModel
 from vsr_cli.ops.windows import Window
 from vsr_cli.pipeline.memory import is_out_of_memory, release_memory
+
+# Pixels of latents that a CPU is given at a time: more would only take memory.
+_MOST_LATENTS = 120_000
 
 R = TypeVar("R")
 
@@ -62,12 +66,15 @@ class AdaptiveNetworks:
 
         def call() -> tuple[Tensor, Past]:
             pieces, state = [], past
-            for frames in self._cut(x.shape[1]):
+            for frames in self._cut(x.shape[1], most):
                 part = condition.sliced(frames)
                 v, state = self.model.denoise(frames.cut(x, dim=1), log_snr, part, state)
                 pieces.append(v)
             return _joined(pieces), state or []
 
+        most = None
+        if x.device.type == "cpu":
+            most = max(_MOST_LATENTS // (x.shape[-2] * x.shape[-1]), 1)
         return self._within_memory(call, x.shape[1])
 
     def decode(
@@ -138,16 +145,12 @@ class AdaptiveNetworks:
 
 
 def _join(parts: Sequence[Condition]) -> Condition:
-    """The condition of consecutive frames."""
-    features = torch.cat([part.lr_features for part in parts], dim=1)
+    """The condition of consecutive frames, with channels last in memory as in its parts."""
+    batch = parts[0].lr_features.shape[0]
     by_level = zip(*(part.levels for part in parts), strict=True)
-    batch = features.shape[0]
     return Condition(
-        features,
-        [
-            torch.cat([x.unflatten(0, (batch, -1)) for x in level], dim=1).flatten(0, 1)
-            for level in by_level
-        ],
+        cat_frames(*(part.lr_features for part in parts)),
+        [merge_frames(cat_frames(*(split_frames(x, batch) for x in level))) for level in by_level],
     )
 
 

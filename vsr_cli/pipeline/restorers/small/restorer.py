@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
+from vsr_cli.models.flow import DisFlow
 from vsr_cli.models.small.model import LATENT_STRIDE, SmallModel
 from vsr_cli.ops.color import match_color
 from vsr_cli.ops.resize import crop
@@ -37,6 +38,7 @@ from vsr_cli.pipeline.restorers.small.states import (
     WholeStates,
 )
 from vsr_cli.pipeline.run_plan import RunPlan, native_scale
+from vsr_cli.pipeline.threads import compute_alone
 
 States = WholeStates | RegionStates
 
@@ -69,8 +71,11 @@ class SmallRestorer(Restorer):
         prepared = estimate_motion(clips, self._flow, scale=scale, device=device)
         states: States | None = None
         regions: Regions | None = None
-        # Reading and flow are the CPU's work and go on while the networks compute.
-        with closing(prefetch(prepared, 1)) as ready:
+        # Reading and flow are the CPU's work and go on while the networks compute: where those do
+        # so there, too, no more is done at once than there is room for.
+        is_crowded = plan.device.type == "cpu" and isinstance(self._flow, DisFlow)
+        begin = compute_alone if is_crowded else None
+        with closing(prefetch(prepared, 1, begin=begin)) as ready:
             for clip in ready:
                 if regions is None or states is None:
                     regions = self._plan_regions(clip)
