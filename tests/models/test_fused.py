@@ -163,14 +163,23 @@ def test_networks_give_the_same_fused_or_not(batch: int) -> None:
 
 @needs_operators
 @torch.no_grad()
-@pytest.mark.parametrize("size", [16, 17, 100])
-def test_bands_of_rows_meet_without_a_trace(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+@pytest.mark.parametrize("height", [50, 51, 99, 100, 101, 155])
+def test_bands_of_rows_meet_without_a_trace(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
     network = tiny_model().decoder
-    h = random(1, network.up_output.in_channels, 40, 8)
-    whole = network._residual(h)
+    middle, lr_features = (random(1, 8, height, 6, seed=n) for n in range(2))
+    whole = network._enlarge(middle, lr_features, 0.7)
     assert whole.abs().max() > 0
-    monkeypatch.setattr(decoder, "_BAND_PIXELS", 8 * size)
-    torch.testing.assert_close(network._residual(h), whole)
+    monkeypatch.setattr(decoder, "_BAND_PIXELS", 6)  # bands as low as they may be
+    torch.testing.assert_close(network._in_bands(middle, lr_features, 0.7), whole)
+    seen: list[Tensor] = []
+
+    def enlarge(part: Tensor, *_: object) -> Tensor:
+        seen.append(part)
+        return whole
+
+    monkeypatch.setattr(network, "_enlarge", enlarge)
+    network._in_bands(middle, lr_features, 0.7)
+    assert len(seen) == -(-height // 50)
 
 
 @needs_operators

@@ -17,7 +17,7 @@ from vsr_cli.models.small.fused import (
 )
 from vsr_cli.ops.warp import backward_warp
 
-_BAND_PIXELS, _BAND_REACH = 2**17, 2  # of the grid of half the target; rows
+_BAND_PIXELS, _BAND_REACH = 2**16, 5  # of the body's grid; rows
 SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
 
 
@@ -127,29 +127,30 @@ class SequenceDecoder(nn.Module):
         if memory_features is not None and warp is not None:
             h = self.memory(h, memory_features, warp)
         middle = self.middle(h)
+        return self._in_bands(middle, lr_features, fidelity), middle
+
+    def _in_bands(self, middle: Tensor, lr_features: Tensor, fidelity: float | Tensor) -> Tensor:
+        """As `_enlarge`, a band of rows after the other where the frame is large.
+
+        On finer grids than the body's, features would take more memory than all else. A pixel of
+        the result depends on `_BAND_REACH` rows of the body's grid up and down, so that bands which
+        overlap by as much give what the whole gives.
+        """
+        height, width = middle.shape[-2:]
+        size = max(_BAND_PIXELS // width, 10 * _BAND_REACH)
+        if size >= height or not can_fuse(middle, self.output.weight):
+            return self._enlarge(middle, lr_features, fidelity)
+        bands = []
+        for start in range(0, height, size):
+            top, stop = max(start - _BAND_REACH, 0), min(start + size, height)
+            rows = slice(top, stop + _BAND_REACH)
+            band = self._enlarge(middle[..., rows, :], lr_features[..., rows, :], fidelity)
+            bands.append(band[..., 4 * (start - top) : 4 * (stop - top), :])
+        return torch.cat(bands, dim=-2)
+
+    def _enlarge(self, middle: Tensor, lr_features: Tensor, fidelity: float | Tensor) -> Tensor:
+        """Features (B, C, H, W), the decoder's own and the source's -> residual (B, 3, 4H, 4W)."""
         h = conv_shuffle(self.up_fine, middle)
         lr_fine = conv_shuffle(self.lr_fine, lr_features)
         h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
-        return self._residual(h), middle
-
-    def _residual(self, h: Tensor) -> Tensor:
-        """Features (B, C/2, 2H, 2W) -> residual (B, 3, 4H, 4W).
-
-        At full size features would take more memory than all else. Where nothing is learnt, they
-        are computed in bands of rows, which the two convolutions reach two rows out of.
-        """
-
-        def residual(h: Tensor) -> Tensor:
-            return self.output(conv_shuffle(self.up_output, h, is_activated=True))
-
-        height, width = h.shape[-2:]
-        size = max(_BAND_PIXELS // width, 8 * _BAND_REACH)
-        if size >= height or not can_fuse(h, self.output.weight):
-            return residual(h)
-        bands = []
-        for start in range(0, height, size):
-            top, bottom = max(start - _BAND_REACH, 0), start + size + _BAND_REACH
-            band = residual(h[..., top:bottom, :])
-            first = 2 * (start - top)
-            bands.append(band[..., first : first + 2 * min(size, height - start), :])
-        return torch.cat(bands, dim=-2)
+        return self.output(conv_shuffle(self.up_output, h, is_activated=True))
