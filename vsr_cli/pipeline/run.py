@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # a job without a model loads none of this
     from vsr_cli.pipeline.restorers.registry import ModelFile
 
 FRAMES_AHEAD = 4  # that are repaired while others are encoded
-PROGRAM_BYTES = 500_000_000  # of Python and the libraries, and of the networks' weights
+PROGRAM_BYTES = 750_000_000  # of Python and the libraries, and of the networks' weights
 FRAMES_BEHIND = 4  # that may wait for the encoder
 MOST_BYTES_BEHIND = 200_000_000  # where frames are large, fewer
 

@@ -17,7 +17,7 @@ from vsr_cli.ops.windows import Window
 from vsr_cli.pipeline.memory import is_out_of_memory, release_memory
 
 # Pixels of latents that a CPU is given at a time: more would only take memory.
-_MOST_LATENTS = 120_000
+MOST_LATENTS = 120_000
 
 R = TypeVar("R")
 
@@ -74,7 +74,7 @@ class AdaptiveNetworks:
 
         most = None
         if x.device.type == "cpu":
-            most = max(_MOST_LATENTS // (x.shape[-2] * x.shape[-1]), 1)
+            most = max(MOST_LATENTS // (x.shape[-2] * x.shape[-1]), 1)
         return self._within_memory(call, x.shape[1])
 
     def decode(

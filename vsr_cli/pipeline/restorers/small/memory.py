@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE
+from vsr_cli.ops.windows import plan_windows
 from vsr_cli.pipeline.memory import memory_budget
+from vsr_cli.pipeline.restorers.small.adaptive import MOST_LATENTS
 from vsr_cli.pipeline.restorers.small.regions import ALIGNMENT
 from vsr_cli.pipeline.run_plan import (
     SHORTEST_CLIP,
@@ -30,6 +33,7 @@ class Costs:
     frame: for every frame of the clip.
     step: for what the sampler keeps of each step for the next clip.
     memory: of what the decoder remembers.
+    denoised: for each pixel of the latents that the denoiser sees at a time.
     fixed: bytes in all where networks see whole frames, whatever their size.
     fixed_in_regions: the same where they see regions.
     """
@@ -38,14 +42,18 @@ class Costs:
     frame: int
     step: int
     memory: int
-    fixed: int = 0
-    fixed_in_regions: int = 0
+    denoised: int
+    fixed: int
+    fixed_in_regions: int
 
 
-HALF = Costs(once=2000, frame=1400, step=260, memory=128)  # a step is 220 by count, `paper` 236
+HALF = Costs(
+    **{"once": 2900, "frame": 450, "step": 240, "memory": 128, "denoised": 1300},
+    **{"fixed": 100_000_000, "fixed_in_regions": 100_000_000},
+)
 FULL = Costs(
-    **{"once": 6400, "frame": 1000, "step": 520, "memory": 256},
-    **{"fixed": 350_000_000, "fixed_in_regions": 120_000_000},
+    **{"once": 5700, "frame": 800, "step": 480, "memory": 256, "denoised": 1300},
+    **{"fixed": 200_000_000, "fixed_in_regions": 120_000_000},
 )
 # Of whole frames, where networks see regions, in any precision: once, and for each frame of a clip
 # the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
@@ -54,6 +62,7 @@ MERGED_PER_PIXEL_AND_FRAME = 150
 SHARE_FOR_STATES = 0.3  # of that; beyond, states of regions lie on disk
 SMALLEST_TILE = 32  # latent pixels
 LARGEST_TILE = 512  # beyond that larger ones save no time
+SHORT_CLIP_COST = 0.2  # of the time: what networks take longer that see one frame at a time
 TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
@@ -138,7 +147,8 @@ def fit_memory(
     """Choose clip length and tile size.
 
     Shorter clips change nothing in the picture and come first; tiles only where two whole frames
-    do not fit and the user has not forbidden them.
+    do not fit and the user has not forbidden them. Of the tiles that fit those are taken that are
+    computed soonest: they share little with their neighbours.
 
     Args:
         config: `clip.length` is the most; `tile` is None (as needed), 0 (never) or output pixels.
@@ -162,16 +172,32 @@ def fit_memory(
     is_on_disk = 2 * _state_bytes(body_size, steps, costs) > SHARE_FOR_STATES * budget
     largest = tile // LATENT_STRIDE if tile else min(LARGEST_TILE, max(body_size) // 2)
     smallest = largest if tile else SMALLEST_TILE
-    longest = asked if tile else SHORTEST_CLIP
+    fits = []
     for side in range(largest, smallest - 1, -ALIGNMENT):
-        for length in range(longest, SHORTEST_CLIP - 1, -1):
+        for length in range(asked, SHORTEST_CLIP - 1, -1):
             num_bytes = region_bytes(body_size, length, side, steps, costs, on_disk=is_on_disk)
             if num_bytes <= budget:
-                return Fit(length, side, is_on_disk, num_bytes, _why_tiles(config, length, side))
+                why = _why_tiles(config, length, side)
+                fits.append(Fit(length, side, is_on_disk, num_bytes, why))
+                break
+    if fits:
+        return min(fits, key=partial(_relative_time, body_size))
     how, other = "in the smallest tiles", "a smaller `--scale`"
     if tile:
         how, other = f"in tiles of {tile} pixels", "smaller ones"
     raise _too_large(body_size, budget, how, other)
+
+
+def _relative_time(body_size: tuple[int, int], fit: Fit) -> float:
+    """Of a fit in tiles, against whole frames in long clips: what tiles share is computed twice."""
+    assert fit.side is not None
+    share, unit = 1.0, ALIGNMENT * LATENT_STRIDE // BODY_STRIDE
+    for length in body_size:
+        windows = plan_windows(
+            -(-length // unit), fit.side // ALIGNMENT, region_overlap(fit.side) // ALIGNMENT
+        )
+        share *= sum(window.size for window in windows) / windows[-1].stop
+    return share * (1 + SHORT_CLIP_COST / (fit.length - 1))
 
 
 def whole_bytes(body_size: tuple[int, int], length: int, steps: int, costs: Costs = HALF) -> int:
@@ -214,8 +240,11 @@ def _why_tiles(config: UpscaleConfig, length: int, side: int) -> str:
 
 def _networks_bytes(size: tuple[int, int], length: int, steps: int, costs: Costs) -> int:
     """What networks take that see clips of so many frames, or regions, of that size."""
-    frames = size[0] * size[1] * (costs.once + length * costs.frame)
-    return frames + _state_bytes(size, steps, costs)
+    num_pixels = size[0] * size[1]
+    frames = num_pixels * (costs.once + length * costs.frame)
+    latents = num_pixels // (LATENT_STRIDE // BODY_STRIDE) ** 2
+    denoised = min(length * latents, max(MOST_LATENTS, latents))
+    return frames + denoised * costs.denoised + _state_bytes(size, steps, costs)
 
 
 def _state_bytes(body_size: tuple[int, int], steps: int, costs: Costs) -> int:
