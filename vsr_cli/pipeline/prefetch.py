@@ -41,10 +41,10 @@ def prefetch(
 
     def work() -> None:
         abandon_when(stopped)
-        if begin is not None:
-            begin()
         end = _End()
         try:
+            if begin is not None:
+                begin()
             for item in items:
                 if not _put(ready, item, stopped):
                     return
