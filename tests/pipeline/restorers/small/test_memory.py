@@ -1,5 +1,7 @@
 """Clips and tiles that fit."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -86,6 +88,24 @@ def test_what_regions_hand_on_lies_on_disk_where_it_would_fill_the_memory() -> N
     few, many = (fit_memory(UpscaleConfig(tile=512), HD, steps, 8 * GB) for steps in (1, 50))
     assert not few.is_state_on_disk
     assert many.is_state_on_disk
+
+
+@pytest.mark.parametrize("tile", [0, 512])
+def test_a_source_as_large_as_the_target_takes_more_than_a_small_one(tile: int) -> None:
+    plans = [
+        plan_small(
+            UpscaleConfig(device="cpu", dtype="float32", scale=Fraction(scale), tile=tile),
+            (1920 // scale, 1280 // scale),
+            1,
+            (scale,),
+        )
+        for scale in (4, 2, 1)
+    ]
+    peaks = [plan.peak_bytes or 0 for plan in plans]
+    assert peaks == sorted(peaks)
+    # All frames of two clips, three numbers of four bytes for each pixel.
+    more = 2 * ClipConfig.length * 12 * 1920 * 1280 * (1 - 1 / 16)
+    assert 0.99 < (peaks[2] - peaks[0]) / more < 1.2  # a region's part is held beside the whole
 
 
 @pytest.mark.parametrize("size", [HD, (540, 960), (4320, 7680)])

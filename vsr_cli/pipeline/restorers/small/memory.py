@@ -1,7 +1,7 @@
 """How a job of the shipped family fits into memory: clips and tiles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -36,6 +36,7 @@ class Costs:
     denoised: for each pixel of the latents that the denoiser sees at a time.
     fixed: bytes in all where networks see whole frames, whatever their size.
     fixed_in_regions: the same where they see regions.
+    source: for every frame of the clip, where the source is finer than that grid.
     """
 
     once: int
@@ -45,6 +46,7 @@ class Costs:
     denoised: int
     fixed: int
     fixed_in_regions: int
+    source: int = 0
 
 
 HALF = Costs(
@@ -92,13 +94,16 @@ def plan_small(
     budget, free = memory_budget(device, reserved)
     scale = native_scale(scales, config.scale)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
-    costs, slow = FULL if dtype == torch.float32 else HALF, ""
+    # The clip's and that of the clip which is read ahead, in float32.
+    source_bytes = 2 * 12 * ((BODY_STRIDE // scale) ** 2 - 1)
+    half, full = (replace(costs, source=source_bytes) for costs in (HALF, FULL))
+    costs, slow = full if dtype == torch.float32 else half, ""
     try:
         fit = fit_memory(config, body_size, steps, budget, costs)
     except DeviceError:
-        if costs is HALF or config.dtype != "auto":
+        if costs is half or config.dtype != "auto":
             raise
-        costs, dtype = HALF, torch.bfloat16
+        costs, dtype = half, torch.bfloat16
         fit = fit_memory(config, body_size, steps, budget, costs)
         why_dtype = "dtype bfloat16: float32 does not fit into the free memory"
         slow = slow_in_bfloat16(device)
@@ -217,7 +222,7 @@ def region_bytes(
     """What clips of so many frames take, in regions of so many latent pixels."""
     reach = LATENT_STRIDE // BODY_STRIDE * side
     region = (min(reach, body_size[0]), min(reach, body_size[1]))
-    merged = MERGED_PER_PIXEL + length * MERGED_PER_PIXEL_AND_FRAME
+    merged = MERGED_PER_PIXEL + length * (MERGED_PER_PIXEL_AND_FRAME + costs.source)
     states = 0 if on_disk else 2 * _state_bytes(body_size, steps, costs)
     in_region = _networks_bytes(region, length, steps, costs) + costs.fixed_in_regions
     return states + in_region + body_size[0] * body_size[1] * merged
@@ -241,7 +246,7 @@ def _why_tiles(config: UpscaleConfig, length: int, side: int) -> str:
 def _networks_bytes(size: tuple[int, int], length: int, steps: int, costs: Costs) -> int:
     """What networks take that see clips of so many frames, or regions, of that size."""
     num_pixels = size[0] * size[1]
-    frames = num_pixels * (costs.once + length * costs.frame)
+    frames = num_pixels * (costs.once + length * (costs.frame + costs.source))
     latents = num_pixels // (LATENT_STRIDE // BODY_STRIDE) ** 2
     denoised = min(length * latents, max(MOST_LATENTS, latents))
     return frames + denoised * costs.denoised + _state_bytes(size, steps, costs)
