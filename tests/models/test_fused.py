@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.networks import tiny_model
 from vsr_cli.models.small import decoder, fused
 from vsr_cli.models.small.decoder import MemoryWarp
+from vsr_cli.ops.flops import FLOP_FORMULAS
 
 Formula = Callable[[], Tensor]
 
@@ -185,7 +186,7 @@ def test_bands_of_rows_meet_without_a_trace(monkeypatch: pytest.MonkeyPatch, hei
 @needs_operators
 def test_fused_convolutions_count_as_much_as_others() -> None:
     def count(formula: Formula) -> int:
-        with FlopCounterMode(display=False, custom_mapping={**fused.FLOP_FORMULAS}) as counter:
+        with FlopCounterMode(display=False, custom_mapping={**FLOP_FORMULAS}) as counter:
             formula()
         return counter.get_total_flops()
 

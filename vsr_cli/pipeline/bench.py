@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.events import BenchResult, Progress, Report, ignore
 from vsr_cli.models.files import shipped_weights
-from vsr_cli.models.small.fused import FLOP_FORMULAS
+from vsr_cli.ops.flops import FLOP_FORMULAS
 from vsr_cli.pipeline.clips import RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import peak_memory, reset_peak

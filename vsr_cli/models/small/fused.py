@@ -6,19 +6,15 @@ networks as narrow as these otherwise spend more time on reading and writing fea
 multiplying them.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsr_cli.ops.flops import FUSED_CONVOLUTIONS
+
 LEAK = 0.1
 
-# The operators that torch's own compiler fuses convolutions with; not all builds have them.
-_FUSED: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
-_FUSED_IN_PLACE: Any = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
+_FUSED, _FUSED_IN_PLACE = FUSED_CONVOLUTIONS
 
 
 def activate(x: Tensor) -> Tensor:
@@ -169,6 +165,7 @@ def can_fuse(x: Tensor, weight: Tensor) -> bool:
     """Whether the operators may be used on this input of a network, as it runs just now."""
     return (
         _FUSED is not None
+        and _FUSED_IN_PLACE is not None
         and x.device.type == "cpu"
         and x.dtype == weight.dtype
         and not torch.is_grad_enabled()
@@ -182,15 +179,3 @@ def can_fuse(x: Tensor, weight: Tensor) -> bool:
 
 def _has_fast_bfloat16(dtype: torch.dtype) -> bool:
     return dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _count_flops(*shapes: Sequence[int], out_shape: Sequence[int], **_: object) -> int:
-    """What torch counts for a convolution, two for each product, from the operators' arguments."""
-    weight = shapes[2] if len(shapes[2] or ()) == 4 else shapes[1]
-    return 2 * math.prod(out_shape) * math.prod(weight[1:])
-
-
-# What `torch.utils.flop_counter` must be told, or it leaves fused convolutions out.
-FLOP_FORMULAS: Mapping[Any, Callable[..., int]] = {
-    packet: _count_flops for packet in (_FUSED, _FUSED_IN_PLACE) if packet is not None
-}

@@ -1,0 +1,26 @@
+"""What operators cost that torch's own count leaves out."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+# Convolutions with what follows them, and the same written over their second operand: torch's own
+# compiler calls them. Not all builds have them.
+FUSED_CONVOLUTIONS: tuple[Any, Any] = (
+    getattr(torch.ops.mkldnn, "_convolution_pointwise", None),
+    getattr(torch.ops.mkldnn, "_convolution_pointwise_", None),
+)
+
+
+def _count_convolution(*shapes: Sequence[int], out_shape: Sequence[int], **_: object) -> int:
+    """What torch counts for a convolution, two for each product, from the operators' arguments."""
+    weight = shapes[2] if len(shapes[2] or ()) == 4 else shapes[1]
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
+
+
+# `custom_mapping` of `torch.utils.flop_counter.FlopCounterMode`.
+FLOP_FORMULAS: Mapping[Any, Callable[..., int]] = {
+    operator: _count_convolution for operator in FUSED_CONVOLUTIONS if operator is not None
+}
