@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, shuffle_init, zero_init
 from vsr_cli.models.small.fused import (
-    can_fuse,
     cat_channels,
     conv_activate,
     conv_add,
     conv_shuffle,
+    runs_on_cpu,
     unshuffle_conv,
 )
 from vsr_cli.ops.warp import backward_warp
@@ -138,7 +138,7 @@ class SequenceDecoder(nn.Module):
         """
         height, width = middle.shape[-2:]
         size = max(_BAND_PIXELS // width, 10 * _BAND_REACH)
-        if size >= height or not can_fuse(middle, self.output.weight):
+        if size >= height or not runs_on_cpu(middle):
             return self._enlarge(middle, lr_features, fidelity)
         bands = []
         for start in range(0, height, size):

@@ -161,16 +161,23 @@ def modulate(affine: nn.Conv2d, seen: Tensor, h: Tensor, weight: float | Tensor 
 _NOTHING: tuple[None, list[float], None] = (None, [], None)  # follows a second operand
 
 
+def runs_on_cpu(x: Tensor) -> bool:
+    """Whether a network that is given this runs on the CPU as it is written, and learns nothing."""
+    return (
+        x.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
+    )
+
+
 def can_fuse(x: Tensor, weight: Tensor) -> bool:
     """Whether the operators may be used on this input of a network, as it runs just now."""
     return (
         _FUSED is not None
         and _FUSED_IN_PLACE is not None
-        and x.device.type == "cpu"
+        and runs_on_cpu(x)
         and x.dtype == weight.dtype
-        and not torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-        and not torch.compiler.is_exporting()
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and (x.dtype == torch.float32 or _has_fast_bfloat16(x.dtype))

@@ -1,5 +1,6 @@
 """Clips and tiles that fit."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -88,6 +89,15 @@ def test_what_regions_hand_on_lies_on_disk_where_it_would_fill_the_memory() -> N
     few, many = (fit_memory(UpscaleConfig(tile=512), HD, steps, 8 * GB) for steps in (1, 50))
     assert not few.is_state_on_disk
     assert many.is_state_on_disk
+
+
+def test_networks_that_are_not_cut_into_bands_are_planned_as_such() -> None:
+    config = UpscaleConfig(device="cpu", dtype="bfloat16", tile=0)
+    cut, compiled = (
+        plan_small(replace(config, compile=compile_), (540, 960), 4, (4,)).peak_bytes or 0
+        for compile_ in (False, True)
+    )
+    assert compiled > cut
 
 
 @pytest.mark.parametrize("tile", [0, 512])
