@@ -24,13 +24,14 @@ from vsr_cli.events import (
     Plan,
     Prediction,
     PreviewSample,
+    TimeSpent,
 )
 
 TARGET = Path(__file__).with_name("events.md")
 
 # Types of event that are records as they are, whose fields are explained where they are defined.
 RECORDS = {
-    **{"plan": Plan, "live": Live, "done": Done, "cost": BenchResult},
+    **{"plan": Plan, "live": Live, "spent": TimeSpent, "done": Done, "cost": BenchResult},
     **{"comparison": Comparison, "preview": PreviewSample, "prediction": Prediction},
     "degradation": DegradationDrawn,
     **{"graph": GraphWritten, "check": GraphChecked, "export": Exported},

@@ -113,6 +113,19 @@ class Live:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeSpent:
+    """Where the time of a run has gone, after its last frame; not of a job that is shared.
+
+    Reading, motion and encoding go on while the model computes: what is told of them is how long
+    the model had to wait.
+    """
+
+    seconds: float  # of the run, its start and the end of the video not counted
+    frames: int  # that it has made
+    stages: Mapping[str, float]  # seconds of read, sample, decode, color, write
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """The job is complete and verified."""
 
@@ -330,6 +343,7 @@ Event = (
     | WorkerState
     | Note
     | Live
+    | TimeSpent
     | Done
     | BenchResult
     | DegradationDrawn

@@ -51,16 +51,29 @@ def limited(num_bytes: int) -> Iterator[tuple[Callable[[], None], str]]:
     """What a new process calls to get no more memory than this, and how that is done."""
     for root, limit in zip(GROUPS, LIMITS, strict=True):
         group = root / f"vsr-sizes-{os.getpid()}"
-        with contextlib.suppress(OSError):
+        try:
             group.mkdir()
-            try:
-                (group / limit).write_text(str(num_bytes))
-                yield partial(_join, group), "control group"
-                return
-            finally:
-                group.rmdir()
+            (group / limit).write_text(str(num_bytes))
+        except OSError:
+            _remove(group)
+            continue
+        try:
+            yield partial(_join, group), "control group"
+        finally:
+            _remove(group)
+        return
     most = (num_bytes, num_bytes)
     yield partial(resource.setrlimit, resource.RLIMIT_DATA, most), "ulimit"
+
+
+def _remove(group: Path) -> None:
+    """Remove a group as soon as the kernel has counted out what was in it."""
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        if not group.exists():
+            return
+        time.sleep(0.1)
 
 
 def _join(group: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vsr_cli.cancellation import StopRequest
 from vsr_cli.config import UpscaleConfig
-from vsr_cli.events import Done, Note, Plan, Progress, Report
+from vsr_cli.events import Done, Note, Plan, Progress, Report, TimeSpent
 
 
 @dataclass
@@ -35,6 +35,8 @@ class FakePipeline:
         report(Progress(stage="upscale", frame=1, num_frames=3, seconds=2.0))
         self.fail()
         report(Progress(stage="upscale", frame=3, num_frames=3, seconds=6.0))
+        stages = {"read": 0.6, "sample": 3.0, "decode": 1.5, "color": 0.0, "write": 0.3}
+        report(TimeSpent(seconds=6.0, frames=3, stages=stages))
         return Done(target=target, frames_in=3, frames_out=3, width=256, height=192, seconds=6.0)
 
     def upscaler(self, config: UpscaleConfig, *, stop: StopRequest | None = None) -> "FakeUpscaler":

@@ -240,7 +240,7 @@ def test_every_video_and_every_event_says_which_of_how_many_it_is(
     assert "file 2 of 3: `in/b.flv`\n" in result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert {event["type"] for event in found[:-1]} == {
-        *("plan", "warning", "progress", "done", "file")
+        *("plan", "warning", "progress", "spent", "done", "file")
     }
     for event in found[:-1]:  # the last one is about all of them
         place = {"in/a.mp4": 1, "in/b.flv": 2, "in/deep/c.MKV": 3}[event["source"]]

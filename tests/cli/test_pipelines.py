@@ -58,7 +58,7 @@ def test_y4m_leaves_with_events_in_a_file_of_their_own(tmp_path: Path, make_clip
     with av.open(io.BytesIO(run.stdout), "r") as container:
         assert len(list(container.decode(video=0))) == 3
     kinds = [json.loads(line)["type"] for line in log.read_text().splitlines()]
-    assert (kinds[0], kinds[-1]) == ("plan", "done")
+    assert (kinds[0], *kinds[-2:]) == ("plan", "spent", "done")
 
 
 @pytest.mark.slow

@@ -254,7 +254,7 @@ def test_skipping_does_not_stop_a_new_target(pipeline: FakePipeline, tmp_path: P
 
 def test_json_goes_to_stdout_one_event_per_line(pipeline: FakePipeline) -> None:
     result = vsr("in.mp4", "out.mp4", "--json")
-    plan, warning, first, last, done = events(result)
+    plan, warning, first, last, spent, done = events(result)
     assert {event["v"] for event in events(result)} == {1}
     assert (plan["type"], plan["target_size"]) == ("plan", [192, 256])
     assert warning == {"type": "warning", "v": 1, "code": "W_TEST", "text": "something to know"}
@@ -265,6 +265,14 @@ def test_json_goes_to_stdout_one_event_per_line(pipeline: FakePipeline) -> None:
         **{"fps": 0.5, "eta_s": 4.0},
     }
     assert (last["frame"], last["eta_s"]) == (3, 0.0)
+    assert (spent["type"], spent["seconds"]) == ("spent", 6.0)
+    assert spent["stages"] == {
+        "read": 0.6,
+        "sample": 3.0,
+        "decode": 1.5,
+        "color": 0.0,
+        "write": 0.3,
+    }
     assert (done["type"], done["out"], done["frames_out"]) == ("done", "out.mp4", 3)
 
 
@@ -295,6 +303,10 @@ def test_who_wants_to_know_more_is_told_everything_that_was_chosen(
     lines = vsr("in.mp4", "out.mp4", "-v").stderr.splitlines()
     assert "`in.mp4` 64x48, 3 frames -> `out.mp4` 256x192, libx264 yuv420p" in lines
     assert "model tiny, steps 4, seed 0, on cpu in float32" in lines
+    assert lines[-2] == (
+        "3 frames in 6 s: reading 10%, sampling 50%, decoding 25%, colour 0%, coding 5%, "
+        "the rest 10%"
+    )
 
 
 def test_quiet_leaves_notes_and_errors(pipeline: FakePipeline) -> None:

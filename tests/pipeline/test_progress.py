@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from vsr_cli.cli.amounts import seconds_left
-from vsr_cli.events import Event, Progress
+from vsr_cli.events import Event, Progress, TimeSpent
 from vsr_cli.pipeline.progress import ProgressReporter, WorkMeter
 
 
@@ -31,7 +31,7 @@ def run(
     clock, events = Clock(), list[Event]()
     reporter = ProgressReporter("upscale", num_clips * length, events.append, clock=clock)
     meter = WorkMeter(steps, clock=clock)
-    meter.on_work = reporter.work
+    reporter.follow(meter)
     done = 0
     for _ in range(num_clips):
         clock.now += pause
@@ -160,3 +160,31 @@ def test_the_size_to_come_is_told_by_what_a_frame_takes() -> None:
     reporter.count(60, bytes_per_frame=900.0)
     told = [event.bytes_about for event in events if isinstance(event, Progress)]
     assert told == [None, None, 300_000, 180_000]
+
+
+def test_every_second_of_a_run_is_told_of_one_stage() -> None:
+    clock, events = Clock(), list[Event]()
+    reporter = ProgressReporter("upscale", 5, events.append, first=1, clock=clock)
+    meter = WorkMeter(2, clock=clock)
+    reporter.follow(meter)
+    done = 1
+    for _ in range(2):
+        clock.now += 1
+        meter.begin_clip(2, 1)
+        for _ in range(2):
+            clock.now += 10
+            meter.step()
+        for _ in range(2):
+            clock.now += 100
+            meter.decode()
+            clock.now += 1000
+            meter.give()
+            clock.now += 10_000
+            done += 1
+            reporter.count(done)
+            meter.take()
+    clock.now += 100_000  # nobody's
+    reporter.finish()
+    (spent,) = (event for event in events if isinstance(event, TimeSpent))
+    assert spent.stages == {"read": 2, "sample": 40, "decode": 400, "color": 4000, "write": 40_000}
+    assert (spent.seconds, spent.frames) == (144_442, 4)

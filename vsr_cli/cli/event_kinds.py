@@ -17,6 +17,7 @@ from vsr_cli.events import (
     Plan,
     Prediction,
     PreviewSample,
+    TimeSpent,
     UnitState,
     WorkerState,
 )
@@ -110,6 +111,12 @@ EVENT_KINDS: Mapping[str, EventKind] = {
         "upscale",
         "With `--live`, every ten seconds: how late the picture is.",
         _types(Live),
+    ),
+    "spent": EventKind(
+        "upscale, restore, batch",
+        "Where the time of a run has gone, after its last frame; not of a job that is shared, nor "
+        "of one without a model.",
+        _types(TimeSpent),
     ),
     "done": EventKind(
         "upscale, restore, batch, fill, erase, degrade, jobs join",

@@ -29,6 +29,7 @@ from vsr_cli.events import (
     Prediction,
     PreviewSample,
     Progress,
+    TimeSpent,
     UnitState,
     WorkerState,
 )
@@ -202,6 +203,8 @@ def report_as_json(event: Event) -> None:
             write_event("worker", asdict(event))
         case Note():
             write_event("warning", {"code": event.code, "text": event.text})
+        case TimeSpent():
+            write_event("spent", asdict(event))
         case Done():
             values = asdict(event)
             write_event("done", {"out": values.pop("target"), **values})

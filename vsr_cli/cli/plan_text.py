@@ -4,9 +4,13 @@ import shlex
 
 from vsr_cli.cli.amounts import duration, file_size, frame_count
 from vsr_cli.counting import counted
-from vsr_cli.events import Done, Live, Plan
+from vsr_cli.events import Done, Live, Plan, TimeSpent
 
 _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached files"}
+_STAGES = {
+    **{"read": "reading", "sample": "sampling", "decode": "decoding", "color": "colour"},
+    "write": "coding",
+}
 
 
 def done_line(done: Done) -> str:
@@ -22,6 +26,15 @@ def done_line(done: Done) -> str:
     if kept:
         parts.append(f"{' and '.join(kept)} kept")
     return f"wrote `{done.target}`: {', '.join(parts)}, in {duration(done.seconds)}"
+
+
+def time_line(event: TimeSpent) -> str:
+    """What took the time, for people."""
+    whole = event.seconds or 1.0
+    parts = {_STAGES[name]: spent / whole for name, spent in event.stages.items()}
+    parts["the rest"] = max(1 - sum(parts.values()), 0.0)
+    told = ", ".join(f"{name} {share:.0%}" for name, share in parts.items())
+    return f"{counted(event.frames, 'frame')} in {duration(event.seconds)}: {told}"
 
 
 def live_line(event: Live) -> str:

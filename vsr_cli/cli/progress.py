@@ -8,8 +8,18 @@ from contextlib import contextmanager
 
 from vsr_cli.cli.amounts import count, crew, percent, phase, rate, size_about, time_left
 from vsr_cli.cli.console import print_line
-from vsr_cli.cli.plan_text import done_line, live_line, plan_lines, plan_summary
-from vsr_cli.events import DegradationDrawn, Done, Event, Live, Note, Plan, Progress, Report
+from vsr_cli.cli.plan_text import done_line, live_line, plan_lines, plan_summary, time_line
+from vsr_cli.events import (
+    DegradationDrawn,
+    Done,
+    Event,
+    Live,
+    Note,
+    Plan,
+    Progress,
+    Report,
+    TimeSpent,
+)
 
 SECONDS_BETWEEN_LINES = 10.0  # where no bar can be drawn
 
@@ -25,7 +35,7 @@ def progress_bar(
 
     Args:
         quiet: only notes are shown.
-        verbose: a plan is shown with everything that was chosen, and why.
+        verbose: a plan is shown with everything that was chosen, and why; and what took the time.
         more: what else there is to say of progress.
     """
     if quiet:
@@ -97,6 +107,8 @@ def _render(draw: Callable[[Progress], None], *, verbose: bool) -> Report:
             case DegradationDrawn(seed=seed, steps=(first, *others)):
                 for line in (f"seed {seed}, {first}", *others):
                     print_line(line)
+            case TimeSpent() if verbose:
+                print_line(time_line(event))
             case Done():
                 print_line(done_line(event))
 

@@ -17,6 +17,7 @@ from vsr_cli.ops.flops import FLOP_FORMULAS
 from vsr_cli.pipeline.clips import RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import peak_memory, reset_peak
+from vsr_cli.pipeline.progress import MODEL_STAGES
 from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import RAFT_UPDATES, make_flow
 from vsr_cli.pipeline.restorers.registry import ModelFile
@@ -101,8 +102,8 @@ def _measure_row(
     seconds = (time.perf_counter() - started) / num_frames
     peak = peak_memory(device)
     shares = {
-        stage: round((taken - before[stage]) / num_frames / seconds, 3)
-        for stage, taken in restorer.meter.seconds.items()
+        stage: round((restorer.meter.seconds[stage] - before[stage]) / num_frames / seconds, 3)
+        for stage in MODEL_STAGES
     }
     shares["flow"] = round(_flow_seconds(job, device, frames) / num_frames / seconds, 3)
     with FlopCounterMode(display=False, custom_mapping={**FLOP_FORMULAS}) as counter:

@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Callable
 
-from vsr_cli.events import Progress, Report
+from vsr_cli.events import Progress, Report, TimeSpent
 
 PAUSE = 0.25  # seconds between two reports within a clip
 FEWEST_FRAMES, FEWEST_SECONDS = 8, 5.0  # that tell a pace
 SHARE_OF_TIME = 0.15  # of the run so far, in which a change of pace is mostly believed
 STEPS_A_FRAME = 4  # that take as long as decoding, roughly
+MODEL_STAGES = ("sample", "decode", "color")
 
 
 class ProgressReporter:
@@ -43,6 +44,7 @@ class ProgressReporter:
         self._first, self._clock = first, clock
         self._about = about
         self._bytes_per_frame: float | None = None
+        self._meter: WorkMeter | None = None
         self._told: int | None = None  # of how many frames the last report has spoken
         self._done, self._ahead, self._said = first, 0.0, float(first)
         self._begun = self._last = clock()
@@ -62,14 +64,24 @@ class ProgressReporter:
         if num_frames != self._num_frames:
             self._num_frames, self._time_left = num_frames, TimeLeft()
 
+    def follow(self, meter: "WorkMeter") -> None:
+        """Be told by a model how much of the frames that come is computed."""
+        self._meter = meter
+        meter.on_work = self.work
+
     def finish(self) -> None:
-        """Say that what is written is all, where that was not said before.
+        """Say that what is written is all, where that was not said before, and what took the time.
 
         The end may have become known after the last frame was told.
         """
         self.end_at(self._done)
         if self._told != self._done:
             self._tell()
+        if self._meter is not None:
+            stages = {name: round(spent, 3) for name, spent in self._meter.seconds.items()}
+            seconds = round(self._clock() - self._begun, 3)
+            num_frames = self._done - self._first
+            self._report(TimeSpent(seconds=seconds, frames=num_frames, stages=stages))
 
     def count(self, num_done: int, *, bytes_per_frame: float | None = None) -> None:
         """Say that so many frames of the target are written.
@@ -159,7 +171,8 @@ class WorkMeter:
     much of the time sampling takes is guessed at first, and then measured.
 
     on_work: is called with that number whenever it changes.
-    seconds: that all clips have taken so far, by stage: `sample`, `decode` and `color`.
+    seconds: that all clips have taken so far, by stage: `read` until a clip is there, with what is
+        kept of the one before, `sample`, `decode`, `color`, and `write` until a frame is taken.
     synchronize: waits for the device, before a clock is read; whoever measures stages sets it.
     """
 
@@ -172,7 +185,7 @@ class WorkMeter:
         """
         self.on_work: Callable[[float], None] = lambda _: None
         self.synchronize: Callable[[], None] = lambda: None
-        self.seconds = dict.fromkeys(("sample", "decode", "color"), 0.0)
+        self.seconds = dict.fromkeys(("read", *MODEL_STAGES, "write"), 0.0)
         self._num_steps, self._clock = num_steps, clock
         self._share = num_steps / (num_steps + STEPS_A_FRAME)
         self._num_frames = self._num_regions = 1
@@ -183,7 +196,7 @@ class WorkMeter:
         """Work on a clip begins."""
         self._num_frames, self._num_regions = num_frames, num_regions
         self._given = self._regions = self._steps = self._frames = 0
-        self._begun = self._sampled = self._marked = self._clock()
+        self._begun = self._sampled = self._mark("read")
 
     def step(self) -> None:
         """One step of the sampler is done."""
@@ -206,6 +219,10 @@ class WorkMeter:
         self._given += 1
         self._mark("color")
         self._tell()
+
+    def take(self) -> None:
+        """Whoever was given a frame asks for the next."""
+        self._mark("write")
 
     def _mark(self, stage: str) -> float:
         """Count the time since the last mark as that of a stage, and return the time."""

@@ -252,7 +252,7 @@ class Run:
                 if self.config.max_delay is not None:
                     restorer = self._keeping_up(restorer, self.config.max_delay)
                 if progress is not None:
-                    restorer.meter.on_work = progress.work
+                    progress.follow(restorer.meter)
                 needed = first - num_shared_at(first, restorer.clip_overlap, self.origin)
                 frames = self._run_chain(video, chain, needed, tensors)
                 frames = _ending(frames, needed, progress)

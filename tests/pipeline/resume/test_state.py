@@ -21,6 +21,7 @@ def tensors() -> dict[str, Tensor]:
         "channels_last": plain.contiguous(memory_format=torch.channels_last),
         "half": plain.bfloat16(),
         "five": plain[None].clone(),
+        "five_channels_last": plain[None].movedim(-3, -1).contiguous().movedim(-1, -3),
         "view": plain[:, :, 1:3],
         "number": torch.tensor(7),
         "flags": torch.tensor([True, False, True]),
@@ -38,8 +39,10 @@ def test_values_types_and_order_of_memory_come_back(
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name], tensor)
-    assert found["channels_last"].stride() == tensors["channels_last"].stride()
-    for name in tensors.keys() - {"channels_last"}:
+    last = {"channels_last", "five_channels_last"}
+    for name in last:
+        assert found[name].stride() == tensors[name].stride()
+    for name in tensors.keys() - last:
         assert found[name].is_contiguous()
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 

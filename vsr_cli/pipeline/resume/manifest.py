@@ -17,7 +17,7 @@ from vsr_cli.models.files import shipped_weights, verify
 from vsr_cli.pipeline.resume.journal import FrameTime
 from vsr_cli.pipeline.resume.units import UnitTable
 
-VERSION = 6  # of the manifest and of what is kept beside it
+VERSION = 7  # of the manifest and of what is kept beside it
 
 # What may differ between the runs of one job: how much is computed at once, where work is kept, and
 # what is added to the picture when it is complete.

@@ -12,7 +12,7 @@ from vsr_cli.atomic import replace_when_complete
 from vsr_cli.errors import InputError
 from vsr_cli.media.writing.destination import output_errors
 
-# Key in the header: names of the tensors with channels last, since convolutions round differently.
+# Key in the header: names of the tensors whose channels are last in memory, and so in the file.
 _CHANNELS_LAST = "channels_last"
 # Types of numbers by the names of safetensors.
 _DTYPES = {
@@ -27,7 +27,9 @@ def save_tensors(
 ) -> None:
     """Write tensors, one after the other; the file appears when it is complete.
 
-    safetensors' own writer takes a copy of all of them first, which may be more than fits.
+    safetensors' own writer takes a copy of all of them first, which may be more than fits. Here
+    each is written as it lies in memory, so none that is dense is copied. Convolutions
+    round differently by that order, which is therefore restored.
 
     Args:
         path: of the file.
@@ -37,11 +39,11 @@ def save_tensors(
     Raises:
         OutputError: the disk is full.
     """
-    header: dict[str, object] = {
-        "__metadata__": {_CHANNELS_LAST: json.dumps([n for n, x in tensors.items() if _is_last(x)])}
-    }
+    last = [name for name, x in tensors.items() if _has_channels_last(x)]
+    header: dict[str, object] = {"__metadata__": {_CHANNELS_LAST: json.dumps(last)}}
+    stored = {n: x.movedim(-3, -1) if n in last else x for n, x in tensors.items()}
     end = 0
-    for name, x in tensors.items():
+    for name, x in stored.items():
         start, end = end, end + x.numel() * x.element_size()
         dtype, shape = _DTYPES[x.dtype], list(x.shape)
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
@@ -53,7 +55,7 @@ def save_tensors(
         part.open("wb") as file,
     ):
         file.write(len(text).to_bytes(8, "little") + text)
-        for x in tensors.values():
+        for x in stored.values():
             flat = x.detach().cpu().contiguous().flatten()
             file.write(flat.view(torch.uint8).numpy().data)
             del flat
@@ -76,12 +78,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"`{path}` cannot be read back", why=str(error), hint="use `--fresh` to start anew"
         ) from error
-    return {
-        name: x.contiguous(memory_format=torch.channels_last) if name in last else x
-        for name, x in tensors.items()
-    }
+    return {name: x.movedim(-1, -3) if name in last else x for name, x in tensors.items()}
 
 
-def _is_last(x: Tensor) -> bool:
-    is_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-    return is_last and not x.is_contiguous()
+def _has_channels_last(x: Tensor) -> bool:
+    """Whether a tensor (..., C, H, W) lies in memory as (..., H, W, C), and not as its shape is."""
+    return x.ndim > 2 and x.movedim(-3, -1).is_contiguous() and not x.is_contiguous()

@@ -151,3 +151,18 @@ def test_on_disk_states_are_the_same_and_leave_no_file(model: SmallModel, tmp_pa
         assert expected.keys() == found.keys()
         assert all(torch.equal(found[name], x) for name, x in expected.items())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_region_has_one_piece_of_memory_for_each_row_of_a_state(
+    model: SmallModel, tmp_path: Path, is_on_disk: bool
+) -> None:
+    restorer = SmallRestorer(
+        model, CONFIG, plan(32, folder=tmp_path if is_on_disk else None), ignore
+    )
+    clips = restore_frames(map(RgbFrame, moving(3)), restorer, scene_cut=False)
+    for clip in clips:
+        assert len(list(clip.frames)) > 0
+        state = clip.state()
+        assert state is not None
+        assert all(x.movedim(-3, -1).is_contiguous() for x in state.tensors().values())

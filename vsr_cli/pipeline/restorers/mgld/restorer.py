@@ -93,6 +93,7 @@ class MgldRestorer(Restorer):
             self.meter.decode()
             self.meter.give()
             yield frame
+            self.meter.take()
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> MgldState:
         """See `Restorer.read_state`."""

@@ -179,6 +179,7 @@ class SeedVr2Restorer(Restorer):
                 matched = match_color(frame[None], given, self._config.color)[0]
             self.meter.give()
             yield matched
+            self.meter.take()
 
     def _target_size(self, frames: Tensor) -> tuple[int, int]:
         return self._config.target_size(frames.shape[-2], frames.shape[-1])

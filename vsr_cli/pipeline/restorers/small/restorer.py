@@ -144,6 +144,7 @@ class SmallRestorer(Restorer):
             del frame
             self.meter.give()
             yield crop(matched, (height * scale, width * scale))
+            self.meter.take()
 
     def _merged_frames(self, clip: Prepared, regions: Regions, states: States) -> Iterator[Tensor]:
         """Region after region, each for all frames of the clip, and then the frames."""

@@ -195,12 +195,22 @@ class _Shape:
         return cls(tuple(x.shape), x.dtype)
 
     @property
+    def stored_size(self) -> tuple[int, ...]:
+        """With channels last: (..., C, H, W) -> (..., H, W, C)."""
+        *front, channels, height, width = self.size
+        return (*front, height, width, channels)
+
+    @property
     def num_bytes(self) -> int:
         return torch.Size(self.size).numel() * self.dtype.itemsize
 
 
 class _Storage:
-    """Tensors of known shapes: in memory, or in one file that vanishes with the process."""
+    """Tensors of known shapes: in memory, or in one file that vanishes with the process.
+
+    Their channels are last in memory. What a region has of them is then one piece for each row,
+    instead of one for each row and channel, and on disk it touches few pages besides its own.
+    """
 
     def __init__(self, shapes: Mapping[str, _Shape], folder: Path | None) -> None:
         """Make room.
@@ -210,7 +220,10 @@ class _Storage:
         """
         self._map: mmap.mmap | None = None
         if folder is None:
-            self.tensors = {n: torch.empty(s.size, dtype=s.dtype) for n, s in shapes.items()}
+            self.tensors = {
+                name: torch.empty(shape.stored_size, dtype=shape.dtype).movedim(-1, -3)
+                for name, shape in shapes.items()
+            }
             return
         starts, total = {}, 0
         for name, shape in shapes.items():
@@ -226,7 +239,8 @@ class _Storage:
         self.tensors = {
             name: whole[starts[name] : starts[name] + shape.num_bytes]
             .view(shape.dtype)
-            .view(shape.size)
+            .view(shape.stored_size)
+            .movedim(-1, -3)
             for name, shape in shapes.items()
         }
 
