@@ -12,6 +12,7 @@ from vsr_cli.training.losses import (
     gradient_loss,
     grid_loss,
     halo_loss,
+    lattice_loss,
     min_snr_weight,
     sobel_weight,
     structure_warp_loss,
@@ -136,6 +137,25 @@ def test_a_pattern_of_two_pixels_costs_its_amplitude(pattern: str) -> None:
     }[pattern]
     target = torch.rand(1, 2, 3, 32, 32)
     torch.testing.assert_close(grid_loss(target + 0.1 * grid, target), torch.tensor(0.1))
+
+
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_a_mesh_of_dots_costs_its_amplitude_wherever_it_lies(period: int) -> None:
+    target = torch.rand(1, 2, 3, 64, 64) * 2 - 1
+    dots = torch.zeros(64, 64)
+    dots[1::period, 1::period] = 1
+    mean = 2 * (1 - period**-2) * period**-2  # of the distance from the mean
+    torch.testing.assert_close(lattice_loss(target + 0.3 * dots, target), torch.tensor(0.3 * mean))
+    assert lattice_loss(target + 0.3, target) < 1e-6
+
+
+def test_what_does_not_repeat_hardly_counts_as_a_mesh() -> None:
+    torch.manual_seed(0)
+    noise = 0.1 * torch.randn(1, 1, 3, 128, 128)
+    assert lattice_loss(noise, torch.zeros_like(noise)) < 0.1 / 16
+    fives = torch.zeros_like(noise)
+    fives[..., ::5, ::5] = 1
+    assert lattice_loss(fives, torch.zeros_like(fives)) < 0.01
 
 
 def test_edges_and_noise_hardly_count_as_a_grid() -> None:

@@ -194,7 +194,7 @@ def test_frames_are_judged_by_the_origin_of_their_latents(
 ) -> None:
     monkeypatch.setattr(decoder_recipes, "random_kinds", lambda *_: torch.tensor(kinds))
     terms = set(make_recipe("decoder").losses(tiny_model(), batch(3), 0.0))
-    assert named | {"grid", "structure", "difference", "chroma", "halo"} <= terms
+    assert named | {"grid", "lattice", "structure", "difference", "chroma", "halo"} <= terms
     assert not unnamed & terms
 
 

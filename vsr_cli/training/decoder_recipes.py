@@ -27,7 +27,7 @@ from vsr_cli.training.recipes import (
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
 ADVERSARIAL_WEIGHT = 0.05
-GRID_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 2.0, 1.0, 2.0
+GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 8.0, 2.0, 1.0, 2.0
 SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
 NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
@@ -70,7 +70,7 @@ class DecoderRecipe:
     right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
     features, by means of 4x4 pixels, and by pixels with half the weight. Some are the truth's own
     with noise, some are zero, so that the decoder alone stays a restoration network; they have
-    every loss. The adversary, change, what keeps to the grid, halos, and colour count for all.
+    every loss. The adversary, change, what keeps to a grid, halos, and colour count for all.
     How much noise the sampler adds is drawn, so that it can be chosen later.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
@@ -166,6 +166,7 @@ class DecoderRecipe:
         exact = kinds != SAMPLED
         terms = {
             "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
+            "lattice": LATTICE_WEIGHT * L.lattice_loss(frames, hr),
             "chroma": CHROMA_WEIGHT * L.chroma_loss(frames, hr),
             "halo": HALO_WEIGHT * L.halo_loss(frames, hr),
         }

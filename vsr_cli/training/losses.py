@@ -40,6 +40,20 @@ def grid_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return 3 * F.avg_pool2d(details.flatten(0, 1), 4, stride=2).abs().mean()
 
 
+def lattice_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """L1 of what the error repeats every eight pixels over the whole frame, of which sides are
+    multiples.
+
+    Eight pixels of the target are one of the latents, and four are one of the grid that most of the
+    networks work on. What they draw at the same place in each cell adds up to a mesh of dots, which
+    an adversary takes for texture. A pattern that repeats with amplitude a costs a; texture, whose
+    phase wanders, averages out over the cells.
+    """
+    cells = F.pixel_unshuffle((prediction - target).flatten(0, -4), 8)  # (N, 3 x 64, H/8, W/8)
+    repeated = cells.mean(dim=(-2, -1)).unflatten(1, (3, 64))
+    return (repeated - repeated.mean(dim=-1, keepdim=True)).abs().mean()
+
+
 def halo_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean distance by which luma leaves the range of the truth's 5x5 pixels around it.
 

@@ -20,7 +20,7 @@ PERCEPTUAL_WEIGHT, ADVERSARIAL_PERCEPTUAL_WEIGHT = 0.1, 0.2
 PERCEPTUAL_START = 2 / 3  # of stage A1; an edge must be there before its look can be judged
 ADVERSARIAL_WEIGHT = 0.05
 ARTIFACT_WEIGHT, ARTIFACT_START = 0.5, 10_000  # steps of the discriminator
-GRID_WEIGHT, HALO_WEIGHT = 4.0, 1.0
+GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT = 4.0, 8.0, 1.0
 DRAWS = 2  # times and noises for each sample: preparing and encoding samples is not cheap
 PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
 SIZE_WEIGHT = 0.02  # nothing else keeps the size of latents, which are divided by it, from drifting
@@ -78,6 +78,7 @@ class AutoencoderRecipe:
             "floor": 0.5 * L.charbonnier(frames[used:], hr[used:]),
             "gradient": 0.25 * L.gradient_loss(frames, hr),
             "grid": GRID_WEIGHT * L.grid_loss(frames, hr),
+            "lattice": LATTICE_WEIGHT * L.lattice_loss(frames, hr),
             "size": SIZE_WEIGHT * size.log().square().sum(),
         }
         self.observed = {"latent_size": size.detach().mean()}
