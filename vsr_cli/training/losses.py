@@ -41,8 +41,7 @@ def grid_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def lattice_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 of what the error repeats every eight pixels over the whole frame, of which sides are
-    multiples.
+    """L1 of what the error repeats every eight pixels, in frames with sides that are multiples.
 
     Eight pixels of the target are one of the latents, and four are one of the grid that most of the
     networks work on. What they draw at the same place in each cell adds up to a mesh of dots, which
