@@ -16,6 +16,7 @@ from vsr_cli.errors import WeightsError
 from vsr_cli.quality.metrics import (
     Lpips,
     drift,
+    lattice,
     psnr,
     psnr_y,
     ssim,
@@ -231,6 +232,27 @@ def test_tof_is_the_distance_between_the_flows() -> None:
     still, moved = torch.zeros(3, 3, 16, 16), torch.zeros(3, 3, 16, 16)
     moved[:, 0], moved[:, 1] = 0.3, 0.4
     assert tof(moved, still, flow) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 192), (100, 131)])
+def test_a_mesh_stands_out_by_its_period_alone(height: int, width: int) -> None:
+    noise = 0.1 * torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    plain = {period: lattice(noise, period) for period in (4, 8)}
+    assert all(2 < found < 8 for found in plain.values())
+    dots = torch.zeros(height, width)
+    dots[1::4, 2::4] = 0.05
+    assert lattice(noise + dots, 4) > plain[4] + 6
+    assert lattice(0.1 * (noise + dots) + 0.3, 4) == pytest.approx(
+        lattice(noise + dots, 4), abs=0.01
+    )
+    others = torch.zeros(height, width)
+    others[1::5, 2::7] = 0.05
+    assert lattice(noise + others, 4) == pytest.approx(plain[4], abs=1)
+
+
+def test_frames_too_small_for_a_spectrum_are_refused() -> None:
+    with pytest.raises(ValueError, match="64 pixels"):
+        lattice(random_frames(1, 63), 4)
 
 
 def test_clips_of_different_shapes_are_refused() -> None:

@@ -15,7 +15,7 @@ from vsr_cli.diffusion.sampler import State, sample_latents
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.models.flow import DisFlow
 from vsr_cli.models.small.decoder import MemoryWarp
-from vsr_cli.models.small.model import LATENT_STRIDE, SmallModel, reduce_to_body
+from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE, SmallModel, reduce_to_body
 from vsr_cli.ops.color import match_wavelet
 from vsr_cli.ops.resize import resize
 from vsr_cli.quality import metrics
@@ -36,6 +36,7 @@ class Frames:
     psnr: float  # dB, of luma
     lpips: float
     tlpips: float
+    lattice: float  # dB, of a mesh as fine as the body's grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,7 @@ class Trial:
             psnr=metrics.psnr_y(codes, self.hr_frames),
             lpips=float(self.lpips(codes, self.hr_frames).mean()),
             tlpips=metrics.tlpips(codes, self.hr_frames, self.lpips),
+            lattice=metrics.lattice(codes, BODY_STRIDE),
         )
 
     @cached_property
