@@ -27,7 +27,7 @@ from vsr_cli.training.recipes import (
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
 ADVERSARIAL_WEIGHT = 0.05
-GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 8.0, 2.0, 1.0, 2.0
+GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 2.0, 1.0, 2.0
 SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
 NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero

@@ -41,16 +41,20 @@ def grid_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def lattice_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """L1 of what the error repeats every eight pixels, in frames with sides that are multiples.
+    """L1 of what the error repeats every eight pixels, less its mean over each pixel's neighbours.
+
+    Sides of frames are multiples of eight.
 
     Eight pixels of the target are one of the latents, and four are one of the grid that most of the
     networks work on. What they draw at the same place in each cell adds up to a mesh of dots, which
-    an adversary takes for texture. A pattern that repeats with amplitude a costs a; texture, whose
-    phase wanders, averages out over the cells.
+    an adversary takes for texture. A repeated checkerboard of amplitude a costs a; texture, whose
+    phase wanders, averages out over the cells, and what is left of smooth errors, which is far more,
+    is taken out by the neighbours.
     """
     cells = F.pixel_unshuffle((prediction - target).flatten(0, -4), 8)  # (N, 3 x 64, H/8, W/8)
-    repeated = cells.mean(dim=(-2, -1)).unflatten(1, (3, 64))
-    return (repeated - repeated.mean(dim=-1, keepdim=True)).abs().mean()
+    repeated = cells.mean(dim=(-2, -1)).unflatten(1, (3, 8, 8))
+    neighbours = [repeated.roll(by, dims=dim) for dim in (-2, -1) for by in (-1, 1)]
+    return (repeated - torch.stack(neighbours).mean(dim=0)).abs().mean() / 2
 
 
 def halo_loss(prediction: Tensor, target: Tensor) -> Tensor:
