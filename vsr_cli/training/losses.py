@@ -47,9 +47,8 @@ def lattice_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
     Eight pixels of the target are one of the latents, and four are one of the grid that most of the
     networks work on. What they draw at the same place in each cell adds up to a mesh of dots, which
-    an adversary takes for texture. A repeated checkerboard of amplitude a costs a; texture, whose
-    phase wanders, averages out over the cells, and what is left of smooth errors, which is far more,
-    is taken out by the neighbours.
+    an adversary takes for texture. A repeated checkerboard of amplitude a costs a. Texture, whose
+    phase wanders, averages out over the cells, and the neighbours take out smooth errors.
     """
     cells = F.pixel_unshuffle((prediction - target).flatten(0, -4), 8)  # (N, 3 x 64, H/8, W/8)
     repeated = cells.mean(dim=(-2, -1)).unflatten(1, (3, 8, 8))
