@@ -78,6 +78,22 @@ def test_the_tables_hold_every_row_for_people_and_for_programs(folder: Path) -> 
     assert parsed["means"][0]["lpips"] is None
 
 
+def test_a_mesh_is_told_of_frames_that_are_large_enough(folder: Path) -> None:
+    def meshed(lr_frames: Tensor, hr_frames: Tensor) -> Tensor:
+        frames = bicubic(lr_frames, 4)
+        frames[..., 1::4, 1::4] += 0.3
+        return frames
+
+    table = measure(folder, {"bicubic": FOURFOLD, "meshed": meshed}, ["clean"], 2)
+    small, _, plain, found = table.rows
+    assert (small.clip, small.lattice, small.true_lattice) == ("a", None, None)
+    assert plain.lattice is not None
+    assert found.lattice is not None
+    assert found.lattice > plain.lattice + 10
+    assert found.true_lattice == plain.true_lattice != found.lattice
+    assert f"| {found.lattice:.1f} ({found.true_lattice:.1f}) |" in table.markdown()
+
+
 def test_the_same_evaluation_gives_the_same_figures(folder: Path) -> None:
     tables = [measure(folder, {"b": FOURFOLD}, ["heavy"], 3) for _ in range(2)]
     first, second = ([(r.psnr, r.tof) for r in table.rows] for table in tables)

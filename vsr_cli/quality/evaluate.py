@@ -173,6 +173,7 @@ class _Evaluator:
         self.flow = DisFlow()
         self.flow_forward, self.visible = metrics.motion_of(hr_frames, self.flow)
         self.true_warping_error = self._warping_error(hr_frames)
+        self.true_lattice = _lattice(hr_frames)
 
     def row(self, restoration: _Restoration, case: Case) -> Row:
         sr_frames, hr_frames, lpips = restoration.sr_frames, self.hr_frames, self.lpips
@@ -184,6 +185,8 @@ class _Evaluator:
             psnr=metrics.psnr_y(sr_frames, hr_frames),
             ssim=metrics.ssim(sr_frames, hr_frames),
             lpips=float(distances.mean()) if distances is not None else None,
+            lattice=_lattice(sr_frames),
+            true_lattice=self.true_lattice,
             drift=metrics.drift(distances) if distances is not None else None,
             tlpips=metrics.tlpips(sr_frames, hr_frames, lpips) if lpips else None,
             tof=metrics.tof(sr_frames, hr_frames, self.flow),
@@ -195,3 +198,9 @@ class _Evaluator:
 
     def _warping_error(self, frames: Tensor) -> float:
         return metrics.warping_error(frames, self.flow_forward, self.visible)
+
+
+def _lattice(frames: Tensor) -> float | None:
+    """Of a mesh as fine as the pixels of a source that is enlarged four times."""
+    is_large = min(frames.shape[-2:]) >= metrics.LEAST_SIDE
+    return metrics.lattice(frames, 4) if is_large else None

@@ -23,6 +23,7 @@ _SHIFT, _SPREAD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _FIRES = (3, 4, 6, 7, 9, 10, 11, 12)
 _POOLED = (3, 6, 9)  # fires with a max-pool before them
 _COMPARED = (4, 7, 9, 10, 11, 12)  # beside the first convolution
+LEAST_SIDE = 64  # pixels, for a spectrum that tells lines from what is around them
 _CHUNK = 4  # frames a network sees at once, to bound memory
 
 
@@ -213,12 +214,12 @@ def lattice(frames: Tensor, period: int) -> float:
     pixels to speak of.
 
     Args:
-        frames: (T, 3, H, W), sides of 64 pixels or more.
+        frames: (T, 3, H, W), sides of `LEAST_SIDE` pixels or more.
         period: in pixels, 2 or more; a divisor of 16.
     """
     height, width = (side // 16 * 16 for side in frames.shape[-2:])
-    if min(height, width) < 64:
-        raise ValueError("expected frames of 64 pixels or more")
+    if min(height, width) < LEAST_SIDE:
+        raise ValueError(f"expected frames of {LEAST_SIDE} pixels or more")
     y = luma(frames.float())[:, 0, :height, :width]
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
     power = torch.fft.fft2((y - y.mean(dim=(1, 2), keepdim=True)) * window).abs().square().mean(0)

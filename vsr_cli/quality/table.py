@@ -8,7 +8,7 @@ from statistics import fmean
 _MEAN = "mean"
 _HEAD = (
     *("degradation", "clip", "restorer", "PSNR-Y", "SSIM"),
-    *("LPIPS", "drift", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
+    *("LPIPS", "mesh (truth)", "drift", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
 )
 
 
@@ -45,6 +45,8 @@ class Row:
     psnr: float  # dB, of BT.601 luma
     ssim: float
     lpips: float | None  # None: no network was given
+    lattice: float | None  # dB, of a mesh of 4 pixels; None: frames are too small
+    true_lattice: float | None  # of the truth itself
     drift: float | None  # of LPIPS
     tlpips: float | None
     tof: float  # pixels
@@ -93,6 +95,8 @@ def _mean(rows: Sequence[Row]) -> Row:
         psnr=fmean(row.psnr for row in rows),
         ssim=fmean(row.ssim for row in rows),
         lpips=_mean_known(row.lpips for row in rows),
+        lattice=_mean_known(row.lattice for row in rows),
+        true_lattice=_mean_known(row.true_lattice for row in rows),
         drift=_mean_known(row.drift for row in rows),
         tlpips=_mean_known(row.tlpips for row in rows),
         tof=fmean(row.tof for row in rows),
@@ -124,6 +128,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
             f"{row.psnr:.2f}",
             f"{row.ssim:.4f}",
             _cell(row.lpips, 4),
+            f"{_cell(row.lattice, 1)} ({_cell(row.true_lattice, 1)})",
             _cell(row.drift, 4),
             _cell(row.tlpips, 2),
             f"{row.tof:.2f}",
