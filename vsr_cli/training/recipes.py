@@ -20,7 +20,7 @@ PERCEPTUAL_WEIGHT, ADVERSARIAL_PERCEPTUAL_WEIGHT = 0.1, 0.2
 PERCEPTUAL_START = 2 / 3  # of stage A1; an edge must be there before its look can be judged
 ADVERSARIAL_WEIGHT = 0.05
 ARTIFACT_WEIGHT, ARTIFACT_START = 0.5, 10_000  # steps of the discriminator
-GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT = 4.0, 16.0, 1.0
+GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 1.0, 2.0
 DRAWS = 2  # times and noises for each sample: preparing and encoding samples is not cheap
 PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
 SIZE_WEIGHT = 0.02  # nothing else keeps the size of latents, which are divided by it, from drifting
@@ -90,6 +90,7 @@ class AutoencoderRecipe:
                 terms["perceptual"] = PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
             return terms
         terms["halo"] = HALO_WEIGHT * L.halo_loss(frames, hr)
+        terms["chroma"] = CHROMA_WEIGHT * L.chroma_loss(frames, hr)
         if self.vgg is not None:
             terms["perceptual"] = ADVERSARIAL_PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
         terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr, None)
