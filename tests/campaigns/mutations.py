@@ -455,8 +455,8 @@ MUTATIONS = [
         {
             "state-order-of-memory": ("if name in last else x", "if name in () else x"),
             "state-lost-order": (
-                "[n for n, x in tensors.items() if _is_last(x)]",
-                "[n for n, x in tensors.items() if x.is_contiguous()]",
+                "last = [name for name, x in tensors.items() if _has_channels_last(x)]",
+                "last = list[str]()",
             ),
         },
     ),
