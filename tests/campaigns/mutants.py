@@ -86,7 +86,15 @@ def run_tests(copy: Path, tests: Sequence[str]) -> Verdict:
     """Run some tests of a copy up to the first that fails."""
     # Compiled files are told by size and second of change, which a mutant may share.
     settings = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    options = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "--hypothesis-seed=0",
+        "-m",
+        "not gpu and not huge",
+    ]
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
