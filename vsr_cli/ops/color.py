@@ -151,7 +151,11 @@ def _enlarged(x: Tensor, here: slice, rows: slice, width: int) -> Tensor:
         size = (count, width)
     else:
         size = (factor * (last - first), width)
-    enlarged = F.interpolate(x[:, :, first:last], size=size, mode="bilinear", align_corners=False)
+    # Enlarging has nothing to smooth, but of both ways this one rounds alike with any number of
+    # threads, and workers have others than a process that is alone.
+    enlarged = F.interpolate(
+        x[:, :, first:last], size=size, mode="bilinear", align_corners=False, antialias=True
+    )
     above = factor * (here.start - first)
     return enlarged[:, :, above : above + count]
 

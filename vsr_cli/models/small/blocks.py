@@ -12,6 +12,7 @@ from vsr_cli.models.small.fused import (
     cat_frames,
     conv_activate,
     conv_add,
+    convolve,
     film_activate,
     merge_frames,
     modulate,
@@ -124,7 +125,8 @@ class ModulatedBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
         h = self.conv1(activate(self.modulate1(x, condition, time)))
         h = activate(self.modulate2(h, condition, time))
-        return conv_add(self.conv2, h, self.skip(x))
+        skipped = convolve(self.skip, x) if isinstance(self.skip, nn.Conv2d) else x
+        return conv_add(self.conv2, h, skipped)
 
 
 class TemporalMixer(nn.Module):

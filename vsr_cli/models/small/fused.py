@@ -25,6 +25,19 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAK, inplace=True)
 
 
+def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """conv(x), bit by bit the same whatever the number of threads.
+
+    On a CPU torch's own 1x1 convolutions in float32 add up in an order that depends on it, and
+    workers have other numbers of threads than a process that is alone.
+    """
+    if not can_fuse(x, conv.weight):
+        return conv(x)
+    how = (conv.padding, conv.stride, conv.dilation, conv.groups)
+    result: Tensor = _FUSED(x, conv.weight, conv.bias, *how, "none", [], "")
+    return result
+
+
 def conv_activate(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Leaky ReLU of conv(x)."""
     if not can_fuse(x, conv.weight):

@@ -166,3 +166,15 @@ def test_a_region_has_one_piece_of_memory_for_each_row_of_a_state(
         state = clip.state()
         assert state is not None
         assert all(x.movedim(-3, -1).is_contiguous() for x in state.tensors().values())
+
+
+def test_the_number_of_threads_changes_no_bit(model: SmallModel) -> None:
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(restore(model, moving(4), CONFIG, plan(None)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
