@@ -86,18 +86,11 @@ def run_tests(copy: Path, tests: Sequence[str]) -> Verdict:
     """Run some tests of a copy up to the first that fails."""
     # Compiled files are told by size and second of change, which a mutant may share.
     settings = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    options = [
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "--hypothesis-seed=0",
-        "-m",
-        "not gpu and not huge",
-    ]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    kinds = ["-m", "not gpu and not huge"]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
+            [sys.executable, "-m", "pytest", *options, *kinds, *tests],
             cwd=copy,
             env={**os.environ, **settings},
             stdout=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from statistics import fmean
 _MEAN = "mean"
 _HEAD = (
     *("degradation", "clip", "restorer", "PSNR-Y", "SSIM"),
-    *("LPIPS", "mesh (truth)", "drift", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
+    *("LPIPS", "lattice (truth)", "drift", "tLPIPS", "tOF", "warp (truth)", "s/frame"),
 )
 
 
@@ -45,7 +45,7 @@ class Row:
     psnr: float  # dB, of BT.601 luma
     ssim: float
     lpips: float | None  # None: no network was given
-    lattice: float | None  # dB, of a mesh of 4 pixels; None: frames are too small
+    lattice: float | None  # dB, of 4 pixels; None: frames are too small
     true_lattice: float | None  # of the truth itself
     drift: float | None  # of LPIPS
     tlpips: float | None

@@ -11,7 +11,7 @@ from vsr_cli.training.probe import NOISE, TIMES, Frames, Trial, mean
 
 Trials = Callable[[Degraded, int], list[Trial]]
 WORST = 0.001  # LPIPS, by which more steps may be worse and still count as no worse
-MESH = 2.0  # dB that nobody sees
+UNSEEN = 2.0  # dB of a lattice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +127,8 @@ def _pictures(trials: Trials) -> Iterator[Reading]:
         what = f"tLPIPS, against `sharpen` as near in LPIPS as it comes, {level}"
         yield _at_most(5, what, ours, calm)
         truth = mean(trial.measured(trial.hr_frames).lattice for trial in found)
-        what = f"mesh of 4 pixels, dB, {level}: at most {MESH:g} more than the truth's"
-        yield _at_most(5, what, mean(frames.lattice for frames in made), truth + MESH)
+        what = f"lattice of 4 pixels, dB, {level}: at most {UNSEEN:g} more than the truth's"
+        yield _at_most(5, what, mean(frames.lattice for frames in made), truth + UNSEEN)
 
 
 def _restoring(trials: Trials) -> Iterator[Reading]:
