@@ -15,6 +15,7 @@ from vsr_cli.training.losses import (
     lattice_loss,
     min_snr_weight,
     sobel_weight,
+    spectrum_loss,
     structure_warp_loss,
 )
 
@@ -158,6 +159,30 @@ def test_what_does_not_repeat_hardly_counts_as_a_mesh() -> None:
     assert lattice_loss(fives, torch.zeros_like(fives)) < 0.01
     slope = torch.linspace(-1, 1, 128).expand(1, 1, 3, 128, 128)
     assert lattice_loss(slope, torch.zeros_like(slope)) < 0.005
+
+
+@pytest.mark.parametrize("period", [3, 4, 5, 6.5])
+def test_a_grating_costs_by_its_height_wherever_it_lies(period: float) -> None:
+    target = torch.rand(1, 1, 3, 128, 128) / 5
+    waves = torch.sin(2 * torch.pi * torch.arange(128) / period)
+    first, second = (
+        float(spectrum_loss(target / 100 + 0.2 * wave, target / 100))
+        for wave in (waves, waves.roll(1)[:, None].expand(128, 128))
+    )
+    assert first == pytest.approx(0.02, rel=0.5)
+    assert second == pytest.approx(first, rel=0.02)
+
+
+def test_a_spectrum_knows_how_much_there_is_and_not_where() -> None:
+    generator = torch.Generator().manual_seed(0)
+    texture = 0.2 * torch.randn(1, 1, 3, 128, 128, generator=generator)
+    soft, double = torch.zeros_like(texture), 2 * texture
+    gone = spectrum_loss(soft, texture)
+    torch.testing.assert_close(spectrum_loss(double, texture), gone, rtol=0.05, atol=0)
+    others = texture.roll((3, 5), (-1, -2))
+    assert spectrum_loss(others, texture) < 0.6 * gone
+    assert spectrum_loss(texture + 0.3, texture) < 0.01 * gone
+    assert charbonnier(others, texture) > 1.3 * charbonnier(soft, texture)
 
 
 def test_edges_and_noise_hardly_count_as_a_grid() -> None:

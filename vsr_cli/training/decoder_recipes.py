@@ -26,8 +26,9 @@ from vsr_cli.training.recipes import (
 
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
-ADVERSARIAL_WEIGHT = 0.05
+ADVERSARIAL_WEIGHT = 0.025
 GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 2.0, 1.0, 2.0
+SPECTRUM_WEIGHT = 2.0
 SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
 NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
@@ -169,6 +170,7 @@ class DecoderRecipe:
             "lattice": LATTICE_WEIGHT * L.lattice_loss(frames, hr),
             "chroma": CHROMA_WEIGHT * L.chroma_loss(frames, hr),
             "halo": HALO_WEIGHT * L.halo_loss(frames, hr),
+            "spectrum": SPECTRUM_WEIGHT * L.spectrum_loss(frames, hr),
         }
         if motion is not None:
             terms["difference"] = 0.5 * L.difference_loss(frames, hr)
