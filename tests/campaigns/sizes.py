@@ -1,6 +1,6 @@
 """Upscales sources of all sizes in little memory, and checks the plan against what they took.
 
-    python -m tests.campaigns.sizes [--gigabytes 8] [--steps 4] [--only 1920x1080] [--scale 4]
+    python -m tests.campaigns.sizes [--gigabytes 8] [--steps 4] [--size 1920x1080] [--scale 4]
 
 Each runs as a process of its own in a control group that the kernel kills when it takes more, or,
 where none can be made, under `ulimit -d`. The shipped weights compute, since the time and the
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.conftest import write_clip
 
-SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
+SIZES = ("640x360", "1280x720", "1920x1080", "3840x2160")
 SCALES = (1, 2, 4)
 GROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))  # of version 1, and of version 2
 LIMITS = ("memory.limit_in_bytes", "memory.max")
@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=8)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--only", action="append", metavar="WxH")
+    parser.add_argument("--size", action="append", metavar="WxH")
     parser.add_argument("--scale", action="append", type=int)
     arguments = parser.parse_args()
     is_good = True
@@ -134,9 +134,8 @@ def main() -> None:
         sys.stdout.write(f"{arguments.gigabytes:g} GB by {how}, {arguments.steps} steps\n\n")
         print_row("source", "scale", "frames", "tile", "planned GB", "peak GB", "s/frame", "exit")
         print_row(*["---"] * 8)
-        for width, height in SIZES:
-            if arguments.only and f"{width}x{height}" not in arguments.only:
-                continue
+        for size in arguments.size or SIZES:
+            width, height = map(int, size.split("x"))
             for scale in arguments.scale or SCALES:
                 source = folder / "in.mkv"
                 write_clip(source, num_frames=2, size=(height, width))
@@ -147,7 +146,7 @@ def main() -> None:
                 plan = found.plan
                 print_row(
                     *(
-                        f"{width}x{height}",
+                        size,
                         scale,
                         num_frames,
                         plan.get("tile"),

@@ -183,19 +183,22 @@ class TileSum:
     It holds the plane alone, whatever the number of tiles.
     """
 
-    def __init__(self, grid: Grid, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, grid: Grid, dtype: torch.dtype = torch.float32, *, plane: Tensor | None = None
+    ) -> None:
         """Begin with nothing.
 
         Args:
             grid: of the tiles.
             dtype: of the sums; half precision is enough for pictures of 10 bits.
+            plane: zeros to add to, (..., h, w) of that type; None: it is made for the first tile.
         """
         rows, columns = fade_weights(grid.rows), fade_weights(grid.columns)
         self._tiles = grid.tiles
         self._weights = [(row, column) for row in rows for column in columns]
         self._size = (max(w.stop for w in grid.rows), max(w.stop for w in grid.columns))
         self._count = 0
-        self._total: Tensor | None = None
+        self._total = plane
         self._dtype = dtype
 
     def add(self, piece: Tensor) -> None:
@@ -205,7 +208,7 @@ class TileSum:
             expected = (rows.size, columns.size)
             raise ValueError(f"expected a tile of {expected}, got {tuple(piece.shape)}")
         self._count += 1
-        if len(self._tiles) == 1:
+        if len(self._tiles) == 1 and self._total is None:
             self._total = piece.to(self._dtype)
             return
         if self._total is None:

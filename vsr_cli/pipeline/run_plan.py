@@ -1,5 +1,6 @@
 """Where and in what precision a job runs: chosen once, with the reasons."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,9 +30,15 @@ class RunPlan:
     free_bytes: int | None = None  # bytes of the device, when it was planned
     state_bytes: int = 0  # bytes of what a clip hands on, as a checkpoint keeps it
     is_state_on_disk: bool = False  # whether that lies there between clips, too
-    scratch_bytes: int = 0  # bytes that it then takes
+    is_out_of_core: bool = False  # whether frames in the making do, and no clip is read ahead
+    scratch_bytes: int = 0  # bytes that they then take
     scratch: Path | None = None  # folder for it; None: the system's for temporary files
     smallest_tile: int | None = None  # latent pixels; None: tiles are not taken where memory ends
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Where files lie that hold what is not in memory."""
+        return self.scratch or Path(tempfile.gettempdir())
 
     @property
     def tile_pixels(self) -> int | None:
@@ -52,7 +59,7 @@ class RunPlan:
         side = (self.tile_size or max(size) // LATENT_STRIDE) // 2
         if self.smallest_tile is None or side < self.smallest_tile:
             return None
-        return replace(self, tile_size=side, is_state_on_disk=True)
+        return replace(self, tile_size=side, is_state_on_disk=True, is_out_of_core=True)
 
 
 def native_scale(scales: Sequence[int], scale: Fraction) -> int:

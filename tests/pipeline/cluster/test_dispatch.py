@@ -385,10 +385,13 @@ def test_all_compute_as_much_at_once_as_the_weakest_can() -> None:
         peak_bytes=5,
         free_bytes=10,
         state_bytes=9,
+        is_out_of_core=True,
         scratch_bytes=0,
     )
     plan = weakest([sight_of(), sight_of(node="two", plan=small)], mixed=False)
     assert (plan.clip_length, plan.tile_size, plan.peak_bytes) == (4, 64, 5)
+    assert plan.is_state_on_disk
+    assert plan.is_out_of_core
     assert "two" in plan.reasons[0]
 
 

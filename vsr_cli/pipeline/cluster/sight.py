@@ -73,6 +73,7 @@ class Fit:
     peak_bytes: int | None
     free_bytes: int | None
     state_bytes: int
+    is_out_of_core: bool = False
     scratch_bytes: int
 
     @classmethod
@@ -84,6 +85,7 @@ class Fit:
             peak_bytes=run_plan.peak_bytes,
             free_bytes=run_plan.free_bytes,
             state_bytes=run_plan.state_bytes,
+            is_out_of_core=run_plan.is_out_of_core,
             scratch_bytes=run_plan.scratch_bytes,
         )
 
@@ -232,6 +234,7 @@ def weakest(sights: Iterable[Sight], *, mixed: bool) -> RunPlan:
         free_bytes=fit.free_bytes,
         state_bytes=max(fit.state_bytes for _, fit in fits),
         is_state_on_disk=bool(tiles),
+        is_out_of_core=any(fit.is_out_of_core for _, fit in fits),
         scratch_bytes=max(fit.scratch_bytes for _, fit in fits),
     )
 

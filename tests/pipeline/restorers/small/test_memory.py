@@ -1,5 +1,6 @@
 """Clips and tiles that fit."""
 
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -91,6 +92,29 @@ def test_what_regions_hand_on_lies_on_disk_where_it_would_fill_the_memory() -> N
     assert many.is_state_on_disk
 
 
+def test_frames_are_merged_on_disk_where_that_saves_time_or_all_else_is_too_large() -> None:
+    fits = []
+    for budget in range(4, 80):
+        with suppress(DeviceError):
+            fits.append(fit_memory(UpscaleConfig(), HD, 4, budget * GB // 10))
+    assert fits[0].is_out_of_core
+    assert not fits[-1].is_out_of_core
+    assert all(fit.is_state_on_disk for fit in fits if fit.is_out_of_core)
+    assert all("on disk" in fit.why for fit in fits if fit.is_out_of_core)
+    times = [relative_time(HD, fit) * (1.1 if fit.is_out_of_core else 1) for fit in fits]
+    assert times == sorted(times, reverse=True)
+    # Neither the planes of all frames nor the clip that is read ahead are in memory then.
+    assert region_bytes(HD, 8, 64, 4, on_disk=True, out_of_core=True) < (
+        region_bytes(HD, 8, 64, 4, on_disk=True) - 8 * 100 * HD[0] * HD[1]
+    )
+
+
+def test_8k_fits_into_what_8_gb_leave_beside_its_encoder() -> None:
+    config = UpscaleConfig(device="cpu", dtype="bfloat16", scale=Fraction(2))
+    fit = fit_memory(config, UHD, 4, int(3.7 * GB), replace(HALF, source=72))
+    assert fit.is_out_of_core
+
+
 def test_networks_that_are_not_cut_into_bands_are_planned_as_such() -> None:
     config = UpscaleConfig(device="cpu", dtype="bfloat16", tile=0)
     cut, compiled = (
@@ -131,7 +155,7 @@ def test_tiles_that_are_asked_for_are_planned_too() -> None:
     assert (2 <= fit.length < 8, fit.side) == (True, 64)
     assert "clip length" in fit.why
     with pytest.raises(DeviceError, match="does not fit into memory") as caught:
-        fit_memory(config, HD, 4, GB)
+        fit_memory(config, HD, 4, GB * 3 // 4)
     assert "smaller ones" in (caught.value.hint or "")
 
 
@@ -148,14 +172,19 @@ def test_a_few_gigabytes_are_enough_for_any_size(
     assert fit.num_bytes <= budget
 
 
-@pytest.mark.parametrize(("size", "dtype"), [(HD, torch.float32), (UHD, torch.bfloat16)])
+@pytest.mark.parametrize(("dtype", "budget"), [(torch.float32, 4.6), (torch.bfloat16, 2.7)])
 def test_where_full_precision_does_not_fit_half_is_taken(
-    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, budget: float
 ) -> None:
+    free = int(budget * GB / SHARE_OF_FREE_MEMORY)
     monkeypatch.setattr(run_plan, "is_faster_in_bfloat16", lambda: False)
-    monkeypatch.setattr("vsr_cli.pipeline.memory.free_memory", lambda device: int(4.6 * GB))
-    plan = plan_small(UpscaleConfig(device="cpu"), size, 50, (4,))
+    monkeypatch.setattr("vsr_cli.pipeline.memory.free_memory", lambda device: free)
+    plan = plan_small(UpscaleConfig(device="cpu"), UHD, 50, (4,))
     assert plan.dtype == dtype
     assert any("dtype" in reason for reason in plan.reasons)
+    least = UpscaleConfig(device="cpu", dtype="float32")
+    if dtype == torch.float32:
+        assert plan_small(least, UHD, 50, (4,)).dtype == dtype
+        return
     with pytest.raises(DeviceError):
-        plan_small(UpscaleConfig(device="cpu", dtype="float32"), UHD, 50, (4,))
+        plan_small(least, UHD, 50, (4,))

@@ -1,6 +1,7 @@
 """Frames restored region by region: everything is covered, handed on, and hardly differs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from vsr_cli.events import ignore
 from vsr_cli.models.small.model import SmallModel
 from vsr_cli.pipeline.clips import ClipState, RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
+from vsr_cli.pipeline.restorers.small import restorer
 from vsr_cli.pipeline.restorers.small.regions import Regions, cut, plan_regions, within
 from vsr_cli.pipeline.restorers.small.restorer import SmallRestorer
+from vsr_cli.pipeline.restorers.small.storage import Shape, Storage
 from vsr_cli.pipeline.run_plan import RunPlan
 
 CPU = torch.device("cpu")
@@ -114,6 +117,25 @@ def test_regions_change_the_picture_by_less_than_one_code(model: SmallModel) -> 
     tiled = restore(model, frames, CONFIG, plan(32))
     assert whole.shape == tiled.shape
     assert 0 < (whole - tiled).abs().mean() * 127.5 < 1
+
+
+@pytest.mark.slow
+def test_frames_merged_on_disk_are_the_same(
+    model: SmallModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path | None] = []
+
+    def made(shapes: Mapping[str, Shape], folder: Path | None) -> Storage:
+        folders.append(folder)
+        return Storage(shapes, folder)
+
+    monkeypatch.setattr(restorer, "Storage", made)
+    frames, on_disk = moving(6), plan(32, folder=tmp_path)
+    expected = restore(model, frames, CONFIG, plan(32))
+    found = restore(model, frames, CONFIG, replace(on_disk, is_out_of_core=True))
+    assert torch.equal(found, expected)
+    assert set(folders) == {None, tmp_path}
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -71,10 +71,12 @@ FULL_UNCUT = Costs(
 # the merged one, its source and its flow, with those of the clip that is read ahead (452 for two).
 MERGED_PER_PIXEL = 150
 MERGED_PER_PIXEL_AND_FRAME = 150
+PLANE_PER_PIXEL = 2 * 3 * BODY_STRIDE**2  # of that: the merged frame, in half precision
 SHARE_FOR_STATES = 0.3  # of that; beyond, states of regions lie on disk
 SMALLEST_TILE = 32  # latent pixels
 LARGEST_TILE = 512  # beyond that larger ones save no time
 SHORT_CLIP_COST = 0.2  # of the time: what networks take longer that see one frame at a time
+OUT_OF_CORE_COST = 0.1  # of the time: frames to disk and back, and nothing is read ahead
 TILE_OVERLAP = 24  # latent pixels; beyond that the denoiser's view of a pixel hardly reaches
 
 
@@ -121,6 +123,9 @@ def plan_small(
         slow = slow_in_bfloat16(device)
     reasons = tuple(why for why in (why_device, why_dtype, slow, fit.why) if why)
     state_bytes = _state_bytes(body_size, steps, costs)
+    scratch_bytes = 2 * state_bytes if fit.is_state_on_disk else 0
+    if fit.is_out_of_core:
+        scratch_bytes += fit.length * PLANE_PER_PIXEL * body_size[0] * body_size[1]
     return RunPlan(
         device,
         dtype,
@@ -131,7 +136,8 @@ def plan_small(
         free_bytes=free,
         state_bytes=state_bytes,
         is_state_on_disk=fit.is_state_on_disk,
-        scratch_bytes=2 * state_bytes if fit.is_state_on_disk else 0,
+        is_out_of_core=fit.is_out_of_core,
+        scratch_bytes=scratch_bytes,
         smallest_tile=SMALLEST_TILE if config.tile is None else None,
     )
 
@@ -142,16 +148,18 @@ class Fit:
 
     length: frames in a clip.
     side: of a region in latent pixels; None: whole frames.
-    is_state_on_disk: whether what regions hand on to the next clip lies there.
     num_bytes: of memory at the peak.
     why: this is not what was asked for; empty where it is.
+    is_state_on_disk: whether what regions hand on to the next clip lies there.
+    is_out_of_core: whether merged frames do, too, and no clip is read ahead.
     """
 
     length: int
     side: int | None
-    is_state_on_disk: bool
     num_bytes: int
     why: str
+    is_state_on_disk: bool = False
+    is_out_of_core: bool = False
 
 
 def fit_memory(
@@ -183,20 +191,22 @@ def fit_memory(
             num_bytes = whole_bytes(body_size, length, steps, costs)
             if num_bytes <= budget:
                 why = f"clip length {length}: what fits into the free memory"
-                return Fit(length, None, False, num_bytes, "" if length == asked else why)
+                return Fit(length, None, num_bytes, "" if length == asked else why)
         if tile is not None:
             raise _too_large(body_size, budget, "as a whole", "tiles with `--tile auto`")
     is_on_disk = 2 * _state_bytes(body_size, steps, costs) > SHARE_FOR_STATES * budget
     largest = tile // LATENT_STRIDE if tile else min(LARGEST_TILE, max(body_size) // 2)
     smallest = largest if tile else SMALLEST_TILE
     fits = []
-    for side in range(largest, smallest - 1, -ALIGNMENT):
-        for length in range(asked, SHORTEST_CLIP - 1, -1):
-            num_bytes = region_bytes(body_size, length, side, steps, costs, on_disk=is_on_disk)
-            if num_bytes <= budget:
-                why = _why_tiles(config, length, side)
-                fits.append(Fit(length, side, is_on_disk, num_bytes, why))
-                break
+    for on_disk, out_of_core in ((is_on_disk, False), (True, True)):
+        where = {"on_disk": on_disk, "out_of_core": out_of_core}
+        for side in range(largest, smallest - 1, -ALIGNMENT):
+            for length in range(asked, SHORTEST_CLIP - 1, -1):
+                num_bytes = region_bytes(body_size, length, side, steps, costs, **where)
+                if num_bytes <= budget:
+                    why = _why_tiles(config, length, side, out_of_core)
+                    fits.append(Fit(length, side, num_bytes, why, on_disk, out_of_core))
+                    break
     if fits:
         return min(fits, key=partial(_relative_time, body_size))
     how, other = "in the smallest tiles", "a smaller `--scale`"
@@ -214,6 +224,7 @@ def _relative_time(body_size: tuple[int, int], fit: Fit) -> float:
             -(-length // unit), fit.side // ALIGNMENT, region_overlap(fit.side) // ALIGNMENT
         )
         share *= sum(window.size for window in windows) / windows[-1].stop
+    share *= 1 + OUT_OF_CORE_COST * fit.is_out_of_core
     return share * (1 + SHORT_CLIP_COST / (fit.length - 1))
 
 
@@ -230,11 +241,16 @@ def region_bytes(
     costs: Costs = HALF,
     *,
     on_disk: bool,
+    out_of_core: bool = False,
 ) -> int:
     """What clips of so many frames take, in regions of so many latent pixels."""
     reach = LATENT_STRIDE // BODY_STRIDE * side
     region = (min(reach, body_size[0]), min(reach, body_size[1]))
-    merged = MERGED_PER_PIXEL + length * (MERGED_PER_PIXEL_AND_FRAME + costs.source)
+    known = MERGED_PER_PIXEL_AND_FRAME - PLANE_PER_PIXEL + costs.source  # of this clip and the next
+    if out_of_core:
+        merged = MERGED_PER_PIXEL + PLANE_PER_PIXEL + length * known // 2
+    else:
+        merged = MERGED_PER_PIXEL + length * (PLANE_PER_PIXEL + known)
     states = 0 if on_disk else 2 * _state_bytes(body_size, steps, costs)
     in_region = _networks_bytes(region, length, steps, costs) + costs.fixed_in_regions
     return states + in_region + body_size[0] * body_size[1] * merged
@@ -245,8 +261,8 @@ def region_overlap(side: int) -> int:
     return min(TILE_OVERLAP, side * 3 // 8)
 
 
-def _why_tiles(config: UpscaleConfig, length: int, side: int) -> str:
-    merged = "merged with 11 bits a sample"
+def _why_tiles(config: UpscaleConfig, length: int, side: int, out_of_core: bool) -> str:
+    merged = f"merged{' on disk' if out_of_core else ''} with 11 bits a sample"
     if config.tile is None:
         size = LATENT_STRIDE * side
         return f"tiles of {size} pixels, {merged}: two whole frames do not fit into the free memory"

@@ -10,7 +10,7 @@ from torch import Tensor
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.models.flow import DisFlow
-from vsr_cli.models.small.model import LATENT_STRIDE, SmallModel
+from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE, SmallModel
 from vsr_cli.ops.color import match_color
 from vsr_cli.ops.resize import crop
 from vsr_cli.ops.windows import TileSum
@@ -37,6 +37,7 @@ from vsr_cli.pipeline.restorers.small.states import (
     StoredState,
     WholeStates,
 )
+from vsr_cli.pipeline.restorers.small.storage import Shape, Storage
 from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 from vsr_cli.pipeline.threads import compute_alone
 
@@ -75,7 +76,8 @@ class SmallRestorer(Restorer):
         # so there, too, no more is done at once than there is room for.
         is_crowded = plan.device.type == "cpu" and isinstance(self._flow, DisFlow)
         begin = compute_alone if is_crowded else None
-        with closing(prefetch(prepared, 1, begin=begin)) as ready:
+        ahead = prepared if plan.is_out_of_core else prefetch(prepared, 1, begin=begin)
+        with closing(ahead) as ready:
             for clip in ready:
                 if regions is None or states is None:
                     regions = self._plan_regions(clip)
@@ -121,7 +123,7 @@ class SmallRestorer(Restorer):
                 tensors,
                 guidance=guidance,
                 device=plan.device,
-                folder=plan.scratch if plan.is_state_on_disk else None,
+                folder=plan.scratch_folder if plan.is_state_on_disk else None,
             )
         if tensors is None:
             return WholeStates(None)
@@ -148,13 +150,25 @@ class SmallRestorer(Restorer):
 
     def _merged_frames(self, clip: Prepared, regions: Regions, states: States) -> Iterator[Tensor]:
         """Region after region, each for all frames of the clip, and then the frames."""
-        wholes = [TileSum(regions.output_grid, torch.float16) for _ in clip.clip.fresh]
+        storage = self._planes(regions, len(clip.clip.fresh))
+        wholes = [
+            TileSum(regions.output_grid, plane.dtype, plane=plane) for plane in storage.take()
+        ]
         for region in regions.all:
             for whole, frame in zip(wholes, self._region_frames(clip, region, states), strict=True):
                 whole.add(frame.cpu())
+                storage.release()
         states.advance()
         while wholes:
             yield wholes.pop(0).whole()
+            storage.release()
+
+    def _planes(self, regions: Regions, count: int) -> Storage:
+        """Zeros for so many frames in the making."""
+        size = tuple(BODY_STRIDE * side for side in regions.body_size)
+        shape = Shape((3, *size), torch.float16, is_channels_last=False)
+        folder = self._run_plan.scratch_folder if self._run_plan.is_out_of_core else None
+        return Storage({str(index): shape for index in range(count)}, folder)
 
     def _region_frames(self, clip: Prepared, region: Region, states: States) -> Iterator[Tensor]:
         """The fresh frames of a clip within a region, one after the other."""

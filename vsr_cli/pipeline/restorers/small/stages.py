@@ -1,6 +1,6 @@
 """What becomes of a clip: motion of whole frames, then latents and frames of each region."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -87,7 +87,7 @@ class Sampled:
 
 def estimate_motion(
     clips: Iterable[Clip], flow: FlowEstimator, *, scale: int, device: torch.device
-) -> Iterator[Prepared]:
+) -> Generator[Prepared, None, None]:
     """Flow between neighbouring frames, shared ones included.
 
     It is estimated at a quarter of the target's size, whatever that of the source is.

@@ -1,8 +1,5 @@
 """What clips of the shipped family hand on: in memory, or of single regions and on disk."""
 
-import mmap
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +9,9 @@ from torch import Tensor
 
 from vsr_cli.config import Guidance
 from vsr_cli.diffusion.sampler import Trajectory
-from vsr_cli.media.writing.destination import output_errors
 from vsr_cli.models.small.denoiser import LEVEL_OF_MIXER
 from vsr_cli.pipeline.restorers.small.regions import Area, Region, Regions, cut, within
-
-ALIGNMENT = 64  # bytes, of each tensor in a file
+from vsr_cli.pipeline.restorers.small.storage import Shape, Storage
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class StoredState:
     """The state of whole frames as tensors alone, wherever they lie."""
 
     stored: Mapping[str, Tensor]
-    storage: "_Storage | None" = None
+    storage: Storage | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """See `ClipState`."""
@@ -130,11 +125,11 @@ class RegionStates:
         """
         self._regions, self._guidance = regions, guidance
         self._device, self._folder = device, folder
-        self._old: _Storage | None = None
-        self._new: _Storage | None = None
+        self._old: Storage | None = None
+        self._new: Storage | None = None
         self._has_old = state is not None
         if state is not None:
-            self._old = _Storage({name: _Shape.of(x) for name, x in state.items()}, folder)
+            self._old = Storage({name: Shape.of(x) for name, x in state.items()}, folder)
             for name, x in state.items():
                 self._old.tensors[name].copy_(x)
             self._old.release()
@@ -166,10 +161,10 @@ class RegionStates:
         tensors = state.tensors()
         if self._new is None:
             shapes = {
-                name: _Shape((*x.shape[:-2], *self._size(name)), x.dtype)
+                name: Shape((*x.shape[:-2], *self._size(name)), x.dtype)
                 for name, x in tensors.items()
             }
-            self._new = _Storage(shapes, self._folder)
+            self._new = Storage(shapes, self._folder)
         for name, x in tensors.items():
             core = _core(name, region)
             cut(self._new.tensors[name], core).copy_(cut(x, within(core, _area(name, region))))
@@ -183,71 +178,6 @@ class RegionStates:
     def _size(self, name: str) -> tuple[int, int]:
         level = _level(name)
         return self._regions.body_size if level is None else self._regions.level_sizes[level]
-
-
-@dataclass(frozen=True)
-class _Shape:
-    size: tuple[int, ...]
-    dtype: torch.dtype
-
-    @classmethod
-    def of(cls, x: Tensor) -> "_Shape":
-        return cls(tuple(x.shape), x.dtype)
-
-    @property
-    def stored_size(self) -> tuple[int, ...]:
-        """With channels last: (..., C, H, W) -> (..., H, W, C)."""
-        *front, channels, height, width = self.size
-        return (*front, height, width, channels)
-
-    @property
-    def num_bytes(self) -> int:
-        return torch.Size(self.size).numel() * self.dtype.itemsize
-
-
-class _Storage:
-    """Tensors of known shapes: in memory, or in one file that vanishes with the process.
-
-    Their channels are last in memory. What a region has of them is then one piece for each row,
-    instead of one for each row and channel, and on disk it touches few pages besides its own.
-    """
-
-    def __init__(self, shapes: Mapping[str, _Shape], folder: Path | None) -> None:
-        """Make room.
-
-        Raises:
-            OutputError: the disk is full.
-        """
-        self._map: mmap.mmap | None = None
-        if folder is None:
-            self.tensors = {
-                name: torch.empty(shape.stored_size, dtype=shape.dtype).movedim(-1, -3)
-                for name, shape in shapes.items()
-            }
-            return
-        starts, total = {}, 0
-        for name, shape in shapes.items():
-            starts[name] = total
-            total += -(-shape.num_bytes // ALIGNMENT) * ALIGNMENT
-        with (
-            output_errors(f"`{folder}` has no room for what does not fit into memory"),
-            tempfile.TemporaryFile(dir=folder) as file,
-        ):
-            os.posix_fallocate(file.fileno(), 0, total)  # a page that has no room would be fatal
-            self._map = mmap.mmap(file.fileno(), total)
-        whole = torch.frombuffer(self._map, dtype=torch.uint8)
-        self.tensors = {
-            name: whole[starts[name] : starts[name] + shape.num_bytes]
-            .view(shape.dtype)
-            .view(shape.stored_size)
-            .movedim(-1, -3)
-            for name, shape in shapes.items()
-        }
-
-    def release(self) -> None:
-        """Leave what lies in a file to the system, which may write it out whenever it has to."""
-        if self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def _level(name: str) -> int | None:
