@@ -32,9 +32,9 @@ from vsr_cli.pipeline.restorers.small.stages import (
     sample_region,
 )
 from vsr_cli.pipeline.restorers.small.states import (
+    ReadState,
     RegionStates,
     SmallState,
-    StoredState,
     WholeStates,
 )
 from vsr_cli.pipeline.restorers.small.storage import Shape, Storage
@@ -104,7 +104,7 @@ class SmallRestorer(Restorer):
 
     def read_state(self, tensors: Mapping[str, Tensor]) -> ClipState:
         """See `Restorer.read_state`."""
-        return StoredState(tensors)
+        return ReadState(tensors)
 
     def _plan_regions(self, clip: Prepared) -> Regions:
         height, width = clip.lr_frames.shape[-2:]

@@ -56,20 +56,32 @@ class SmallState:
 
 
 @dataclass(frozen=True)
-class StoredState:
-    """The state of whole frames as tensors alone, wherever they lie."""
+class ReadState:
+    """The state of whole frames, as a checkpoint has it."""
 
     stored: Mapping[str, Tensor]
-    storage: Storage | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """See `ClipState`."""
         return dict(self.stored)
 
     def release(self) -> None:
+        """See `ClipState`: nothing of it is to be left."""
+
+
+@dataclass(frozen=True)
+class StoredState:
+    """The state of whole frames, wherever it lies."""
+
+    storage: Storage
+
+    def tensors(self) -> dict[str, Tensor]:
         """See `ClipState`."""
-        if self.storage is not None:
-            self.storage.release()
+        return self.storage.in_order()
+
+    def release(self) -> None:
+        """See `ClipState`."""
+        self.storage.release()
 
 
 class WholeStates:
@@ -137,7 +149,7 @@ class RegionStates:
     @property
     def newest(self) -> StoredState | None:
         """What the last complete clip hands on, until `advance` is called again."""
-        return StoredState(self._old.tensors, self._old) if self._has_old and self._old else None
+        return StoredState(self._old) if self._has_old and self._old else None
 
     def forget(self) -> None:
         """A shot begins."""
@@ -147,10 +159,9 @@ class RegionStates:
         """What the clip before has handed on, within a region; a copy, on the device."""
         if not self._has_old or self._old is None:
             return None
-        found = {
-            name: cut(x, _area(name, region)).to(self._device, copy=True)
-            for name, x in self._old.tensors.items()
-        }
+        # All are being read before the first is waited for.
+        parts = {name: self._old.part(name, _area(name, region)) for name in self._old.tensors}
+        found = {name: x.to(self._device, copy=True) for name, x in parts.items()}
         self._old.release()
         features = found["memory_features"]  # convolutions are faster so
         found["memory_features"] = features.contiguous(memory_format=torch.channels_last)
@@ -167,7 +178,7 @@ class RegionStates:
             self._new = Storage(shapes, self._folder)
         for name, x in tensors.items():
             core = _core(name, region)
-            cut(self._new.tensors[name], core).copy_(cut(x, within(core, _area(name, region))))
+            self._new.room(name, core).copy_(cut(x, within(core, _area(name, region))))
         self._new.release()
 
     def advance(self) -> None:
