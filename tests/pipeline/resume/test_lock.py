@@ -1,6 +1,7 @@
 """One run at a time works on a target, also where runs come and go quickly."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,15 @@ def test_whoever_waits_for_a_run_that_ends_gets_a_folder_of_its_own(tmp_path: Pa
         assert thread.is_alive()
     thread.join()
     assert found == [True]
+
+
+def test_a_folder_that_another_run_is_about_to_remove_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = job_folder(tmp_path / "out.mp4", JobConfig())
+    folder.mkdir()
+    left = folder / "chunk_000000.mkv"  # its lock has gone while the folder was being listed
+    left.touch()
+    monkeypatch.setattr(time, "sleep", lambda seconds: left.unlink(missing_ok=True))
+    with lock_folder(folder):
+        assert [path.name for path in folder.iterdir()] == [LOCK]

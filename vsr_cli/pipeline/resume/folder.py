@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ SUFFIX = ".vsr-job"
 LOCK = "lock"  # held by the run that is at work
 MANIFEST = "manifest.json"
 PATIENCE = 0.1  # seconds to try for the lock, as a run that has just finished may yet remove it
+LOOKS, PAUSE = 5, 0.02  # how often, and after how many seconds, to look again for what may go
+NO_JOB = "it holds files and no job"
 UNIT = "unit_"  # begins the name of the folder of a unit, which is a job in the job's folder
 LONGEST_NAME = 255  # bytes, on every usual file system
 
@@ -132,6 +135,12 @@ def _require_own(folder: Path) -> None:
     """
     try:
         why = _find_reason(folder)
+        for _ in range(LOOKS):
+            if why != NO_JOB:
+                break
+            # A run that ends takes its lock while this one looks: then the rest goes, too.
+            time.sleep(PAUSE)
+            why = _find_reason(folder)
     except OSError:  # nothing is there yet, or any more; what else is wrong is said elsewhere
         return
     if why is not None:
@@ -154,7 +163,7 @@ def _find_reason(folder: Path) -> str | None:
         if path.is_symlink():
             return f"`{path.name}` in it is a link"
     has_job = not paths or any(path.name in (LOCK, MANIFEST) for path in paths)
-    return None if has_job else "it holds files and no job"
+    return None if has_job else NO_JOB
 
 
 def unit_folders(folder: Path) -> list[Path]:
