@@ -80,9 +80,6 @@ class Storage:
         ):
             os.posix_fallocate(file.fileno(), 0, total)  # a page that has no room would be fatal
             self._map = mmap.mmap(file.fileno(), total)
-        # What lies beside a region's rows is another's: read along, it would push out what is
-        # wanted where memory is short, and be read many times over.
-        self._map.madvise(mmap.MADV_RANDOM)
         whole = torch.frombuffer(self._map, dtype=torch.uint8)
         self._address = whole.data_ptr()
         self.tensors = {
