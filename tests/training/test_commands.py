@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,7 @@ def test_a_blend_lies_between_its_parents(tmp_path: Path) -> None:
     assert result.exit_code == 0
     first, second, mixed = (load_weights(path).trunk.stem.weight for path in (*parents, out))
     torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second, atol=1e-3, rtol=0)
+    assert load_weights(out).config == TINY
+    words = ["blend", *map(str, parents), "--out", str(out), "--noise-scale", "0.5"]
+    assert runner.invoke(commands.app, words).exit_code == 0
+    assert load_weights(out).config == replace(TINY, noise_scale=0.5)

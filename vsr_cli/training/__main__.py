@@ -166,6 +166,15 @@ def blend(
     wrapping: Annotated[
         float, typer.Option(min=0, max=1, help="What `--fidelity 1` shall be from now on.")
     ] = 1.0,
+    noise_scale: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of the sampler's noise, what each step adds from now on.",
+            show_default="that of the first",
+        ),
+    ] = None,
 ) -> None:
     """Mix two sets of weights linearly: less of what the later stage gained, and lost.
 
@@ -177,7 +186,10 @@ def blend(
     for name in mixed:
         if name.startswith("decoder.wrap_") and ".affine." in name:
             mixed[name] *= wrapping
-    save_weights(out, mixed, model.config)
+    config = model.config
+    if noise_scale is not None:
+        config = replace(config, noise_scale=noise_scale)
+    save_weights(out, mixed, config)
 
 
 @app.command()
