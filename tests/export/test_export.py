@@ -68,7 +68,7 @@ def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.exit_code == 0, result.stderr
     events = [json.loads(line) for line in result.stdout.splitlines()]
     kinds = [event["type"] for event in events]
-    assert kinds.count("graph") == 10
+    assert kinds.count("graph") == 12
     assert kinds[-1] == "export"
     assert events[-1]["checks"] == kinds.count("check") > 30
     assert all(event["passed"] for event in events if event["type"] == "check")
@@ -142,7 +142,7 @@ def test_graphs_are_plain_onnx_with_free_lengths_and_tell_nothing_of_this_machin
 
 def test_tracing_twice_gives_the_same_bytes(exported: Path, graphs: list[Graph]) -> None:
     for graph in graphs:
-        if graph.name in ("motion", "decoder_first"):
+        if graph.name in ("motion", "decoder_first_x2"):
             first, second = (tracing.trace(graph, 20).SerializeToString() for _ in range(2))
             assert first == second
             weights = onnx.load(exported / f"{graph.name}.onnx")
@@ -151,14 +151,14 @@ def test_tracing_twice_gives_the_same_bytes(exported: Path, graphs: list[Graph])
 
 @pytest.mark.parametrize("opset", [18, 23])
 def test_other_opsets_give_the_same(graphs: list[Graph], opset: int, tmp_path: Path) -> None:
-    graph = next(graph for graph in graphs if graph.name == "decoder")  # with a look-up
-    path = tmp_path / "decoder.onnx"
+    graph = next(graph for graph in graphs if graph.name == "decoder_x2")  # with a look-up
+    path = tmp_path / "decoder_x2.onnx"
     path.write_bytes(tracing.trace(graph, opset).SerializeToString())
     tracing.check_file(path)
     assert onnx.load(path).opset_import[0].version == opset
     inputs = draw_inputs(graph, 1, (20, 24))
-    found, expected = onnx_runner(tmp_path, 1)("decoder", inputs), torch_runner([graph])
-    for name, x in expected("decoder", inputs).items():
+    found, expected = onnx_runner(tmp_path, 1)("decoder_x2", inputs), torch_runner([graph])
+    for name, x in expected("decoder_x2", inputs).items():
         np.testing.assert_allclose(found[name], x, atol=1e-4)
 
 
@@ -166,7 +166,7 @@ def test_half_precision_is_inside_of_graphs_alone(model: SmallModel, tmp_path: P
     half = SmallModel(CONFIG)
     half.load_state_dict(model.state_dict())
     exact = make_graphs(model, SCALES, STEPS)
-    names = ("condition_x4", "decoder")
+    names = ("condition_x4", "decoder_x4", "decoder_x1")
     for graph in make_graphs(half.eval().half(), SCALES, STEPS):
         if graph.name in names:
             traced = tracing.trace(graph, 20)
@@ -277,7 +277,7 @@ def test_a_ruined_graph_is_kept_apart_and_ends_with_7(
 ) -> None:
     def trace(graph: Graph, opset: int) -> object:
         model = onnx.load(exported / f"{graph.name}.onnx")
-        if graph.name == "decoder":
+        if graph.name == "decoder_x4":
             ruin(model)
         return model
 
@@ -298,7 +298,7 @@ def test_the_same_again_is_the_same_bytes_and_gives_way_only_when_asked(
     words = ("export", folder, "--model", weights)
     assert run(*words, "--no-check").exit_code == 0
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    assert len(names) == 17
+    assert len(names) == 19
     for name in names:
         assert (folder / name).read_bytes() == (exported / name).read_bytes(), name
     assert run(*words, "--no-check").exit_code == 4
@@ -320,7 +320,7 @@ def test_engines_lie_in_the_folder_and_are_taken_again(
     words = ("export", folder, "--model", weights, "--engine", "--size", "64x48")
     result = run(*words)
     assert result.exit_code == 0, result.stderr
-    assert "10 graphs and 10 engines" in result.stderr
+    assert "12 graphs and 12 engines" in result.stderr
     assert len(stand_in.built) == 10
     assert run("export", "--verify", folder).exit_code == 0
     stand_in.built.clear()

@@ -165,13 +165,17 @@ def test_networks_give_the_same_fused_or_not(batch: int) -> None:
 @needs_operators
 @torch.no_grad()
 @pytest.mark.parametrize("height", [50, 51, 99, 100, 101, 155])
-def test_bands_of_rows_meet_without_a_trace(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
+@pytest.mark.parametrize("is_fine", [False, True])
+def test_bands_of_rows_meet_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, height: int, is_fine: bool
+) -> None:
     network = tiny_model().decoder
     middle, lr_features = (random(1, 8, height, 6, seed=n) for n in range(2))
-    whole = network._enlarge(middle, lr_features, 0.7)
+    source = random(1, 3, 4 * height, 24, seed=2) if is_fine else None
+    whole = network._enlarge(middle, lr_features, source, 0.7)
     assert whole.abs().max() > 0
     monkeypatch.setattr(decoder, "_BAND_PIXELS", 6)  # bands as low as they may be
-    torch.testing.assert_close(network._in_bands(middle, lr_features, 0.7), whole)
+    torch.testing.assert_close(network._in_bands(middle, lr_features, source, 0.7), whole)
     seen: list[Tensor] = []
 
     def enlarge(part: Tensor, *_: object) -> Tensor:
@@ -179,7 +183,7 @@ def test_bands_of_rows_meet_without_a_trace(monkeypatch: pytest.MonkeyPatch, hei
         return whole
 
     monkeypatch.setattr(network, "_enlarge", enlarge)
-    network._in_bands(middle, lr_features, 0.7)
+    network._in_bands(middle, lr_features, source, 0.7)
     assert len(seen) == -(-height // 50)
 
 

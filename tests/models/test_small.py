@@ -8,6 +8,7 @@ from tests.networks import TINY, tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
 from vsr_cli.models.small.decoder import SOFTNESS, MemoryWarp, soften
 from vsr_cli.models.small.denoiser import Denoiser
+from vsr_cli.models.small.filters import FilterBank
 from vsr_cli.models.small.model import SmallModel, enlarge, lr_multiple
 
 
@@ -139,6 +140,44 @@ def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
     first, state = decode(slice(0, 2), None, [None, warp])
     second, _ = decode(slice(2, 4), state, [warp, warp])
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [4, 2, 1])
+def test_a_source_finer_than_the_body_is_filtered_pixel_by_pixel(scale: int) -> None:
+    model = tiny_model()
+    assert model.decoder.filters is not None
+    lr = frames(1, 48 // scale, 64 // scale)
+    features, latents = model.features(lr, scale), torch.zeros(1, 1, 4, 6, 8)
+    other = lr.clone()
+    other[..., 5, 7] += 0.5
+
+    def residual(seen: Tensor) -> Tensor:
+        decoded, _ = model.decode(
+            latents, seen, features, fidelity=1.0, memory_features=None, warps=[None]
+        )
+        return decoded[0] - enlarge(seen[0], (48, 64))
+
+    change = (residual(other) - residual(lr)).abs().amax(dim=(0, 1))
+    if scale == 4:
+        assert change.max() < 1e-5
+        return
+    assert change.max() > 1e-3
+    reach = 4 + 3 * scale  # bank and mix, and what enlarging spreads
+    rows, columns = (slice(max(scale * n - reach, 0), scale * (n + 1) + reach) for n in (5, 7))
+    change[rows, columns] = 0
+    assert change.max() < 1e-5
+
+
+@torch.no_grad()
+def test_filters_start_without_effect_and_leave_flat_areas_as_they_are() -> None:
+    bank = FilterBank(16)
+    source, features, residual = frames(1)[0], torch.randn(1, 16, 12, 16), torch.randn(1, 3, 12, 16)
+    assert torch.equal(bank(source, features, residual), residual)
+    flat = torch.tensor([0.2, -0.4, 0.9])[None, :, None, None].expand(1, 3, 12, 16)
+    inner = (..., slice(3, -3), slice(3, -3))
+    assert bank.bank(flat)[inner].abs().max() < 1e-5
+    assert bank.bank(source)[inner].abs().amax(dim=(0, 2, 3)).min() > 0.1  # each of them does
 
 
 @torch.no_grad()

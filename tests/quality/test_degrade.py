@@ -109,7 +109,7 @@ def test_at_scale_one_clean_is_untouched_and_part_of_the_mix_is_clean() -> None:
         torch.allclose(Degradation("mixed", scale=1)(frames, seed), frames, atol=1e-5)
         for seed in range(200)
     ]
-    assert 0.25 < sum(whole) / 200 < 0.5
+    assert 0.12 < sum(whole) / 200 < 0.3
 
 
 def test_strengths_drift_slowly_and_stay_within_their_limits() -> None:

@@ -51,6 +51,9 @@ class Chain:
         self._num_pulls = int(str(sampling["pulls"]))
         self._channels = int(str(manifest["latent_channels"]))
         self._run, self._scale, self._seed = run, scale, seed
+        graphs: dict[str, dict[str, list[dict[str, object]]]] = manifest["graphs"]  # type: ignore[assignment]
+        inputs = graphs[f"decoder_x{scale}"]["inputs"]
+        self._filters_source = any(port["name"] == "source" for port in inputs)
         self._strength, self._fidelity = np.float32(motion_scale), np.float32(fidelity)
         self.begin_shot()
 
@@ -90,13 +93,15 @@ class Chain:
                 "features": seen["features"][index : index + 1],
                 "fidelity": np.asarray(self._fidelity),
             }
+            if self._filters_source:
+                inputs |= {"source": seen["source"][index : index + 1]}
             if self._memory is None:
-                decoded = self._run("decoder_first", inputs)
+                decoded = self._run(f"decoder_first_x{self._scale}", inputs)
             else:
                 pair = index - starts
                 inputs |= {"memory": self._memory, "flow": flow_backward[pair : pair + 1]}
                 inputs |= {"visible": motion["body_visible_backward"][:, pair]}
-                decoded = self._run("decoder", inputs)
+                decoded = self._run(f"decoder_x{self._scale}", inputs)
             self._memory = decoded["new_memory"]
             finish = {name: seen[name][index : index + 1] for name in ("source", "body")}
             finish |= {"residual": decoded["residual"]}

@@ -118,27 +118,29 @@ class MotionModule(nn.Module):
 
 
 class DecoderModule(nn.Module):
-    """Latents and features of a frame -> what is to be added to the enlarged source, and memory."""
+    """Latents and features of a frame -> what is to be added to the enlarged source, and memory.
 
-    def __init__(self, model: SmallModel) -> None:
+    Further inputs: the frame itself, if the model filters it at this scale; and, if it is not the
+    first of a shot, the memory, flow and visibility.
+    """
+
+    def __init__(self, model: SmallModel, scale: int) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.filters = model, sees_source(model, scale)
 
     def forward(
-        self,
-        latents: Tensor,
-        features: Tensor,
-        fidelity: Tensor,
-        memory: Tensor | None = None,
-        flow: Tensor | None = None,
-        visible: Tensor | None = None,
+        self, latents: Tensor, features: Tensor, fidelity: Tensor, *others: Tensor
     ) -> tuple[Tensor, Tensor]:
         dtype = self.model.dtype
-        warp = None
-        if memory is not None and flow is not None and visible is not None:
-            memory, warp = memory.to(dtype), MemoryWarp(flow, visible)
+        source, memory, warp = None, None, None
+        if self.filters:
+            size = (BODY_STRIDE * features.shape[-2], BODY_STRIDE * features.shape[-1])
+            source, others = enlarge(others[0], size), others[1:]
+        if others:
+            before, flow, visible = others
+            memory, warp = before.to(dtype), MemoryWarp(flow, visible)
         residual, after = self.model.decode_residual(
-            latents, features.to(dtype), fidelity.to(dtype), memory, warp
+            latents, features.to(dtype), source, fidelity.to(dtype), memory, warp
         )
         return residual.float(), after.float()
 
@@ -156,6 +158,11 @@ class FinishModule(nn.Module):
         scale = float(BODY_STRIDE)
         low = F.interpolate(gap, scale_factor=scale, mode="bilinear", align_corners=False)
         return (frame + low).clamp(-1, 1)
+
+
+def sees_source(model: SmallModel, scale: int) -> bool:
+    """Whether the decoder filters frames that are enlarged by this scale."""
+    return model.config.has_filters and scale < BODY_STRIDE
 
 
 def halve(x: Tensor) -> Tensor:
@@ -197,8 +204,8 @@ def make_graphs(model: SmallModel, scales: Sequence[int], steps: int) -> list[Gr
         _denoiser(model, has_past=False),
         _denoiser(model, has_past=True),
         _step(model, guidance_rounds(steps)),
-        _decoder(model, has_memory=False),
-        _decoder(model, has_memory=True),
+        *(_decoder(model, scale, has_memory=False) for scale in scales),
+        *(_decoder(model, scale, has_memory=True) for scale in scales),
         *(_finish(scale) for scale in scales),
     ]
 
@@ -265,27 +272,30 @@ def _step(model: SmallModel, num_pulls: int) -> Graph:
     )
 
 
-def _decoder(model: SmallModel, *, has_memory: bool) -> Graph:
+def _decoder(model: SmallModel, scale: int, *, has_memory: bool) -> Graph:
     body, latent = ("body_h", "body_w"), ("latent_h", "latent_w")
     memory = (1, model.config.lr_channels, *body)
-    inputs = (
+    inputs: tuple[Port, ...] = (
         Port("latents", (1, model.latent_channels, *latent), "of one frame"),
         _features(model, 1),
         Port("fidelity", (), "share of the source's features, 0 to 1"),
     )
+    if sees_source(model, scale):
+        inputs = (*inputs, _frame())
     before = (
         Port("memory", memory, "of the frame before"),
         Port("flow", (1, 2, *body), "back to it, pixels"),
         Port("visible", (1, 1, *body), "0 or 1"),
     )
     return Graph(
-        "decoder" if has_memory else "decoder_first",
-        DecoderModule(model),
+        f"decoder_x{scale}" if has_memory else f"decoder_first_x{scale}",
+        DecoderModule(model, scale),
         (*inputs, *before) if has_memory else inputs,
         (
             Port("residual", (1, 3, "target_h", "target_w"), "to the enlarged source"),
             Port("new_memory", memory, "for the frame after"),
         ),
+        scale,
     )
 
 
@@ -295,12 +305,16 @@ def _finish(scale: int) -> Graph:
         FinishModule(),
         (
             Port("residual", (1, 3, "target_h", "target_w"), "of the decoder"),
-            Port("source", (1, 3, "source_h", "source_w"), "the frame, RGB in [-1, 1]"),
+            _frame(),
             Port("body", (1, 3, "body_h", "body_w"), "of the frame"),
         ),
         (Port("frame", (1, 3, "target_h", "target_w"), "RGB in [-1, 1]"),),
         scale,
     )
+
+
+def _frame() -> Port:
+    return Port("source", (1, 3, "source_h", "source_w"), "the frame, RGB in [-1, 1]")
 
 
 def _latents(model: SmallModel, name: str) -> Port:

@@ -13,7 +13,7 @@ from vsr_cli.export.shapes import DIMENSIONS, Port
 from vsr_cli.models.small.model import SmallModel, lr_multiple
 
 FORMAT = "vsr-export"
-FORMAT_VERSION = 1  # changes where a program that reads the manifest must
+FORMAT_VERSION = 2  # changes where a program that reads the manifest must
 
 NOISE = (
     "all arithmetic on words is modulo 2^64; G = 0x9E3779B97F4A7C15",
@@ -61,8 +61,9 @@ ORDER = (
     "`motion`, at the start of a shot with a pair 0 of zeros before them; noise of draw k + 1, or "
     "zeros at the last step; coefficients of step k; carry `kept`; next_latents are the next "
     "noisy_latents, and after the last step the latents",
-    "4. for each frame: decoder with the memory, flow_backward and body_visible_backward of the "
-    "pair that ends at it, or decoder_first for the first frame of a shot; carry new_memory",
+    "4. for each frame: decoder_xN with the memory, flow_backward and body_visible_backward of the "
+    "pair that ends at it, or decoder_first_xN for the first frame of a shot; both with the source "
+    "where they have such an input; carry new_memory",
     "5. finish_xN of its residual, source and body",
 )
 CARRIED = (
@@ -124,6 +125,8 @@ def describe(
             str(scale): {
                 "source_multiple": lr_multiple(scale),
                 "condition": f"condition_x{scale}",
+                "decoder": f"decoder_x{scale}",
+                "decoder_first": f"decoder_first_x{scale}",
                 "finish": f"finish_x{scale}",
             }
             for scale in form.scales

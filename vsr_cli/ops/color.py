@@ -13,12 +13,12 @@ BLUR_RADIUS = 10
 _BAND = 64  # rows of the input that are enlarged together
 
 
-_BT601 = (0.299, 0.587, 0.114)
+BT601 = (0.299, 0.587, 0.114)
 
 
 def luma(frames: Tensor) -> Tensor:
     """BT.601 luma of RGB, (..., 3, H, W) -> (..., 1, H, W), of the range RGB has."""
-    weights = frames.new_tensor(_BT601)[:, None, None]
+    weights = frames.new_tensor(BT601)[:, None, None]
     return (frames * weights).sum(dim=-3, keepdim=True)
 
 

@@ -65,10 +65,11 @@ _CODEC_SHARE = 0.3  # per stage, of clips
 _STILL_CODEC_SHARE = 0.1  # the same for a single frame, where a codec costs most and means least
 _BITS_PER_PIXEL = {"compressed": (0.15, 1.5), "mild": (0.3, 1.5), "heavy": (0.06, 0.6)}
 
-# What `mixed` draws from. A quarter of sources as large as their target stay as they are: a model
-# that only ever saw damage repairs what is whole.
-_MIX = {"clean": 0.15, "compressed": 0.25, "mild": 0.4, "heavy": 0.2}
-_UNTOUCHED_SHARE = 0.25
+# What `mixed` draws from, and what where the source is as large as the clip. There a clean one is
+# the clip itself, for a model that only ever saw damage repairs what is whole; but of slight damage
+# alone a small model learns to leave everything as it is, so more of it is heavy.
+_MIX: dict[Level, float] = {"clean": 0.15, "compressed": 0.25, "mild": 0.4, "heavy": 0.2}
+_MIX_AT_SAME_SIZE: dict[Level, float] = {"clean": 0.2, "compressed": 0.2, "mild": 0.2, "heavy": 0.4}
 
 # How often each kind of kernel is drawn (arXiv 2107.10833, section 4.1): elongated or not, shape.
 _KERNELS: tuple[tuple[float, KernelShape | Literal["sinc"], bool], ...] = (
@@ -88,9 +89,9 @@ class Degradation:
     `clean` is an anti-aliased resize. `compressed` adds JPEG or a codec, and at most a trace of
     noise. `mild` is one stage of blur, noise, JPEG and codec near the final size, `heavy` the
     two-stage chain of RealBasicVSR. `mixed` draws one of the four for each clip: 15, 25, 40 and
-    20 %. Kinds and sizes are drawn once per clip; strengths drift slowly from frame to frame.
-    Frames stay on their device but for video codecs, which are the CPU's: `has_codecs=False`
-    leaves those out.
+    20 %, or 20, 20, 20 and 40 % at scale 1. Kinds and sizes are drawn once per clip; strengths
+    drift slowly from frame to frame. Frames stay on their device but for video codecs, which are
+    the CPU's: `has_codecs=False` leaves those out.
     """
 
     def __init__(self, level: Level, *, scale: int = 4, has_codecs: bool = True) -> None:
@@ -99,7 +100,7 @@ class Degradation:
         Args:
             level: how bad the source is.
             scale: by how much the clip is larger than its source, per side; at 1 the source has
-                the size of the clip, and a quarter of the `mixed` ones are the clip itself.
+                the size of the clip, and a `clean` one is the clip itself.
             has_codecs: whether video codecs take part.
         """
         self.level = find_level(level)
@@ -140,11 +141,10 @@ class Degradation:
         )
         frames = (hr_frames.float() + 1) / 2
         # Drawn in any case: what follows then is the same whether a level was drawn or asked for.
-        level = find_level(randomness.random.choices([*_MIX], [*_MIX.values()])[0])
+        mix = _MIX_AT_SAME_SIZE if self.scale == 1 else _MIX
+        level = randomness.random.choices([*mix], [*mix.values()])[0]
         if self.level != "mixed":
             level = self.level
-        elif self.scale == 1 and randomness.chance(_UNTOUCHED_SHARE):
-            level = "clean"
         lr_frames = self._degrade(frames, level, randomness)
         lines = (f"level {level}", *randomness.lines)
         return (lr_frames.clamp(0, 1) * 255).round() * (2 / 255) - 1, lines

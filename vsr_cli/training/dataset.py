@@ -32,7 +32,7 @@ _PLACES = 4  # of which the liveliest becomes the crop, because flat areas teach
 _TRIES = 6  # at a crop with the least detail that is asked for
 
 # How often each enlargement is trained; each batch has one.
-SCALE_SHARES = {4: 0.6, 2: 0.25, 1: 0.15}
+SCALE_SHARES = {4: 0.5, 2: 0.2, 1: 0.3}
 
 
 class Sample(NamedTuple):

@@ -16,7 +16,9 @@ from vsr_cli.training import losses as L
 from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.recipes import (
+    ADVERSARIAL_WEIGHT,
     NOISE_ON_TRUE,
+    SPECTRUM_WEIGHT,
     DenoiserRecipe,
     DenoisingLoss,
     encode_batch,
@@ -26,9 +28,7 @@ from vsr_cli.training.recipes import (
 
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
-ADVERSARIAL_WEIGHT = 0.025
 GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 2.0, 1.0, 2.0
-SPECTRUM_WEIGHT = 2.0
 SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
 NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero

@@ -18,9 +18,10 @@ EQUIVARIANCE_WEIGHT = 0.1  # on average: it is looked at in some steps, because 
 EQUIVARIANCE_SHARE = 0.25
 PERCEPTUAL_WEIGHT, ADVERSARIAL_PERCEPTUAL_WEIGHT = 0.1, 0.2
 PERCEPTUAL_START = 2 / 3  # of stage A1; an edge must be there before its look can be judged
-ADVERSARIAL_WEIGHT = 0.05
+ADVERSARIAL_WEIGHT = 0.025
 ARTIFACT_WEIGHT, ARTIFACT_START = 0.5, 10_000  # steps of the discriminator
 GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 1.0, 2.0
+SPECTRUM_WEIGHT = 2.0
 DRAWS = 2  # times and noises for each sample: preparing and encoding samples is not cheap
 PERCEPTUAL_CROP = 64  # pixels; VGG costs more than the model itself
 SIZE_WEIGHT = 0.02  # nothing else keeps the size of latents, which are divided by it, from drifting
@@ -91,6 +92,7 @@ class AutoencoderRecipe:
             return terms
         terms["halo"] = HALO_WEIGHT * L.halo_loss(frames, hr)
         terms["chroma"] = CHROMA_WEIGHT * L.chroma_loss(frames, hr)
+        terms["spectrum"] = SPECTRUM_WEIGHT * L.spectrum_loss(frames, hr)
         if self.vgg is not None:
             terms["perceptual"] = ADVERSARIAL_PERCEPTUAL_WEIGHT * perceptual(self.vgg, frames, hr)
         terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr, None)

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, shuffle_init, zero_init
+from vsr_cli.models.small.filters import FilterBank
 from vsr_cli.models.small.fused import (
     cat_channels,
     conv_activate,
     conv_add,
     conv_shuffle,
+    convolve,
     runs_on_cpu,
     unshuffle_conv,
 )
@@ -72,9 +74,11 @@ class SequenceDecoder(nn.Module):
     """One frame after the other: latents (grid H/2), features (grid H) -> residual (grid 4H).
 
     Feature wrapping at three scales; a memory on the body's grid, where the flow was estimated.
+    Where the source is finer than that grid, its own pixels are filtered as features decide.
 
-    Shape: latents (B, L, H/2, W/2), features (B, C, H, W) -> residual to the enlarged source
-    (B, 3, 4H, 4W), and the features to remember (B, C, H, W).
+    Shape: latents (B, L, H/2, W/2), features (B, C, H, W), the enlarged source (B, 3, 4H, 4W) or
+    None -> residual to the enlarged source (B, 3, 4H, 4W), and the features to remember
+    (B, C, H, W).
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class SequenceDecoder(nn.Module):
         num_blocks: int,
         num_coarse_blocks: int,
         output_channels: int,
+        has_filters: bool,
     ) -> None:
         """Build the decoder.
 
@@ -94,6 +99,7 @@ class SequenceDecoder(nn.Module):
             num_blocks: residual blocks on the body's grid.
             num_coarse_blocks: residual blocks on the grid of the latents.
             output_channels: features at full size, mixed by a last convolution there.
+            has_filters: whether it filters sources that are finer than the body's grid.
         """
         super().__init__()
         wide, narrow = 2 * channels, channels // 2
@@ -111,11 +117,13 @@ class SequenceDecoder(nn.Module):
         self.fine = res_blocks(narrow, 2)
         self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
         self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
+        self.filters = FilterBank(output_channels) if has_filters else None
 
     def forward(
         self,
         latents: Tensor,
         lr_features: Tensor,
+        source: Tensor | None,
         fidelity: float | Tensor,
         memory_features: Tensor | None,
         warp: MemoryWarp | None,
@@ -127,9 +135,15 @@ class SequenceDecoder(nn.Module):
         if memory_features is not None and warp is not None:
             h = self.memory(h, memory_features, warp)
         middle = self.middle(h)
-        return self._in_bands(middle, lr_features, fidelity), middle
+        return self._in_bands(middle, lr_features, source, fidelity), middle
 
-    def _in_bands(self, middle: Tensor, lr_features: Tensor, fidelity: float | Tensor) -> Tensor:
+    def _in_bands(
+        self,
+        middle: Tensor,
+        lr_features: Tensor,
+        source: Tensor | None,
+        fidelity: float | Tensor,
+    ) -> Tensor:
         """As `_enlarge`, a band of rows after the other where the frame is large.
 
         On finer grids than the body's, features would take more memory than all else. A pixel of
@@ -139,18 +153,31 @@ class SequenceDecoder(nn.Module):
         height, width = middle.shape[-2:]
         size = max(_BAND_PIXELS // width, 10 * _BAND_REACH)
         if size >= height or not runs_on_cpu(middle):
-            return self._enlarge(middle, lr_features, fidelity)
+            return self._enlarge(middle, lr_features, source, fidelity)
         bands = []
         for start in range(0, height, size):
             top, stop = max(start - _BAND_REACH, 0), min(start + size, height)
             rows = slice(top, stop + _BAND_REACH)
-            band = self._enlarge(middle[..., rows, :], lr_features[..., rows, :], fidelity)
+            seen = None
+            if source is not None:
+                seen = source[..., 4 * top : 4 * (stop + _BAND_REACH), :]
+            band = self._enlarge(middle[..., rows, :], lr_features[..., rows, :], seen, fidelity)
             bands.append(band[..., 4 * (start - top) : 4 * (stop - top), :])
         return torch.cat(bands, dim=-2)
 
-    def _enlarge(self, middle: Tensor, lr_features: Tensor, fidelity: float | Tensor) -> Tensor:
+    def _enlarge(
+        self,
+        middle: Tensor,
+        lr_features: Tensor,
+        source: Tensor | None,
+        fidelity: float | Tensor,
+    ) -> Tensor:
         """Features (B, C, H, W), the decoder's own and the source's -> residual (B, 3, 4H, 4W)."""
         h = conv_shuffle(self.up_fine, middle)
         lr_fine = conv_shuffle(self.lr_fine, lr_features)
         h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
-        return self.output(conv_shuffle(self.up_output, h, is_activated=True))
+        h = conv_shuffle(self.up_output, h, is_activated=True)
+        residual = convolve(self.output, h)
+        if self.filters is None or source is None:
+            return residual
+        return self.filters(source, h, residual)

@@ -30,6 +30,7 @@ class SmallConfig:
     condition_channels: int = 64
     coarse_blocks: int = 1  # of the decoder, on the grid of the latents
     output_channels: int = 16  # of the decoder, at full size
+    has_filters: bool = False  # for sources that are finer than the body's grid
     scales: tuple[int, ...] = (4, 2, 1)  # enlargements that there is a stem for, descending
     offered_scales: tuple[int, ...] = (4, 2, 1)  # those that the evaluation found good, descending
     default_steps: int = 4
@@ -77,6 +78,7 @@ class SmallModel(VideoModel):
             num_blocks=config.decoder_blocks,
             num_coarse_blocks=config.coarse_blocks,
             output_channels=config.output_channels,
+            has_filters=config.has_filters,
         )
         self.condition_encoder = ConditionEncoder(c, config.condition_channels)
         self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels)
@@ -161,12 +163,19 @@ class SmallModel(VideoModel):
         `memory_features` is what the last call returned beside the frames.
         """
         size = (LATENT_STRIDE * latents.shape[-2], LATENT_STRIDE * latents.shape[-1])
+        is_fine = lr_frames.shape[-1] > lr_features.shape[-1]
         frames = []
         for index, warp in enumerate(warps):
+            enlarged = enlarge(lr_frames[:, index], size)
             residual, memory_features = self.decode_residual(
-                latents[:, index], lr_features[:, index], fidelity, memory_features, warp
+                latents[:, index],
+                lr_features[:, index],
+                enlarged if is_fine else None,
+                fidelity,
+                memory_features,
+                warp,
             )
-            frames.append(enlarge(lr_frames[:, index], size) + residual.float())
+            frames.append(enlarged + residual.float())
         assert memory_features is not None
         return torch.stack(frames, dim=1), memory_features
 
@@ -174,13 +183,17 @@ class SmallModel(VideoModel):
         self,
         latents: Tensor,
         lr_features: Tensor,
+        source: Tensor | None,
         fidelity: float | Tensor,
         memory_features: Tensor | None,
         warp: MemoryWarp | None,
     ) -> tuple[Tensor, Tensor]:
-        """What `decode` adds to one enlarged frame (B, 3, 4H, 4W), and what it remembers."""
+        """What `decode` adds to one enlarged frame (B, 3, 4H, 4W), and what it remembers.
+
+        `source` is the enlarged frame, None where it was enlarged four times.
+        """
         latents = latents.to(self.dtype, memory_format=torch.channels_last)
-        return self.decoder(latents, lr_features, fidelity, memory_features, warp)
+        return self.decoder(latents, lr_features, source, fidelity, memory_features, warp)
 
 
 def lr_multiple(scale: int) -> int:
