@@ -37,6 +37,7 @@ class StageLimits:
     shot: tuple[float, float]  # times the Poisson noise of 255 photons at white
     quality: tuple[float, float]  # JPEG
     blur_share: float = 1.0  # how often there is a blur at all
+    jpeg_share: float = 1.0  # and a JPEG
 
 
 _COMPRESSED = StageLimits(
@@ -46,6 +47,11 @@ _MILD = StageLimits(
     sigma=(0.2, 1.5), resize=(0.25, 0.5), noise=(1, 15), shot=(0.05, 1.5), quality=(60, 95)
 )
 _MILD_IN_MIX = replace(_MILD, noise=(0, 10))
+# Where the source is as large as the clip, the noise itself is seen, not what a smaller size and
+# JPEG leave of it.
+_MILD_AT_SAME_SIZE = replace(
+    _MILD, resize=(1, 1), noise=(1, 30), shot=(0.05, 3), blur_share=0.3, jpeg_share=0.4
+)
 _HEAVY = (
     StageLimits(
         sigma=(0.2, 3), resize=(0.15, 1.5), noise=(1, 30), shot=(0.05, 3), quality=(30, 95)
@@ -67,9 +73,9 @@ _BITS_PER_PIXEL = {"compressed": (0.15, 1.5), "mild": (0.3, 1.5), "heavy": (0.06
 
 # What `mixed` draws from, and what where the source is as large as the clip. There a clean one is
 # the clip itself, for a model that only ever saw damage repairs what is whole; but of slight damage
-# alone a small model learns to leave everything as it is, so more of it is heavy.
+# alone a small model learns to leave everything as it is.
 _MIX: dict[Level, float] = {"clean": 0.15, "compressed": 0.25, "mild": 0.4, "heavy": 0.2}
-_MIX_AT_SAME_SIZE: dict[Level, float] = {"clean": 0.2, "compressed": 0.2, "mild": 0.2, "heavy": 0.4}
+_MIX_AT_SAME_SIZE: dict[Level, float] = {"clean": 0.2, "compressed": 0.2, "mild": 0.4, "heavy": 0.2}
 
 # How often each kind of kernel is drawn (arXiv 2107.10833, section 4.1): elongated or not, shape.
 _KERNELS: tuple[tuple[float, KernelShape | Literal["sinc"], bool], ...] = (
@@ -89,9 +95,10 @@ class Degradation:
     `clean` is an anti-aliased resize. `compressed` adds JPEG or a codec, and at most a trace of
     noise. `mild` is one stage of blur, noise, JPEG and codec near the final size, `heavy` the
     two-stage chain of RealBasicVSR. `mixed` draws one of the four for each clip: 15, 25, 40 and
-    20 %, or 20, 20, 20 and 40 % at scale 1. Kinds and sizes are drawn once per clip; strengths
-    drift slowly from frame to frame. Frames stay on their device but for video codecs, which are
-    the CPU's: `has_codecs=False` leaves those out.
+    20 %, with less noise in the mild ones; or 20, 20, 40 and 20 % at scale 1, with more noise, and
+    blur and JPEG in some of the mild ones. Kinds and sizes are drawn once per clip; strengths drift
+    slowly from frame to frame. Frames stay on their device but for video codecs, which are the
+    CPU's: `has_codecs=False` leaves those out.
     """
 
     def __init__(self, level: Level, *, scale: int = 4, has_codecs: bool = True) -> None:
@@ -106,6 +113,9 @@ class Degradation:
         self.level = find_level(level)
         self.scale = scale
         self.has_codecs = has_codecs
+        self._mild = _MILD
+        if level == "mixed":
+            self._mild = _MILD_AT_SAME_SIZE if scale == 1 else _MILD_IN_MIX
 
     def __call__(self, hr_frames: Tensor, seed: int | torch.Generator) -> Tensor:
         """Degrade one clip.
@@ -157,9 +167,7 @@ class Degradation:
         if level == "compressed":
             return _compress(frames, randomness)
         if level == "mild":
-            return _degrade_mildly(
-                frames, _MILD_IN_MIX if self.level == "mixed" else _MILD, randomness
-            )
+            return _degrade_mildly(frames, self._mild, randomness)
         return _degrade_heavily(frames, randomness)
 
 
@@ -255,6 +263,8 @@ def _apply_stage(
     frames = add_noise(frames, noise, randomness.generator)
     kind = "Poisson noise, times" if is_poisson else "Gaussian noise, sigma"
     randomness.lines.append(f"{'grey ' if noise.is_grey else ''}{kind} {_span(noise.strength)}")
+    if limits.jpeg_share < 1 and not randomness.chance(limits.jpeg_share):
+        return frames
     quality = randomness.drifting(limits.quality)
     randomness.lines.append(f"JPEG, quality {_span(quality)}")
     return jpeg(frames, quality)
