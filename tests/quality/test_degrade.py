@@ -112,6 +112,19 @@ def test_at_scale_one_clean_is_untouched_and_part_of_the_mix_is_clean() -> None:
     assert 0.12 < sum(whole) / 200 < 0.3
 
 
+def test_at_scale_one_part_of_the_mix_has_noise_that_nothing_came_after() -> None:
+    frames = random_frames(1, 32, 32)
+    drawn = [Degradation("mixed", scale=1).explained(frames, seed)[1] for seed in range(100)]
+    plain = [
+        lines
+        for lines in drawn
+        if any("noise" in line for line in lines)
+        and not any("JPEG" in line or "bits per pixel" in line for line in lines)
+    ]
+    assert 10 < len(plain) < 40
+    assert all(lines[0] == "level mild" for lines in plain)
+
+
 def test_strengths_drift_slowly_and_stay_within_their_limits() -> None:
     for seed in range(5):
         walk = degrade._Randomness(seed, size=(8, 8), num_frames=200, has_codecs=True).drifting(
