@@ -321,7 +321,7 @@ def test_engines_lie_in_the_folder_and_are_taken_again(
     result = run(*words)
     assert result.exit_code == 0, result.stderr
     assert "12 graphs and 12 engines" in result.stderr
-    assert len(stand_in.built) == 10
+    assert len(stand_in.built) == 12
     assert run("export", "--verify", folder).exit_code == 0
     stand_in.built.clear()
     assert run(*words, "-y").exit_code == 0
