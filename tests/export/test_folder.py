@@ -1,5 +1,6 @@
 """An export replaces what is its own, and nothing else."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_an_earlier_export_gives_way_and_files_of_others_stay(tmp_path: Path) ->
     write_export(folder, ["a.onnx", "new.onnx"], "two")
     assert names_in(folder) == {"a.onnx", "new.onnx", "notes.txt", MANIFEST}
     assert (folder / "a.onnx").read_text() == "two"
+    require_whole(folder, read_manifest(folder))
+
+
+def test_an_export_of_another_version_is_not_read_but_gives_way(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    write_export(folder, ["a.onnx", "old.onnx"])
+    told = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**told, "format_version": FORMAT_VERSION - 1}))
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="another version"):
+        read_manifest(folder)
+    write_export(folder, ["a.onnx"], "two")
+    assert names_in(folder) == {"a.onnx", "notes.txt", MANIFEST}
     require_whole(folder, read_manifest(folder))
 
 

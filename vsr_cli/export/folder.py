@@ -16,12 +16,13 @@ from vsr_cli.export.manifest import FORMAT, FORMAT_VERSION
 MANIFEST = "manifest.json"
 
 
-def read_manifest(folder: Path, *, unfinished: bool = False) -> dict[str, object]:
+def read_manifest(folder: Path, *, to_replace: bool = False) -> dict[str, object]:
     """Read the manifest of an export.
 
     Args:
         folder: of the export.
-        unfinished: whether one that was broken off while it replaced another will do.
+        to_replace: whether it shall only be replaced, for which its list of files will do: one of
+            another version, or that was broken off while it replaced another.
 
     Raises:
         InputError: the folder is none, or of another version.
@@ -43,10 +44,12 @@ def read_manifest(folder: Path, *, unfinished: bool = False) -> dict[str, object
             why=f"its `{MANIFEST}` is of something else",
             hint="give a folder that `vsr export` has written",
         )
-    is_other = found.get("format_version") != FORMAT_VERSION
+    is_other = found.get("format_version") != FORMAT_VERSION and not to_replace
     if is_other or not isinstance(found.get("files"), dict):
-        raise InputError(f"`{folder}` was written by another version", hint="export it again")
-    if not unfinished and not found.get("complete", True):
+        raise InputError(
+            f"`{folder}` was written by another version", hint="export it again with `-y`"
+        )
+    if not to_replace and not found.get("complete", True):
         raise InputError(f"`{folder}` is not complete", hint="export it again with `-y`")
     return found
 
@@ -106,7 +109,7 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise OutputError(f"`{folder}` exists", hint="use `-y`, or give another name")
     try:
-        manifest = read_manifest(folder, unfinished=True)
+        manifest = read_manifest(folder, to_replace=True)
     except InputError as error:
         raise OutputError(
             f"`{folder}` holds something else",
@@ -180,7 +183,7 @@ def put_in_place(temp: Path, folder: Path) -> None:
         sync_folder(folder.absolute().parent)
         return
     is_empty = not any(folder.iterdir())
-    before = {} if is_empty else files_of(read_manifest(folder, unfinished=True))
+    before = {} if is_empty else files_of(read_manifest(folder, to_replace=True))
     manifest = read_manifest(temp)
     after = files_of(manifest)
     for name in sorted(after.keys() - before.keys()):
