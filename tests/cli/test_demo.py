@@ -28,6 +28,19 @@ def test_the_scene_moves_and_stays_within_its_range() -> None:
         assert np.abs(later - earlier).mean() > 0.01
 
 
+def test_the_clip_of_the_demo_is_the_same_each_time(tmp_path: Path) -> None:
+    random, (height, width) = np.random.default_rng(0), demo_clip.SIZE
+    coarse = random.random((height // 40, width // 40 + 3, 3), np.float32)
+    wall = np.kron(coarse, np.ones((40, 40, 1), np.float32))
+    frames = [wall[:, 4 * index : 4 * index + width] for index in range(24)]
+    files = []
+    for index in range(6):
+        path = tmp_path / f"{index}.mp4"
+        demo_clip.write_small_clip(path, frames)
+        files.append(path.read_bytes())
+    assert files == files[:1] * 6
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_scene")
 def test_the_demo_makes_a_small_clip_with_sound_and_a_picture(

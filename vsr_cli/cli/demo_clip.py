@@ -67,14 +67,17 @@ def render_scene() -> Iterator[Picture]:
 
 def write_small_clip(path: Path, hr_frames: Iterable[Picture]) -> None:
     """Write the frames at a quarter of their size, slightly blurred, as H.264 with a tone."""
+    from vsr_cli.media.writing.encoder_options import reproducible_options
+
     height, width = (side // SCALE for side in SIZE)
     with av.open(f"file:{path}", "w") as container:
-        picture = container.add_stream("libx264", rate=RATE, options={"crf": "22"})
+        options = {"crf": "22", **reproducible_options()}
+        picture = container.add_stream("libx264", rate=RATE, options=options)
         context = picture.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.colorspace = context.color_primaries = context.color_trc = 6  # BT.601, 525 lines
         context.color_range = 1  # limited
-        context.thread_count = 1  # with several, x264 does not always give the same picture
+        context.thread_count = 1  # the picture depends on how many there are
         sound = container.add_stream("aac", rate=SOUND_RATE, layout="mono")
         for index, hr_frame in enumerate(hr_frames):
             small = hr_frame.reshape(height, SCALE, width, SCALE, 3).mean((1, 3))

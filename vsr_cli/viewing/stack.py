@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 
 from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, OutputError
+from vsr_cli.media.writing.encoder_options import reproducible_options
 from vsr_cli.viewing.footage import Picture
 from vsr_cli.viewing.page import StackedVideo
 
@@ -116,6 +117,7 @@ class Stack:
         starts, now, num_bytes = [], 0, 0
         # No B-frames: a file that starts at 0 and is sought exactly, in every browser.
         options = {"crf": str(CRF), "preset": "medium", "bf": "0", "g": str(KEY_EVERY)}
+        options |= reproducible_options()
         with av.open(str(path), "w", container_options={"movflags": "faststart"}) as output:
             stream = output.add_stream("libx264", rate=25, options=options)
             context = stream.codec_context
