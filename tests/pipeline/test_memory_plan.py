@@ -19,9 +19,10 @@ from vsr_cli.ops.precision import emulates_bfloat16
 @pytest.mark.weights
 @pytest.mark.skipif(sys.platform != "linux", reason="the largest resident set has other units")
 @pytest.mark.parametrize(
-    ("dtype", "options"),
+    ("num_frames", "dtype", "options"),  # encoders take longest to take all that is planned
     [
         pytest.param(
+            32,
             "bfloat16",
             (),
             marks=pytest.mark.skipif(
@@ -29,14 +30,14 @@ from vsr_cli.ops.precision import emulates_bfloat16
                 reason="this CPU has no instructions for bfloat16, and takes minutes a frame",
             ),
         ),
-        ("float32", ()),
-        ("float32", ("--tile", "512")),
+        (16, "float32", ()),
+        (9, "float32", ("--tile", "512")),
     ],
 )
 def test_memory_at_the_peak_is_within_15_percent_of_the_plan(
-    tmp_path: Path, make_clip: MakeClip, dtype: str, options: tuple[str, ...]
+    tmp_path: Path, make_clip: MakeClip, num_frames: int, dtype: str, options: tuple[str, ...]
 ) -> None:
-    make_clip(tmp_path / "in.mkv", num_frames=9, size=(180, 320))
+    make_clip(tmp_path / "in.mkv", num_frames=num_frames, size=(180, 320))
     words = [sys.executable, "-m", "vsr_cli", "upscale", "in.mkv", "out.mkv", "--json", *options]
     words += ["--steps", "1", "--device", "cpu", "--dtype", dtype]
     peak = 0

@@ -51,7 +51,7 @@ class Costs:
 
 HALF = Costs(  # a step is 220 by count, `paper` 236
     **{"once": 2900, "frame": 450, "step": 240, "memory": 128, "denoised": 1300},
-    **{"fixed": 100_000_000, "fixed_in_regions": 100_000_000},
+    **{"fixed": 70_000_000, "fixed_in_regions": 100_000_000},
 )
 FULL = Costs(
     **{"once": 5700, "frame": 800, "step": 480, "memory": 256, "denoised": 1300},
