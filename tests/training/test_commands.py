@@ -118,3 +118,14 @@ def test_a_blend_lies_between_its_parents(tmp_path: Path) -> None:
     words = ["blend", *map(str, parents), "--out", str(out), "--noise-scale", "0.5"]
     assert runner.invoke(commands.app, words).exit_code == 0
     assert load_weights(out).config == replace(TINY, noise_scale=0.5)
+
+
+def test_a_blend_offers_the_scales_that_it_is_told_to(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    narrow = replace(TINY, scales=(4, 2), offered_scales=(4,))
+    save_weights(path, SmallModel(narrow).state_dict(), narrow)
+    words = ["blend", str(path), str(path), "--out", str(out), "--offer"]
+    assert runner.invoke(commands.app, [*words, "1"]).exit_code == 2
+    assert not out.exists()
+    assert runner.invoke(commands.app, [*words, "2", "--offer", "4"]).exit_code == 0
+    assert load_weights(out).config.offered_scales == (4, 2)

@@ -175,6 +175,13 @@ def blend(
             show_default="that of the first",
         ),
     ] = None,
+    offer: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="A scale that is good enough to be offered from now on; once for each.",
+            show_default="those of the first",
+        ),
+    ] = None,
 ) -> None:
     """Mix two sets of weights linearly: less of what the later stage gained, and lost.
 
@@ -189,6 +196,11 @@ def blend(
     config = model.config
     if noise_scale is not None:
         config = replace(config, noise_scale=noise_scale)
+    if offer:
+        if not set(offer) <= set(config.scales):
+            trained = ", ".join(map(str, config.scales))
+            raise typer.BadParameter(f"the model was trained for {trained}", param_hint="--offer")
+        config = replace(config, offered_scales=tuple(sorted(set(offer), reverse=True)))
     save_weights(out, mixed, config)
 
 
