@@ -141,12 +141,11 @@ def test_graphs_are_plain_onnx_with_free_lengths_and_tell_nothing_of_this_machin
 
 
 def test_tracing_twice_gives_the_same_bytes(exported: Path, graphs: list[Graph]) -> None:
-    for graph in graphs:
-        if graph.name in ("motion", "decoder_first_x2"):
-            first, second = (tracing.trace(graph, 20).SerializeToString() for _ in range(2))
-            assert first == second
-            weights = onnx.load(exported / f"{graph.name}.onnx")
-            assert len(weights.graph.node) == len(onnx.load_from_string(first).graph.node)
+    graph = next(graph for graph in graphs if graph.name == "decoder_first_x2")
+    first, second = (tracing.trace(graph, 20).SerializeToString() for _ in range(2))
+    assert first == second
+    weights = onnx.load(exported / f"{graph.name}.onnx")
+    assert len(weights.graph.node) == len(onnx.load_from_string(first).graph.node)
 
 
 @pytest.mark.parametrize("opset", [18, 23])
@@ -166,7 +165,7 @@ def test_half_precision_is_inside_of_graphs_alone(model: SmallModel, tmp_path: P
     half = SmallModel(CONFIG)
     half.load_state_dict(model.state_dict())
     exact = make_graphs(model, SCALES, STEPS)
-    names = ("condition_x4", "decoder_x4", "decoder_x1")
+    names = ("condition_x4", "decoder_x2")
     for graph in make_graphs(half.eval().half(), SCALES, STEPS):
         if graph.name in names:
             traced = tracing.trace(graph, 20)

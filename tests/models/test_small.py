@@ -146,7 +146,6 @@ def test_decoding_with_the_remembered_state_equals_decoding_in_one_go() -> None:
 @pytest.mark.parametrize("scale", [4, 2, 1])
 def test_a_source_finer_than_the_body_is_filtered_pixel_by_pixel(scale: int) -> None:
     model = tiny_model()
-    assert model.decoder.filters is not None
     lr = frames(1, 48 // scale, 64 // scale)
     features, latents = model.features(lr, scale), torch.zeros(1, 1, 4, 6, 8)
     other = lr.clone()

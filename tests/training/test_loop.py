@@ -8,14 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.networks import TINY, tiny_model, write_tiny_weights
+from tests.networks import tiny_model, write_tiny_weights
 from tests.training.samples import batch
-from vsr_cli.models.small.model import SmallModel
-from vsr_cli.models.weights import load_weights, save_weights
+from vsr_cli.models.weights import load_weights
 from vsr_cli.training.curves import CURVES, LOG, draw_curves
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.decoder_recipes import StudentRecipe
-from vsr_cli.training.loop import TrainConfig, _schedule, first_model, resume_iteration, train
+from vsr_cli.training.loop import TrainConfig, _schedule, resume_iteration, train
 from vsr_cli.training.recipes import AutoencoderRecipe
 
 CPU = torch.device("cpu")
@@ -55,25 +54,6 @@ def test_a_stage_goes_on_where_its_last_slice_ended(tmp_path: Path) -> None:
         if not torch.equal(tensor, before[name])
     }
     assert changed == {"trunk", "encoder", "decoder", "latent_std"}
-
-
-def test_weights_from_before_there_were_filters_begin_as_they_were(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    old = SmallModel(replace(TINY, has_filters=False)).eval()
-    path = tmp_path / "old.safetensors"
-    save_weights(path, old.state_dict(), old.config)
-    model = first_model(path)
-    assert model.config == TINY
-    sample = batch(1, scale=1)
-    zero = torch.zeros(2, 1, 4, *(side // 8 for side in sample.hr.shape[-2:]))
-    found = []
-    for network in (old, model):
-        features = network.features(sample.lr, 1)
-        decoded, _ = network.decode(
-            zero, sample.lr, features, fidelity=1.0, memory_features=None, warps=[None]
-        )
-        found.append(decoded)
-    assert torch.equal(*found)
 
 
 @pytest.mark.slow

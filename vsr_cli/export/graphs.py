@@ -16,6 +16,7 @@ from vsr_cli.models.small.model import (
     Condition,
     SmallModel,
     enlarge,
+    is_fine,
     reduce_to_body,
 )
 from vsr_cli.ops.color import BLUR_RADIUS, blur_kernel
@@ -126,14 +127,14 @@ class DecoderModule(nn.Module):
 
     def __init__(self, model: SmallModel, scale: int) -> None:
         super().__init__()
-        self.model, self.filters = model, sees_source(model, scale)
+        self.model, self.is_filtered = model, is_fine(scale)
 
     def forward(
         self, latents: Tensor, features: Tensor, fidelity: Tensor, *others: Tensor
     ) -> tuple[Tensor, Tensor]:
         dtype = self.model.dtype
         source, memory, warp = None, None, None
-        if self.filters:
+        if self.is_filtered:
             size = (BODY_STRIDE * features.shape[-2], BODY_STRIDE * features.shape[-1])
             source, others = enlarge(others[0], size), others[1:]
         if others:
@@ -158,11 +159,6 @@ class FinishModule(nn.Module):
         scale = float(BODY_STRIDE)
         low = F.interpolate(gap, scale_factor=scale, mode="bilinear", align_corners=False)
         return (frame + low).clamp(-1, 1)
-
-
-def sees_source(model: SmallModel, scale: int) -> bool:
-    """Whether the decoder filters frames that are enlarged by this scale."""
-    return model.config.has_filters and scale < BODY_STRIDE
 
 
 def halve(x: Tensor) -> Tensor:
@@ -280,7 +276,7 @@ def _decoder(model: SmallModel, scale: int, *, has_memory: bool) -> Graph:
         _features(model, 1),
         Port("fidelity", (), "share of the source's features, 0 to 1"),
     )
-    if sees_source(model, scale):
+    if is_fine(scale):
         inputs = (*inputs, _frame())
     before = (
         Port("memory", memory, "of the frame before"),

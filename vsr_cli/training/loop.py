@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -98,19 +98,10 @@ class _Objective(nn.Module):
 def first_model(init: Path | None) -> SmallModel:
     """What a stage begins with: the weights of another, or random ones.
 
-    Weights from before there were filters get those that change nothing yet.
-
     Raises:
         WeightsError: as `load_weights`.
     """
-    if init is None:
-        return SmallModel(SmallConfig(has_filters=True))
-    known = load_weights(init)
-    if known.config.has_filters:
-        return known
-    model = SmallModel(replace(known.config, has_filters=True))
-    model.load_state_dict(model.state_dict() | known.state_dict())
-    return model
+    return SmallModel(SmallConfig()) if init is None else load_weights(init)
 
 
 class Run:

@@ -89,7 +89,6 @@ class SequenceDecoder(nn.Module):
         num_blocks: int,
         num_coarse_blocks: int,
         output_channels: int,
-        has_filters: bool,
     ) -> None:
         """Build the decoder.
 
@@ -99,7 +98,6 @@ class SequenceDecoder(nn.Module):
             num_blocks: residual blocks on the body's grid.
             num_coarse_blocks: residual blocks on the grid of the latents.
             output_channels: features at full size, mixed by a last convolution there.
-            has_filters: whether it filters sources that are finer than the body's grid.
         """
         super().__init__()
         wide, narrow = 2 * channels, channels // 2
@@ -117,7 +115,7 @@ class SequenceDecoder(nn.Module):
         self.fine = res_blocks(narrow, 2)
         self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
         self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
-        self.filters = FilterBank(output_channels) if has_filters else None
+        self.filters = FilterBank(output_channels)
 
     def forward(
         self,
@@ -178,6 +176,6 @@ class SequenceDecoder(nn.Module):
         h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
         h = conv_shuffle(self.up_output, h, is_activated=True)
         residual = convolve(self.output, h)
-        if self.filters is None or source is None:
+        if source is None:
             return residual
         return self.filters(source, h, residual)

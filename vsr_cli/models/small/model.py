@@ -30,7 +30,6 @@ class SmallConfig:
     condition_channels: int = 64
     coarse_blocks: int = 1  # of the decoder, on the grid of the latents
     output_channels: int = 16  # of the decoder, at full size
-    has_filters: bool = False  # for sources that are finer than the body's grid
     scales: tuple[int, ...] = (4, 2, 1)  # enlargements that there is a stem for, descending
     offered_scales: tuple[int, ...] = (4, 2, 1)  # those that the evaluation found good, descending
     default_steps: int = 4
@@ -69,7 +68,7 @@ class SmallModel(VideoModel):
         super().__init__()
         self.config = config
         c, latent = config.lr_channels, config.latent_channels
-        folds = tuple(BODY_STRIDE // scale for scale in config.scales if scale < BODY_STRIDE)
+        folds = tuple(BODY_STRIDE // scale for scale in config.scales if is_fine(scale))
         self.trunk = LrTrunk(c, config.trunk_blocks, folds)
         self.encoder = LatentEncoder(c, latent)
         self.decoder = SequenceDecoder(
@@ -78,7 +77,6 @@ class SmallModel(VideoModel):
             num_blocks=config.decoder_blocks,
             num_coarse_blocks=config.coarse_blocks,
             output_channels=config.output_channels,
-            has_filters=config.has_filters,
         )
         self.condition_encoder = ConditionEncoder(c, config.condition_channels)
         self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels)
@@ -163,14 +161,14 @@ class SmallModel(VideoModel):
         `memory_features` is what the last call returned beside the frames.
         """
         size = (LATENT_STRIDE * latents.shape[-2], LATENT_STRIDE * latents.shape[-1])
-        is_fine = lr_frames.shape[-1] > lr_features.shape[-1]
+        is_filtered = is_fine(size[-1] // lr_frames.shape[-1])
         frames = []
         for index, warp in enumerate(warps):
             enlarged = enlarge(lr_frames[:, index], size)
             residual, memory_features = self.decode_residual(
                 latents[:, index],
                 lr_features[:, index],
-                enlarged if is_fine else None,
+                enlarged if is_filtered else None,
                 fidelity,
                 memory_features,
                 warp,
@@ -190,10 +188,15 @@ class SmallModel(VideoModel):
     ) -> tuple[Tensor, Tensor]:
         """What `decode` adds to one enlarged frame (B, 3, 4H, 4W), and what it remembers.
 
-        `source` is the enlarged frame, None where it was enlarged four times.
+        `source` is the enlarged frame where the source `is_fine`, None elsewhere.
         """
         latents = latents.to(self.dtype, memory_format=torch.channels_last)
         return self.decoder(latents, lr_features, source, fidelity, memory_features, warp)
+
+
+def is_fine(scale: int) -> bool:
+    """Whether sources that are enlarged so have pixels finer than the body's grid."""
+    return scale < BODY_STRIDE
 
 
 def lr_multiple(scale: int) -> int:
