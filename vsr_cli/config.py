@@ -51,6 +51,15 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chain:
+    """How a chain of the sampler is taken, whatever the number of its steps."""
+
+    noise_scale: float = 1.0  # of what each step adds, 0 to 1
+    latent_scale: float = 1.0  # of the latents at its end, 0 to 1
+    time_power: float = 1.0  # >= 1; above it times are denser where noise is low
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
     """How latents are drawn."""
 

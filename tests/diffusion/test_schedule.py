@@ -7,6 +7,7 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
+from vsr_cli.config import Chain
 from vsr_cli.diffusion.schedule import (
     _box_muller,
     _mix,
@@ -87,12 +88,32 @@ def test_ancestral_chain_keeps_the_spread_of_noised_data() -> None:
 
 
 def test_steps_add_as_much_of_their_noise_as_is_wanted() -> None:
-    whole, less = make_scheduler(4), make_scheduler(4, noise_scale=0.7)
+    whole, less = make_scheduler(4), make_scheduler(4, Chain(noise_scale=0.7))
     for t in whole.timesteps.tolist():
         assert less.sigma(t) == pytest.approx(0.7 * whole.sigma(t))
         moved = less.step(normal(0), t, normal(1), normal(2))
         with_less = whole.step(normal(0), t, normal(1), 0.7 * normal(2))
         torch.testing.assert_close(moved, with_less)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 15, 50, 200, 999, 1000])
+def test_bent_times_have_the_same_ends_and_are_denser_where_noise_is_low(steps: int) -> None:
+    even = make_scheduler(steps).timesteps
+    bent = make_scheduler(steps, Chain(time_power=3.0)).timesteps
+    assert len(bent) == steps
+    assert (bent[0], bent[-1]) == (even[0], even[-1])
+    assert (bent.diff() < 0).all()
+    assert (bent <= even).all()
+    assert steps not in (15, 50) or bent.float().median() < 0.7 * even.float().median()
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_only_the_end_of_a_chain_is_damped(steps: int) -> None:
+    plain, damped = make_scheduler(steps), make_scheduler(steps, Chain(latent_scale=0.5))
+    for index, t in enumerate(plain.timesteps.tolist()):
+        scale = 0.5 if index == steps - 1 else 1.0
+        moved = damped.step(normal(0), t, normal(1), normal(2))
+        torch.testing.assert_close(moved, scale * plain.step(normal(0), t, normal(1), normal(2)))
 
 
 @pytest.mark.parametrize("steps", [0, 1001])

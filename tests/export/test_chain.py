@@ -108,10 +108,10 @@ def test_the_examples_of_the_manifest_are_numbers_of_that_noise() -> None:
 def test_the_coefficients_of_the_manifest_are_the_steps_of_the_scheduler(steps: int) -> None:
     form = Form(dtype="float32", opset=20, steps=steps, scales=(4,))
     model = tiny_model()
-    model.config = replace(model.config, noise_scale=0.7)
+    model.config = replace(model.config, noise_scale=0.7, time_power=3.0, damping=0.4)
     sampling = describe(model, [], ORIGIN, form)["sampling"]
     assert isinstance(sampling, dict)
-    scheduler = make_scheduler(steps, noise_scale=model.noise_scale(steps))
+    scheduler = make_scheduler(steps, model.chain(steps))
     x0, x, noise = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
     for time, row in zip(scheduler.timesteps.tolist(), sampling["steps"], strict=True):
         *_, of_x0, of_x, sigma = row["coefficients"]

@@ -8,7 +8,7 @@ from tests.networks import TINY, tiny_model
 from vsr_cli.models.small.blocks import ChannelNorm, Modulation, TemporalMixer
 from vsr_cli.models.small.decoder import SOFTNESS, MemoryWarp, soften
 from vsr_cli.models.small.denoiser import Denoiser
-from vsr_cli.models.small.filters import FilterBank
+from vsr_cli.models.small.filters import FilterBank, SourceBranch
 from vsr_cli.models.small.model import SmallModel, enlarge, lr_multiple
 
 
@@ -162,17 +162,20 @@ def test_a_source_finer_than_the_body_is_filtered_pixel_by_pixel(scale: int) -> 
         assert change.max() < 1e-5
         return
     assert change.max() > 1e-3
-    reach = 4 + 3 * scale  # bank and mix, and what enlarging spreads
+    reach = 9 + 3 * scale  # stem, block and mix, and what enlarging spreads
     rows, columns = (slice(max(scale * n - reach, 0), scale * (n + 1) + reach) for n in (5, 7))
     change[rows, columns] = 0
     assert change.max() < 1e-5
 
 
 @torch.no_grad()
-def test_filters_start_without_effect_and_leave_flat_areas_as_they_are() -> None:
+def test_filters_and_blocks_start_without_effect_and_filters_leave_flat_areas_as_they_are() -> None:
     bank = FilterBank(16)
     source, features, residual = frames(1)[0], torch.randn(1, 16, 12, 16), torch.randn(1, 3, 12, 16)
     assert torch.equal(bank(source, features, residual), residual)
+    branch = SourceBranch(16, 1)
+    halved = torch.randn(1, 16, 6, 8)
+    assert torch.equal(branch(source, halved, residual), residual)
     flat = torch.tensor([0.2, -0.4, 0.9])[None, :, None, None].expand(1, 3, 12, 16)
     inner = (..., slice(3, -3), slice(3, -3))
     assert bank.bank(flat)[inner].abs().max() < 1e-5
@@ -231,6 +234,12 @@ def test_denoiser_keeps_odd_sizes() -> None:
 
 def test_more_steps_share_what_the_default_leaves_out_of_the_noise() -> None:
     model = SmallModel(replace(TINY, default_steps=4, noise_scale=0.7))
-    assert [model.noise_scale(steps) for steps in (1, 2, 4)] == pytest.approx([0.7, 0.7, 0.7])
-    assert model.noise_scale(7) == pytest.approx(0.85)
-    assert model.noise_scale(301) == pytest.approx(0.997)
+    scales = [model.chain(steps).noise_scale for steps in (1, 2, 4, 7, 301)]
+    assert scales == pytest.approx([0.7, 0.7, 0.7, 0.85, 0.997])
+
+
+def test_only_chains_longer_than_the_default_are_damped_and_have_other_times() -> None:
+    model = SmallModel(replace(TINY, default_steps=4, damping=0.5, time_power=3.0))
+    chains = [model.chain(steps) for steps in (1, 4, 9, 64)]
+    assert [chain.latent_scale for chain in chains] == pytest.approx([1, 1, 2 / 3, 0.25])
+    assert [chain.time_power for chain in chains] == [1, 1, 3, 3]

@@ -70,6 +70,8 @@ STRANGE: list[dict[str, object]] = [
     {"scales": [[4]]},
     {"noise_scale": 1.5},
     {"noise_scale": -0.5},
+    {"time_power": 0.5},
+    {"damping": -0.1},
 ]
 
 

@@ -116,8 +116,9 @@ def test_a_blend_lies_between_its_parents(tmp_path: Path) -> None:
     torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second, atol=1e-3, rtol=0)
     assert load_weights(out).config == TINY
     words = ["blend", *map(str, parents), "--out", str(out), "--noise-scale", "0.5"]
+    words += ["--time-power", "3", "--damping", "0.4"]
     assert runner.invoke(commands.app, words).exit_code == 0
-    assert load_weights(out).config == replace(TINY, noise_scale=0.5)
+    assert load_weights(out).config == replace(TINY, noise_scale=0.5, time_power=3.0, damping=0.4)
 
 
 def test_a_blend_offers_the_scales_that_it_is_told_to(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsr_cli.config import NUM_TRAIN_TIMESTEPS
+from vsr_cli.config import NUM_TRAIN_TIMESTEPS, Chain
 
 _WORD = 2**64
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -37,6 +37,7 @@ class AncestralScheduler:
         *,
         predicts_noise: bool = False,
         noise_scale: float = 1.0,
+        latent_scale: float = 1.0,
     ) -> None:
         """Start a chain.
 
@@ -46,10 +47,12 @@ class AncestralScheduler:
             predicts_noise: what `step` is fed with is noise, not clean latents.
             noise_scale: how much of sigma_t each step adds; below 1 samples are nearer to their
                 mean than the data are, with less detail and less that is wrong.
+            latent_scale: of the clean latents at its end; below 1 where a chain of many steps
+                makes them larger than the data are.
         """
         self.alphas_cumprod = alphas_cumprod
         self.predicts_noise = predicts_noise
-        self.noise_scale = noise_scale
+        self.noise_scale, self.latent_scale = noise_scale, latent_scale
         self.set_timesteps(timesteps)
 
     def set_timesteps(self, timesteps: Sequence[int]) -> None:
@@ -74,6 +77,8 @@ class AncestralScheduler:
         mean = (
             math.sqrt(after) * (1 - alpha) * x0 + math.sqrt(alpha) * (1 - after) * noisy_latents
         ) / (1 - now)
+        if self._after[t] is None:
+            return self.latent_scale * mean
         return mean + self.sigma(t) * noise
 
     def sigma(self, t: int) -> float:
@@ -88,21 +93,38 @@ class AncestralScheduler:
         return now, 1.0 if after is None else float(self.alphas_cumprod[after])
 
 
-def make_scheduler(steps: int, *, noise_scale: float = 1.0) -> AncestralScheduler:
-    """The chain of `steps` steps, 1 to 1000, each with `noise_scale` of its noise.
+def make_scheduler(steps: int, chain: Chain | None = None) -> AncestralScheduler:
+    """The chain of `steps` steps, 1 to 1000.
 
     Cosine schedule (arXiv 2102.09672, eq. 17) shifted to no signal at the last time, so that
     sampling may start from pure noise, and times counted back from there (arXiv 2305.08891,
-    sections 3.1 and 3.3).
+    sections 3.1 and 3.3). With a `time_power` above 1 they are even in a root of themselves
+    (arXiv 2206.00364, eq. 5, with times for its sigmas), between the same two ends.
 
     Raises:
         ValueError: `steps` is out of range.
     """
     if not 1 <= steps <= NUM_TRAIN_TIMESTEPS:
         raise ValueError(f"expected 1 to {NUM_TRAIN_TIMESTEPS} steps, got {steps}")
+    chain = chain or Chain()
     spacing = NUM_TRAIN_TIMESTEPS / steps
     times = [round(NUM_TRAIN_TIMESTEPS - k * spacing) - 1 for k in range(steps)]
-    return AncestralScheduler(_cosine_alphas(), times, noise_scale=noise_scale)
+    if chain.time_power != 1 and steps > 1:
+        times = _bent_times(steps, chain.time_power)
+    return AncestralScheduler(
+        _cosine_alphas(), times, noise_scale=chain.noise_scale, latent_scale=chain.latent_scale
+    )
+
+
+def _bent_times(steps: int, power: float) -> list[int]:
+    """Times even in their root, descending, and each a time of its own."""
+    first, last = (n ** (1 / power) for n in (NUM_TRAIN_TIMESTEPS, NUM_TRAIN_TIMESTEPS / steps))
+    roots = [first + k / (steps - 1) * (last - first) for k in range(steps)]
+    times: list[int] = []
+    for root in reversed(roots):
+        least = times[-1] + 1 if times else 0
+        times.append(max(round(root**power) - 1, least))
+    return times[::-1]
 
 
 @functools.cache

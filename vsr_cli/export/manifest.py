@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from vsr_cli import __version__
-from vsr_cli.config import SamplerConfig, UpscaleConfig
+from vsr_cli.config import Chain, SamplerConfig, UpscaleConfig
 from vsr_cli.diffusion.sampler import guidance_rounds
 from vsr_cli.diffusion.schedule import keyed_noise, make_scheduler
 from vsr_cli.export.graphs import Graph
@@ -136,7 +136,7 @@ def describe(
             "strength": SamplerConfig.motion_scale,
             "fidelity": UpscaleConfig.fidelity,
         },
-        "sampling": _sampling(form.steps, model.noise_scale(form.steps)),
+        "sampling": _sampling(form.steps, model.chain(form.steps)),
         "dimensions": dict(DIMENSIONS),
         "graphs": {
             graph.name: {
@@ -155,9 +155,9 @@ def describe(
     }
 
 
-def _sampling(steps: int, noise_scale: float) -> dict[str, object]:
+def _sampling(steps: int, chain: Chain) -> dict[str, object]:
     """Times, and what the graphs are told at each."""
-    scheduler = make_scheduler(steps, noise_scale=noise_scale)
+    scheduler = make_scheduler(steps, chain)
     times = scheduler.timesteps.tolist()
     rows = []
     for index, time in enumerate(times):
@@ -165,6 +165,7 @@ def _sampling(steps: int, noise_scale: float) -> dict[str, object]:
         is_last = index == len(times) - 1
         after = 1.0 if is_last else float(scheduler.alphas_cumprod[times[index + 1]])
         ratio = now / after
+        size = scheduler.latent_scale if is_last else 1.0
         clamped = scheduler.alphas_cumprod[time].clamp_min(1e-9)
         rows.append(
             {
@@ -175,7 +176,7 @@ def _sampling(steps: int, noise_scale: float) -> dict[str, object]:
                 "coefficients": [
                     math.sqrt(now),
                     math.sqrt(1 - now),
-                    math.sqrt(after) * (1 - ratio) / (1 - now),
+                    math.sqrt(after) * (1 - ratio) / (1 - now) * size,
                     math.sqrt(ratio) * (1 - after) / (1 - now),
                     scheduler.sigma(time),
                 ],

@@ -116,10 +116,11 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
     require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
     config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
     is_built_for = set(config.offered_scales) <= set(config.scales) <= SCALES
-    if not is_built_for or not config.offered_scales or not 0 <= config.noise_scale <= 1:
+    samples = 0 <= config.noise_scale <= 1 and config.time_power >= 1 and config.damping >= 0
+    if not is_built_for or not config.offered_scales or not samples:
         raise WeightsError(
             f"`{path.name}` describes no model that can be built",
-            why="it offers no scale, or one it has no stem for, or its noise is not within 0 to 1",
+            why="it offers no scale, or one it has no stem for, or no sampler can do as it says",
             hint="use a file written by vsr",
         )
     return config

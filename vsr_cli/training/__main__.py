@@ -1,8 +1,8 @@
 """Train the shipped model: `python -m vsr_cli.training STAGE --data SHARDS --run DIR`."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,8 +19,8 @@ from vsr_cli.quality.metrics import Lpips
 from vsr_cli.training import distributed
 from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.bench import measure as measure_speed
-from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
-from vsr_cli.training.decoder_recipes import DecoderRecipe, StudentRecipe
+from vsr_cli.training.dataset import SCALE_SHARES, ClipDataset, Sample, write_shards
+from vsr_cli.training.decoder_recipes import DecoderRecipe, SourceRecipe, StudentRecipe
 from vsr_cli.training.gates import head, line, read_gates
 from vsr_cli.training.loop import Recipe, Run, TrainConfig, first_model, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
@@ -39,6 +39,7 @@ class StageName(StrEnum):
     CLIPS = "clips"  # B2
     STUDENT = "student"  # C
     DECODER = "decoder"  # D
+    SOURCE = "source"  # E
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Plan:
     frames: int
     rate: float
     ema_decay: float = 0.999
+    scales: Mapping[int, float] = field(default_factory=lambda: SCALE_SHARES)
 
 
 PLANS = {
@@ -62,6 +64,9 @@ PLANS = {
     StageName.CLIPS: Plan(iterations=7_000, batch=4, crop=128, frames=4, rate=2e-4),
     StageName.STUDENT: Plan(iterations=5_000, batch=16, crop=128, frames=1, rate=1e-4),
     StageName.DECODER: Plan(iterations=12_000, batch=3, crop=128, frames=4, rate=1e-4),
+    StageName.SOURCE: Plan(
+        iterations=12_000, batch=3, crop=128, frames=4, rate=5e-4, scales={2: 0.65, 1: 0.35}
+    ),
 }
 LEAST_DETAIL = 4.0  # codes of 255, of crops that an adversary judges
 
@@ -137,6 +142,7 @@ def stage(
             frames=frames or plan.frames,
             workers=workers,
             device=own,
+            scales=plan.scales,
             least_detail=LEAST_DETAIL if recipe.adversary else 0.0,
         )
         if measure:
@@ -175,6 +181,23 @@ def blend(
             show_default="that of the first",
         ),
     ] = None,
+    time_power: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="How much denser times are where noise is low, in chains of more than "
+            "`default_steps`.",
+            show_default="that of the first",
+        ),
+    ] = None,
+    damping: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Latents of such chains are multiplied by (default_steps / steps) to this power.",
+            show_default="that of the first",
+        ),
+    ] = None,
     offer: Annotated[
         list[int] | None,
         typer.Option(
@@ -194,8 +217,12 @@ def blend(
         if name.startswith("decoder.wrap_") and ".affine." in name:
             mixed[name] *= wrapping
     config = model.config
-    if noise_scale is not None:
-        config = replace(config, noise_scale=noise_scale)
+    config = replace(
+        config,
+        noise_scale=config.noise_scale if noise_scale is None else noise_scale,
+        time_power=config.time_power if time_power is None else time_power,
+        damping=config.damping if damping is None else damping,
+    )
     if offer:
         if not set(offer) <= set(config.scales):
             trained = ", ".join(map(str, config.scales))
@@ -260,6 +287,8 @@ def _recipe(
         adversary.read(discriminator)
     if name is StageName.FLOOR:
         return AutoencoderRecipe(vgg, adversary)
+    if name is StageName.SOURCE:
+        return SourceRecipe(vgg, steps, adversary)
     return DecoderRecipe(vgg, steps, adversary)
 
 
@@ -272,6 +301,7 @@ def load_batches(
     frames: int,
     workers: int,
     device: torch.device,
+    scales: Mapping[int, float] = SCALE_SHARES,
     least_detail: float = 0.0,
 ) -> Iterator[Sample]:
     """Batches on a device, from where the stage stands.
@@ -287,6 +317,7 @@ def load_batches(
         batch=batch,
         rank=distributed.rank(),
         num_ranks=distributed.num_ranks(),
+        scales=scales,
         least_detail=least_detail,
     )
     loader = DataLoader(

@@ -109,7 +109,7 @@ class Trial:
             return sample_latents(
                 denoise,
                 shape=(1, t, channels, *size),
-                scheduler=make_scheduler(steps, noise_scale=self.model.noise_scale(steps)),
+                scheduler=make_scheduler(steps, self.model.chain(steps)),
                 noise=noise,
                 motion=self.motion.resized(size),
                 motion_scale=1.0,

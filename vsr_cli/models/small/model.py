@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vsr_cli.config import Chain
 from vsr_cli.models.base import VideoModel
 from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
 from vsr_cli.models.small.decoder import MemoryWarp, SequenceDecoder
@@ -30,10 +31,13 @@ class SmallConfig:
     condition_channels: int = 64
     coarse_blocks: int = 1  # of the decoder, on the grid of the latents
     output_channels: int = 16  # of the decoder, at full size
+    source_blocks: int = 0  # of the decoder, for sources that are finer than the body's grid
     scales: tuple[int, ...] = (4, 2, 1)  # enlargements that there is a stem for, descending
     offered_scales: tuple[int, ...] = (4, 2, 1)  # those that the evaluation found good, descending
     default_steps: int = 4
     noise_scale: float = 1.0  # of what each of `default_steps` adds, by the evaluation
+    time_power: float = 1.0  # of chains of more than `default_steps`, likewise
+    damping: float = 0.0  # of the latents that those end with, likewise
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class SmallModel(VideoModel):
             num_blocks=config.decoder_blocks,
             num_coarse_blocks=config.coarse_blocks,
             output_channels=config.output_channels,
+            source_blocks=config.source_blocks,
         )
         self.condition_encoder = ConditionEncoder(c, config.condition_channels)
         self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels)
@@ -93,14 +98,24 @@ class SmallModel(VideoModel):
         """Steps the evaluation found best for these weights."""
         return self.config.default_steps
 
-    def noise_scale(self, steps: int) -> float:
-        """How much of its noise each of so many steps of the sampler adds, 0 to 1.
+    def chain(self, steps: int) -> Chain:
+        """How so many steps of the sampler are taken.
 
-        What `default_steps` leave out is shared by more: if each of fifty left out as much, detail
-        would be gone.
+        What `default_steps` leave out of their noise is shared by more: if each of fifty left out
+        as much, detail would be gone. More steps are also closer together where noise is low, and
+        the latents they end with are damped, by (default_steps / steps)^damping: predictions of a
+        small network at high noise err each time, and what adds up would be drawn as detail.
         """
-        share = min((self.default_steps - 1) / max(steps - 1, 1), 1)
-        return 1 - share * (1 - self.config.noise_scale)
+        config = self.config
+        share = min((config.default_steps - 1) / max(steps - 1, 1), 1)
+        noise_scale = 1 - share * (1 - config.noise_scale)
+        if steps <= config.default_steps:
+            return Chain(noise_scale=noise_scale)
+        return Chain(
+            noise_scale=noise_scale,
+            latent_scale=(config.default_steps / steps) ** config.damping,
+            time_power=config.time_power,
+        )
 
     @property
     def offered_scales(self) -> tuple[int, ...]:

@@ -136,7 +136,7 @@ def sample_region(
         latents, trajectory = sample_latents(
             _denoiser(model, condition, on_step),
             shape=shape,
-            scheduler=make_scheduler(steps, noise_scale=network.noise_scale(steps)),
+            scheduler=make_scheduler(steps, network.chain(steps)),
             noise=clip_noise(network, config.sampler.seed, clip),
             motion=clip.motion.resized((rows.size, columns.size)) if clip.motion else None,
             motion_scale=config.sampler.motion_scale,
