@@ -17,7 +17,6 @@ TINY = SmallConfig(
     default_steps=2,
     coarse_blocks=1,
     output_channels=4,
-    source_blocks=1,
     scales=(4, 2, 1),
 )
 

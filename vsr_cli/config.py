@@ -238,6 +238,7 @@ class UpscaleConfig:
     scale: Fraction = Fraction(4)  # per side, 1 to 4
     size: TargetSize | None = None  # of the target, and then `for_source` tells the scale
     model: Path | None = None  # a weights file; None: the shipped one
+    supersample: bool = False  # compute at least twice as large, where the model can, and reduce
     fidelity: float = 1.0  # CFW weight: share of the source's features, 0 to 1
     strength: float = 1.0  # share of the result in the picture; 0 is the source, resized
     color: ColorFix = "wavelet"

@@ -55,7 +55,8 @@ T = TypeVar("T")
 
 _OF_MODELS = frozenset(
     {
-        *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
+        *("scale", "size", "height", "supersample", "steps", "seed", "fidelity", "strength"),
+        *("motion_scale",),
         *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
         *("device", "dtype", "compile", "clip_length", "tile", "live", "max_delay", "split"),
         *("workers", "shard", "ray", "mixed"),
@@ -76,6 +77,7 @@ class Options(RepairOptions, total=False):
     scale: Number | None
     size: str | tuple[int, int] | None  # text as `1080p` or `WxH`, or (width, height)
     height: int | None
+    supersample: bool | None
     steps: int | None
     seed: int | None
     fidelity: float | None
@@ -173,6 +175,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         fps=parse_rate("--fps", options.get("fps")),
         scale=parse_scale(options.get("scale")) if task == "upscale" else Fraction(1),
         size=_target_size(options),
+        supersample=_or(options.get("supersample"), UpscaleConfig.supersample),
         model=_find_model(options.get("model")),
         fidelity=_or(options.get("fidelity"), UpscaleConfig.fidelity),
         strength=_or(options.get("strength"), UpscaleConfig.strength),

@@ -16,10 +16,11 @@ def test_what_is_not_given_is_that_of_the_base(tmp_path: Path) -> None:
     sampler = SamplerConfig(steps=8, seed=3, motion_scale=0, guidance="paper")
     assert entry == Entry(config=UpscaleConfig(fidelity=0.5, sampler=sampler))
     _, entry = parse_variant(
-        f"x:fidelity=0.25,color=none,memory=still,flow_weights={weights}", base
+        f"x:fidelity=0.25,supersample=on,color=none,memory=still,flow_weights={weights}", base
     )
     assert entry.config == UpscaleConfig(
         fidelity=0.25,
+        supersample=True,
         color="none",
         memory="still",
         flow="raft",
@@ -42,6 +43,7 @@ def test_what_is_not_given_is_that_of_the_base(tmp_path: Path) -> None:
         ("x:fidelity=2", "is out of range", "use 0 to 1"),
         ("x:guidance=strong", "`strong` is not known", "use bounded, paper"),
         ("x:color=red", "`red` is not known", "use wavelet, adain, none"),
+        ("x:supersample=2", "`2` is not known", "use on, off"),
         ("x:memory=long", "`long` is not known", "use warped, still, off"),
         ("x:latents=some", "`some` is not known", "use zero, true, noisy:S"),
         ("x:latents=noisy:much", "`much` is no number", "write the noise like"),

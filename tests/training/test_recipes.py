@@ -18,7 +18,6 @@ from vsr_cli.training.decoder_recipes import (
     TRUE,
     ZERO,
     DecoderRecipe,
-    SourceRecipe,
     StudentRecipe,
     find_warps,
     follow,
@@ -46,11 +45,10 @@ def make_recipe(name: str) -> Recipe:
         return DenoiserRecipe()
     if name == "student":
         return StudentRecipe(tiny_model(1), steps=2)
-    recipe = SourceRecipe if name == "source" else DecoderRecipe
-    return recipe(None, steps=2, adversary=DiscriminatorTrainer(1e-3, warm_up=0))
+    return DecoderRecipe(None, steps=2, adversary=DiscriminatorTrainer(1e-3, warm_up=0))
 
 
-NAMES = ("autoencoder", "floor", "denoiser", "student", "decoder", "source")
+NAMES = ("autoencoder", "floor", "denoiser", "student", "decoder")
 
 
 def frames_for(name: str) -> int:
@@ -64,10 +62,8 @@ def trained_by(recipe: Recipe, model: SmallModel) -> dict[int, str]:
     return {id(p): name for name, p in model.named_parameters() if id(p) in moved}
 
 
-@pytest.mark.parametrize(
-    ("name", "scale"),
-    [(name, scale) for name in NAMES for scale in (4, 2, 1) if (name, scale) != ("source", 4)],
-)
+@pytest.mark.parametrize("scale", [4, 2, 1])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_loss_is_finite_and_reaches_every_trained_parameter_and_no_other(
     name: str, scale: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +83,7 @@ def test_every_loss_is_finite_and_reaches_every_trained_parameter_and_no_other(
     stems = {4: "trunk.stem", 2: "trunk.folded_stems.2", 1: "trunk.folded_stems.4"}
     unused |= {stem for of, stem in stems.items() if of != scale}
     if scale == 4:
-        unused |= {"decoder.filters", "decoder.source"}
+        unused.add("decoder.filters")
     for full_name, parameter in model.named_parameters():
         is_unused = full_name.rsplit(".", 1)[0].startswith(tuple(unused))
         assert (parameter.grad is not None) == (id(parameter) in wanted and not is_unused), (

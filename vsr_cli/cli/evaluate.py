@@ -111,7 +111,8 @@ def evaluate(
         typer.Option(
             metavar="NAME:KEY=VALUE,...",
             help="The model with other settings: steps, motion_scale, guidance (bounded, paper), "
-            "fidelity, color, memory (warped, still, off), flow_weights, latents; may be repeated.",
+            "fidelity, supersample (on, off), color, memory (warped, still, off), flow_weights, "
+            "latents; may be repeated.",
         ),
     ] = None,
     sharpen: Annotated[

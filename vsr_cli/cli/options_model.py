@@ -39,6 +39,10 @@ def model_options(
     height: Annotated[
         int | None, typer.Option(metavar="N", help="Height of TARGET, its shape kept.", **RARE)
     ] = None,
+    supersample: Annotated[
+        bool,
+        typer.Option("--supersample", help="Compute twice as large, then reduce: 4 times slower."),
+    ] = UpscaleConfig.supersample,
     steps: Steps = SamplerConfig.steps,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Same seed, same video.")

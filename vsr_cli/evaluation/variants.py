@@ -101,6 +101,10 @@ def _set_fidelity(config: UpscaleConfig, value: str) -> UpscaleConfig:
     return replace(config, fidelity=float(value))
 
 
+def _set_supersample(config: UpscaleConfig, value: str) -> UpscaleConfig:
+    return replace(config, supersample=_one_of(("on", "off"), value) == "on")
+
+
 def _set_color(config: UpscaleConfig, value: str) -> UpscaleConfig:
     return replace(config, color=_one_of(COLORS, value))
 
@@ -126,6 +130,7 @@ CHANGES: Mapping[str, Callable[[Entry, str], Entry]] = {
     "motion_scale": _of_config(_set_motion_scale),
     "guidance": _of_config(_set_guidance),
     "fidelity": _of_config(_set_fidelity),
+    "supersample": _of_config(_set_supersample),
     "color": _of_config(_set_color),
     "memory": _of_config(_set_memory),
     "flow_weights": _of_config(_set_flow_weights),

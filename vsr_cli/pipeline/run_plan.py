@@ -3,12 +3,11 @@
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import torch
 
-from vsr_cli.config import DtypeChoice
+from vsr_cli.config import DtypeChoice, UpscaleConfig
 from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, DeviceError
 from vsr_cli.ops.precision import emulates_bfloat16, is_faster_in_bfloat16
@@ -62,14 +61,25 @@ class RunPlan:
         return replace(self, tile_size=side, is_state_on_disk=True, is_out_of_core=True)
 
 
-def native_scale(scales: Sequence[int], scale: Fraction) -> int:
-    """The enlargement a model computes for a target `scale` times the source: the next larger.
+def native_scale(scales: Sequence[int], config: UpscaleConfig) -> int:
+    """The enlargement a model computes: the next that is not below the one which is asked for.
 
     Args:
-        scales: what it was built for.
-        scale: per side; above the largest of them, that one is computed.
+        scales: what it was built for; above the largest of them, that one is computed.
+        config: asks for an enlargement or, to supersample, for twice that and more.
     """
-    return min((own for own in scales if own >= scale), default=max(scales))
+    wanted = 2 * config.scale if config.supersample else config.scale
+    return min((own for own in scales if own >= wanted), default=max(scales))
+
+
+def why_scale(scales: Sequence[int], config: UpscaleConfig) -> str:
+    """What users are told of supersampling; empty where they have not asked for it."""
+    if not config.supersample:
+        return ""
+    scale = native_scale(scales, config)
+    if scale == native_scale(scales, replace(config, supersample=False)):
+        return f"supersampling changes nothing: the model enlarges at most {scale} times"
+    return f"supersampling: enlarged {scale} times, then reduced"
 
 
 def choose_device(name: str) -> tuple[torch.device, str]:

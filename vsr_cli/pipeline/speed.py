@@ -55,7 +55,7 @@ def speed_key(model: Path, config: UpscaleConfig, run_plan: RunPlan) -> str:
         *(machine, dtype_name(run_plan.dtype), f"torch {torch.__version__}"),
         *(model.name, model.stat().st_size, config.scale, config.sampler.steps),
         *(config.sampler.guidance, config.sampler.motion_scale > 0, config.flow, config.mgld_mode),
-        *(run_plan.tile_size, config.compile),
+        *(run_plan.tile_size, config.compile, config.supersample),
     )
     return hashlib.sha256(json.dumps([str(part) for part in how]).encode()).hexdigest()[:24]
 

@@ -1,8 +1,8 @@
 """Train the shipped model: `python -m vsr_cli.training STAGE --data SHARDS --run DIR`."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,8 +19,8 @@ from vsr_cli.quality.metrics import Lpips
 from vsr_cli.training import distributed
 from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.bench import measure as measure_speed
-from vsr_cli.training.dataset import SCALE_SHARES, ClipDataset, Sample, write_shards
-from vsr_cli.training.decoder_recipes import DecoderRecipe, SourceRecipe, StudentRecipe
+from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
+from vsr_cli.training.decoder_recipes import DecoderRecipe, StudentRecipe
 from vsr_cli.training.gates import head, line, read_gates
 from vsr_cli.training.loop import Recipe, Run, TrainConfig, first_model, resume_iteration, train
 from vsr_cli.training.losses import VggFeatures
@@ -39,7 +39,6 @@ class StageName(StrEnum):
     CLIPS = "clips"  # B2
     STUDENT = "student"  # C
     DECODER = "decoder"  # D
-    SOURCE = "source"  # E
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,6 @@ class Plan:
     frames: int
     rate: float
     ema_decay: float = 0.999
-    scales: Mapping[int, float] = field(default_factory=lambda: SCALE_SHARES)
 
 
 PLANS = {
@@ -64,9 +62,6 @@ PLANS = {
     StageName.CLIPS: Plan(iterations=7_000, batch=4, crop=128, frames=4, rate=2e-4),
     StageName.STUDENT: Plan(iterations=5_000, batch=16, crop=128, frames=1, rate=1e-4),
     StageName.DECODER: Plan(iterations=12_000, batch=3, crop=128, frames=4, rate=1e-4),
-    StageName.SOURCE: Plan(
-        iterations=12_000, batch=3, crop=128, frames=4, rate=5e-4, scales={2: 0.65, 1: 0.35}
-    ),
 }
 LEAST_DETAIL = 4.0  # codes of 255, of crops that an adversary judges
 
@@ -142,7 +137,6 @@ def stage(
             frames=frames or plan.frames,
             workers=workers,
             device=own,
-            scales=plan.scales,
             least_detail=LEAST_DETAIL if recipe.adversary else 0.0,
         )
         if measure:
@@ -287,8 +281,6 @@ def _recipe(
         adversary.read(discriminator)
     if name is StageName.FLOOR:
         return AutoencoderRecipe(vgg, adversary)
-    if name is StageName.SOURCE:
-        return SourceRecipe(vgg, steps, adversary)
     return DecoderRecipe(vgg, steps, adversary)
 
 
@@ -301,7 +293,6 @@ def load_batches(
     frames: int,
     workers: int,
     device: torch.device,
-    scales: Mapping[int, float] = SCALE_SHARES,
     least_detail: float = 0.0,
 ) -> Iterator[Sample]:
     """Batches on a device, from where the stage stands.
@@ -317,7 +308,6 @@ def load_batches(
         batch=batch,
         rank=distributed.rank(),
         num_ranks=distributed.num_ranks(),
-        scales=scales,
         least_detail=least_detail,
     )
     loader = DataLoader(

@@ -29,12 +29,12 @@ from vsr_cli.training.recipes import (
 TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
 GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 2.0, 1.0, 2.0
+SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
 NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
 SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
 PAST_SHARE = 1 / 8  # of the steps that begin with an old memory: walking there is not cheap
 LONGEST_PAST = 24  # frames before a sample
 DENOISER_START, DENOISER_RATE = 0.5, 0.3  # in stage D
-FILTERS_RATE = 0.2  # in stage E, which did not make them
 
 
 class StudentRecipe(DenoiserRecipe):
@@ -81,10 +81,6 @@ class DecoderRecipe:
     L = L_recon + 0.5 L_diff + 0.5 L_swc + w L_GAN (arXiv 2312.00853, eq. 4 to 6).
     """
 
-    long_share = 0.25  # of the chains have three times the steps
-    adversarial_weight = ADVERSARIAL_WEIGHT
-    sampled_recon_weight = 0.5  # of that of exact latents; with none, specks of single pixels grow
-
     def __init__(
         self, vgg: L.VggFeatures | None, steps: int, adversary: DiscriminatorTrainer
     ) -> None:
@@ -106,11 +102,8 @@ class DecoderRecipe:
         return [model.decoder, model.condition_encoder, model.denoiser]
 
     def rates(self, progress: float) -> list[float]:
-        rate = DENOISER_RATE if self._moves_denoiser(progress) else 0.0
+        rate = DENOISER_RATE if progress > DENOISER_START else 0.0
         return [1.0, rate, rate]
-
-    def _moves_denoiser(self, progress: float) -> bool:
-        return progress > DENOISER_START
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         hr, lr = batch.hr, batch.lr
@@ -141,7 +134,7 @@ class DecoderRecipe:
             warps=warps[len(past) :],
         )
         terms = self._terms(frames, hr, kinds)
-        if self._moves_denoiser(progress):
+        if progress > DENOISER_START:
             terms["v"], _ = self.denoising(model, target, condition)
         return terms
 
@@ -161,7 +154,7 @@ class DecoderRecipe:
         drawn = torch.zeros_like(target)
         if (kinds == SAMPLED).any():
             with torch.no_grad():
-                steps = self.steps * (3 if torch.rand(()) < self.long_share else 1)
+                steps = self.steps * (3 if torch.rand(()) < 0.25 else 1)
                 noise_scale = float(torch.empty(()).uniform_(*NOISE_SCALES))
                 scheduler = jittered_scheduler(steps, noise_scale=noise_scale)
                 drawn = draw_latents(model, condition, scheduler, target.shape, motion)
@@ -199,35 +192,13 @@ class DecoderRecipe:
         if not exact.all():
             share, own, true = 1 - exact.float().mean(), frames[~exact], hr[~exact]
             terms["box"] = BOX_WEIGHT * share * L.box_loss(own, true)
-            terms["recon_sampled"] = self.sampled_recon_weight * share * L.charbonnier(own, true)
+            terms["recon_sampled"] = SAMPLED_RECON_WEIGHT * share * L.charbonnier(own, true)
             if self.vgg is not None:
                 distance = perceptual(self.vgg, own, true, is_deep=True)
                 terms["deep"] = PERCEPTUAL_WEIGHT * share * distance
         if self.adversary is not None:
-            terms["adversarial"] = self.adversarial_weight * self.adversary.loss(frames, hr, motion)
+            terms["adversarial"] = ADVERSARIAL_WEIGHT * self.adversary.loss(frames, hr, motion)
         return terms
-
-
-class SourceRecipe(DecoderRecipe):
-    """Stage E: what the decoder has for sources finer than the body's grid, and nothing else.
-
-    As D, at scales 2 and 1. All that scale 4 uses rests, so that it stays as it is. Pixels of
-    sampled frames count in full: such a source shows most of what the finest detail must be.
-    """
-
-    long_share = 0.0
-    adversarial_weight = ADVERSARIAL_WEIGHT / 2
-    sampled_recon_weight = 1.0
-
-    def trained(self, model: SmallModel) -> list[nn.Module]:
-        assert model.decoder.source is not None  # see `first_model`
-        return [model.decoder.source, model.decoder.filters]
-
-    def rates(self, progress: float) -> list[float]:
-        return [1.0, FILTERS_RATE]
-
-    def _moves_denoiser(self, progress: float) -> bool:
-        return False
 
 
 SAMPLED, TRUE, ZERO = 0, 1, 2  # origins of latents

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,6 @@ from vsr_cli.training.curves import Log
 from vsr_cli.training.dataset import Sample
 
 SAVE_SECONDS = 120
-SOURCE_BLOCKS = 2
 STATE, WEIGHTS, DISCRIMINATOR = "state.pt", "weights.safetensors", "discriminator.safetensors"
 
 
@@ -99,19 +98,10 @@ class _Objective(nn.Module):
 def first_model(init: Path | None) -> SmallModel:
     """What a stage begins with: the weights of another, or random ones.
 
-    Weights from before sources had blocks of their own get those that change nothing yet.
-
     Raises:
         WeightsError: as `load_weights`.
     """
-    if init is None:
-        return SmallModel(SmallConfig(source_blocks=SOURCE_BLOCKS))
-    known = load_weights(init)
-    if known.config.source_blocks:
-        return known
-    model = SmallModel(replace(known.config, source_blocks=SOURCE_BLOCKS))
-    model.load_state_dict(model.state_dict() | known.state_dict())
-    return model
+    return SmallModel(SmallConfig()) if init is None else load_weights(init)
 
 
 class Run:

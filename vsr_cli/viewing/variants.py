@@ -14,7 +14,7 @@ MOST = 12
 # Options of the model and of how it runs, but for those that change no picture.
 KEYS = (
     *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale", "color"),
-    *("model", "flow", "flow_weights", "scene_cut", "mgld_mode", "dtype"),
+    *("supersample", "model", "flow", "flow_weights", "scene_cut", "mgld_mode", "dtype"),
 )
 
 Value = str | float | int | bool

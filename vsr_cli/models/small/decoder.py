@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, shuffle_init, zero_init
-from vsr_cli.models.small.filters import FilterBank, SourceBranch
+from vsr_cli.models.small.filters import FilterBank
 from vsr_cli.models.small.fused import (
     cat_channels,
     conv_activate,
@@ -19,7 +19,7 @@ from vsr_cli.models.small.fused import (
 )
 from vsr_cli.ops.warp import backward_warp
 
-_BAND_PIXELS, _BAND_REACH = 2**16, 6  # of the body's grid; rows
+_BAND_PIXELS, _BAND_REACH = 2**16, 5  # of the body's grid; rows
 SOFTNESS = 0.4  # how much of the memory is blurred from frame to frame
 
 
@@ -74,8 +74,7 @@ class SequenceDecoder(nn.Module):
     """One frame after the other: latents (grid H/2), features (grid H) -> residual (grid 4H).
 
     Feature wrapping at three scales; a memory on the body's grid, where the flow was estimated.
-    Where the source is finer than that grid, its own pixels are filtered as features decide, and
-    have blocks of their own.
+    Where the source is finer than that grid, its own pixels are filtered as features decide.
 
     Shape: latents (B, L, H/2, W/2), features (B, C, H, W), the enlarged source (B, 3, 4H, 4W) or
     None -> residual to the enlarged source (B, 3, 4H, 4W), and the features to remember
@@ -90,7 +89,6 @@ class SequenceDecoder(nn.Module):
         num_blocks: int,
         num_coarse_blocks: int,
         output_channels: int,
-        source_blocks: int,
     ) -> None:
         """Build the decoder.
 
@@ -100,7 +98,6 @@ class SequenceDecoder(nn.Module):
             num_blocks: residual blocks on the body's grid.
             num_coarse_blocks: residual blocks on the grid of the latents.
             output_channels: features at full size, mixed by a last convolution there.
-            source_blocks: residual blocks for sources that are finer than the body's grid.
         """
         super().__init__()
         wide, narrow = 2 * channels, channels // 2
@@ -119,7 +116,6 @@ class SequenceDecoder(nn.Module):
         self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
         self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
         self.filters = FilterBank(output_channels)
-        self.source = SourceBranch(narrow, source_blocks) if source_blocks else None
 
     def forward(
         self,
@@ -177,12 +173,9 @@ class SequenceDecoder(nn.Module):
         """Features (B, C, H, W), the decoder's own and the source's -> residual (B, 3, 4H, 4W)."""
         h = conv_shuffle(self.up_fine, middle)
         lr_fine = conv_shuffle(self.lr_fine, lr_features)
-        fine = self.fine(self.wrap_fine(h, lr_fine, fidelity))
-        h = conv_shuffle(self.up_output, fine, is_activated=True)
+        h = self.fine(self.wrap_fine(h, lr_fine, fidelity))
+        h = conv_shuffle(self.up_output, h, is_activated=True)
         residual = convolve(self.output, h)
         if source is None:
             return residual
-        residual = self.filters(source, h, residual)
-        if self.source is None:
-            return residual
-        return self.source(source, fine, residual)
+        return self.filters(source, h, residual)

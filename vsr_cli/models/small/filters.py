@@ -1,12 +1,12 @@
-"""What a source that is finer than the grid of the networks shows from pixel to pixel."""
+"""Filters for a source that is finer than the grid that networks work on."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from vsr_cli.models.small.blocks import res_blocks, zero_init
-from vsr_cli.models.small.fused import conv_add, conv_shuffle, convolve
+from vsr_cli.models.small.blocks import zero_init
+from vsr_cli.models.small.fused import conv_add, convolve
 from vsr_cli.ops.color import BT601
 
 _SIZE = 7  # pixels of the target
@@ -41,30 +41,6 @@ class FilterBank(nn.Module):
     def forward(self, source: Tensor, h: Tensor, residual: Tensor) -> Tensor:
         fine = source.to(h.dtype, memory_format=torch.channels_last)
         return conv_add(self.output, h * convolve(self.bank, fine), residual)
-
-
-class SourceBranch(nn.Module):
-    """Adds detail from the source's own pixels, through residual blocks on half the target's grid.
-
-    residual + conv(blocks(h + conv(source))), the last convolution with a sub-pixel shuffle (arXiv
-    1609.05158): enlarged twice, that grid is the source's own. All else works on a quarter of the
-    target, where four pixels of such a source are one. Starts without effect.
-
-    Shape: enlarged source (B, 3, 2H, 2W), features h (B, C, H, W), residual (B, 3, 2H, 2W) ->
-    (B, 3, 2H, 2W).
-    """
-
-    def __init__(self, channels: int, num_blocks: int) -> None:
-        super().__init__()
-        # Every second of 6x6 pixels: what 3x3 would be after space to depth, with nothing moved.
-        self.stem = nn.Conv2d(3, channels, 6, stride=2, padding=2)
-        self.blocks = res_blocks(channels, num_blocks)
-        self.output = zero_init(nn.Conv2d(channels, 4 * 3, 3, padding=1))
-
-    def forward(self, source: Tensor, h: Tensor, residual: Tensor) -> Tensor:
-        fine = source.to(h.dtype, memory_format=torch.channels_last)
-        x = self.blocks(conv_add(self.stem, fine, h))
-        return residual + conv_shuffle(self.output, x)
 
 
 def _first_kernels() -> Tensor:

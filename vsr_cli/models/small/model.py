@@ -31,13 +31,12 @@ class SmallConfig:
     condition_channels: int = 64
     coarse_blocks: int = 1  # of the decoder, on the grid of the latents
     output_channels: int = 16  # of the decoder, at full size
-    source_blocks: int = 0  # of the decoder, for sources that are finer than the body's grid
     scales: tuple[int, ...] = (4, 2, 1)  # enlargements that there is a stem for, descending
     offered_scales: tuple[int, ...] = (4, 2, 1)  # those that the evaluation found good, descending
     default_steps: int = 4
     noise_scale: float = 1.0  # of what each of `default_steps` adds, by the evaluation
-    time_power: float = 1.0  # of chains of more than `default_steps`, likewise
-    damping: float = 0.0  # of the latents that those end with, likewise
+    time_power: float = 3.0  # of chains of more than `default_steps`, likewise
+    damping: float = 0.4  # of the latents that those end with, likewise
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,6 @@ class SmallModel(VideoModel):
             num_blocks=config.decoder_blocks,
             num_coarse_blocks=config.coarse_blocks,
             output_channels=config.output_channels,
-            source_blocks=config.source_blocks,
         )
         self.condition_encoder = ConditionEncoder(c, config.condition_channels)
         self.denoiser = Denoiser(latent, config.denoiser_channels, config.condition_channels)

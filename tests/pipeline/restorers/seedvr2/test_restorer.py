@@ -269,6 +269,7 @@ def test_decoding_in_tiles_changes_the_picture_a_little(file: ModelFile) -> None
         ({"flow_weights": Path("raft.pth")}, "--flow-weights"),
         ({"fidelity": 0.5}, "--fidelity"),
         ({"compile": True}, "--compile"),
+        ({"supersample": True}, "--supersample"),
     ],
 )
 def test_options_that_mean_nothing_here_are_refused_with_a_reason(

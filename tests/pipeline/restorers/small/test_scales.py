@@ -12,8 +12,9 @@ from tests.networks import TINY, tiny_model, write_tiny_weights
 from tests.pipeline.runs import restore, restore_from_file
 from vsr_cli.config import ClipConfig, SamplerConfig, UpscaleConfig
 from vsr_cli.models.weights import save_weights
+from vsr_cli.ops.resize import resize
 from vsr_cli.pipeline.restorers.registry import ModelFile
-from vsr_cli.pipeline.run_plan import RunPlan, native_scale
+from vsr_cli.pipeline.run_plan import RunPlan, native_scale, why_scale
 
 NATIVE = (4, 2, 1)
 
@@ -35,8 +36,38 @@ def config_of(scale: Fraction | int) -> UpscaleConfig:
     [("1", 1), ("1.25", 2), ("3/2", 2), ("2", 2), ("2.01", 4), ("3", 4), ("4", 4)],
 )
 def test_the_next_larger_native_scale_is_computed(scale: str, computed: int) -> None:
-    assert native_scale(NATIVE, Fraction(scale)) == computed
-    assert native_scale((4,), Fraction(scale)) == 4
+    config = config_of(Fraction(scale))
+    assert native_scale(NATIVE, config) == computed
+    assert native_scale((4,), config) == 4
+    assert why_scale(NATIVE, config) == ""
+
+
+@pytest.mark.parametrize(
+    ("scale", "computed", "told"),
+    [
+        ("1", 2, "enlarged 2 times, then reduced"),
+        ("1.25", 4, "enlarged 4 times"),
+        ("2", 4, "enlarged 4 times"),
+        ("3", 4, "changes nothing"),
+        ("4", 4, "changes nothing"),
+    ],
+)
+def test_to_supersample_is_to_compute_at_twice_the_scale_where_there_is_one(
+    scale: str, computed: int, told: str
+) -> None:
+    config = replace(config_of(Fraction(scale)), supersample=True)
+    assert native_scale(NATIVE, config) == computed
+    assert told in why_scale(NATIVE, config)
+
+
+def test_supersampled_frames_are_those_of_the_larger_scale_reduced(tmp_path: Path) -> None:
+    path = write_tiny_weights(tmp_path / "tiny.safetensors")
+    frames = torch.stack(moving(3, 24, 32))
+    larger = restore_from_file(path, frames, config_of(4))
+    found = restore_from_file(path, frames, replace(config_of(2), supersample=True))
+    plain = restore_from_file(path, frames, config_of(2))
+    torch.testing.assert_close(found, resize(larger, (48, 64)), atol=1e-4, rtol=0)
+    assert (found - plain).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("scale", ["1", "1.5", "2", "3", "4"])

@@ -41,6 +41,7 @@ class MgldFamily(Family):
             "guidance": config.sampler.guidance,
             "memory": config.memory,
             "--compile": config.compile or None,
+            "--supersample": config.supersample or None,
         }
         refuse_foreign(config, self.name, own)
         sampler = replace(config.sampler, steps=config.sampler.steps or info.default_steps)

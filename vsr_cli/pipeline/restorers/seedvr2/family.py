@@ -36,6 +36,7 @@ class SeedVr2Family(Family):
             "--flow": None if config.flow == "auto" else config.flow,
             "--flow-weights": config.flow_weights,
             "--compile": config.compile or None,
+            "--supersample": config.supersample or None,
         }
         refuse_foreign(config, self.name, foreign)
         if config.sampler.motion_scale not in (0, SamplerConfig.motion_scale):

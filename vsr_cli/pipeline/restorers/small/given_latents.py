@@ -17,7 +17,7 @@ from vsr_cli.pipeline.restorers.small.regions import cut
 from vsr_cli.pipeline.restorers.small.restorer import SmallRestorer
 from vsr_cli.pipeline.restorers.small.stages import RegionClip, Sampled, clip_noise
 from vsr_cli.pipeline.restorers.small.states import SmallState
-from vsr_cli.pipeline.run_plan import RunPlan
+from vsr_cli.pipeline.run_plan import RunPlan, native_scale
 
 
 def frame_decoder(
@@ -29,7 +29,7 @@ def frame_decoder(
         ConfigError: this model takes no such latents.
     """
     network = require_small(model.model, model.path.name)
-    if given.is_true and config.scale not in network.offered_scales:
+    if given.is_true and config.scale != native_scale(network.offered_scales, config):
         raise ConfigError(
             f"`{model.path.name}` has no true latents at a scale of {config.scale}",
             why="it computes at another scale and reduces, where there is no truth to encode",

@@ -20,6 +20,7 @@ from vsr_cli.pipeline.run_plan import (
     choose_dtype,
     native_scale,
     slow_in_bfloat16,
+    why_scale,
 )
 
 
@@ -104,7 +105,7 @@ def plan_small(
     device, why_device = choose_device(config.device)
     dtype, why_dtype = choose_dtype(config.dtype, device)
     budget, free = memory_budget(device, reserved)
-    scale = native_scale(scales, config.scale)
+    scale = native_scale(scales, config)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
     # The clip's and that of the clip which is read ahead, in float32.
     source_bytes = 2 * 12 * ((BODY_STRIDE // scale) ** 2 - 1)
@@ -121,7 +122,8 @@ def plan_small(
         fit = fit_memory(config, body_size, steps, budget, costs)
         why_dtype = "dtype bfloat16: float32 does not fit into the free memory"
         slow = slow_in_bfloat16(device)
-    reasons = tuple(why for why in (why_device, why_dtype, slow, fit.why) if why)
+    told = (why_scale(scales, config), why_device, why_dtype, slow, fit.why)
+    reasons = tuple(why for why in told if why)
     state_bytes = _state_bytes(body_size, steps, costs)
     scratch_bytes = 2 * state_bytes if fit.is_state_on_disk else 0
     if fit.is_out_of_core:

@@ -60,7 +60,7 @@ class SmallRestorer(Restorer):
         model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
         if config.compile:
             compile_networks(model, run_plan.device)
-        scale = native_scale(model.offered_scales, config.scale)
+        scale = native_scale(model.offered_scales, config)
         self.networks = AdaptiveNetworks(model, scale, report=report)
         self.meter = WorkMeter(config.sampler.steps or model.default_steps)
 
