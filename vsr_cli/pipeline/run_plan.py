@@ -79,7 +79,8 @@ def why_scale(scales: Sequence[int], config: UpscaleConfig) -> str:
     scale = native_scale(scales, config)
     if scale == native_scale(scales, replace(config, supersample=False)):
         return f"supersampling changes nothing: the model enlarges at most {scale} times"
-    return f"supersampling: enlarged {scale} times, then reduced"
+    noise = ", which leaves noise as it is" if config.scale == 1 else ""
+    return f"supersampling: enlarged {scale} times, then reduced{noise}"
 
 
 def choose_device(name: str) -> tuple[torch.device, str]:

@@ -45,7 +45,7 @@ def test_the_next_larger_native_scale_is_computed(scale: str, computed: int) -> 
 @pytest.mark.parametrize(
     ("scale", "computed", "told"),
     [
-        ("1", 2, "enlarged 2 times, then reduced"),
+        ("1", 2, "enlarged 2 times, then reduced, which leaves noise"),
         ("1.25", 4, "enlarged 4 times"),
         ("2", 4, "enlarged 4 times"),
         ("3", 4, "changes nothing"),
