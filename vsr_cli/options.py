@@ -55,11 +55,10 @@ T = TypeVar("T")
 
 _OF_MODELS = frozenset(
     {
-        *("scale", "size", "height", "supersample", "steps", "seed", "fidelity", "strength"),
-        *("motion_scale",),
+        *("scale", "size", "height", "steps", "seed", "fidelity", "strength", "motion_scale"),
         *("color", "model", "flow", "flow_weights", "mgld_mode", "guidance", "memory"),
-        *("device", "dtype", "compile", "clip_length", "tile", "live", "max_delay", "split"),
-        *("workers", "shard", "ray", "mixed"),
+        *("supersample", "device", "dtype", "compile", "clip_length", "tile", "live"),
+        *("max_delay", "split", "workers", "shard", "ray", "mixed"),
     }
 )
 

@@ -97,14 +97,14 @@ def test_steps_add_as_much_of_their_noise_as_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 15, 50, 200, 999, 1000])
-def test_bent_times_have_the_same_ends_and_are_denser_where_noise_is_low(steps: int) -> None:
+def test_times_spaced_by_a_power_are_denser_where_noise_is_low(steps: int) -> None:
     even = make_scheduler(steps).timesteps
-    bent = make_scheduler(steps, Chain(time_power=3.0)).timesteps
-    assert len(bent) == steps
-    assert (bent[0], bent[-1]) == (even[0], even[-1])
-    assert (bent.diff() < 0).all()
-    assert (bent <= even).all()
-    assert steps not in (15, 50) or bent.float().median() < 0.7 * even.float().median()
+    spaced = make_scheduler(steps, Chain(time_power=3.0)).timesteps
+    assert len(spaced) == steps
+    assert (spaced[0], spaced[-1]) == (even[0], even[-1])
+    assert (spaced.diff() < 0).all()
+    assert (spaced <= even).all()
+    assert steps not in (15, 50) or spaced.float().median() < 0.7 * even.float().median()
 
 
 @pytest.mark.parametrize("steps", [1, 5])

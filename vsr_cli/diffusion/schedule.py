@@ -110,13 +110,13 @@ def make_scheduler(steps: int, chain: Chain | None = None) -> AncestralScheduler
     spacing = NUM_TRAIN_TIMESTEPS / steps
     times = [round(NUM_TRAIN_TIMESTEPS - k * spacing) - 1 for k in range(steps)]
     if chain.time_power != 1 and steps > 1:
-        times = _bent_times(steps, chain.time_power)
+        times = _power_spaced_times(steps, chain.time_power)
     return AncestralScheduler(
         _cosine_alphas(), times, noise_scale=chain.noise_scale, latent_scale=chain.latent_scale
     )
 
 
-def _bent_times(steps: int, power: float) -> list[int]:
+def _power_spaced_times(steps: int, power: float) -> list[int]:
     """Times even in their root, descending, and each a time of its own."""
     first, last = (n ** (1 / power) for n in (NUM_TRAIN_TIMESTEPS, NUM_TRAIN_TIMESTEPS / steps))
     roots = [first + k / (steps - 1) * (last - first) for k in range(steps)]

@@ -210,12 +210,12 @@ def blend(
     for name in mixed:
         if name.startswith("decoder.wrap_") and ".affine." in name:
             mixed[name] *= wrapping
-    config = model.config
+    known = model.config
     config = replace(
-        config,
-        noise_scale=config.noise_scale if noise_scale is None else noise_scale,
-        time_power=config.time_power if time_power is None else time_power,
-        damping=config.damping if damping is None else damping,
+        known,
+        noise_scale=known.noise_scale if noise_scale is None else noise_scale,
+        time_power=known.time_power if time_power is None else time_power,
+        damping=known.damping if damping is None else damping,
     )
     if offer:
         if not set(offer) <= set(config.scales):
