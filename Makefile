@@ -8,8 +8,9 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
 # Tests run in as many processes as there are cores, of one thread each: threads of two would only
-# be in each other's way. A file of tests stays in one process, whose fixtures it shares.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+# be in each other's way. A file of tests stays in one process, whose fixtures it shares; files
+# begin in the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # $(call cpu_build,package): its newest version without CUDA libraries, or nothing
 cpu_build = $$($(PY) -m pip index versions $(1) 2>/dev/null | grep -o '[0-9.]*+cpu' | head -n 1)

@@ -27,6 +27,12 @@ settings.register_profile("vsr", deadline=None)
 settings.load_profile("vsr")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests begin, so that at the end no process is left alone with one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests leave nothing in the user's folders and read nothing there, nor do their processes."""

@@ -87,7 +87,7 @@ def stage(
     crop: Annotated[int | None, typer.Option(help="Side of crops, a multiple of 16.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames in a sample.")] = None,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of the few-step chain; C and D.")] = 4,
+    steps: Annotated[int, typer.Option(min=2, help="Of the few-step chain; C and D.")] = 4,
     device: Annotated[str, typer.Option(help="cpu or cuda; torchrun numbers the GPUs.")] = "cpu",
     workers: Annotated[int, typer.Option(help="Processes that prepare samples.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of data and noise.")] = 0,

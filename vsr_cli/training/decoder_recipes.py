@@ -30,11 +30,12 @@ TEACHER_STEPS = 16
 PERCEPTUAL_WEIGHT = 0.2
 GRID_WEIGHT, LATTICE_WEIGHT, HALO_WEIGHT, BOX_WEIGHT, CHROMA_WEIGHT = 4.0, 16.0, 2.0, 1.0, 2.0
 SAMPLED_RECON_WEIGHT = 0.5  # of that of exact latents; with none, specks of single pixels grow
+LONG_CHAIN_SHARE = 0.25
 NOISE_SCALES = 0.6, 1.0  # of the sampler's steps, see `AncestralScheduler`
-SAMPLED_SHARE, TRUE_SHARE = 0.4, 0.4  # of the decoder's samples; the rest are zero
+SAMPLED_SHARE, TRUE_SHARE = 0.5, 0.3  # of the decoder's samples; the rest are zero
 PAST_SHARE = 1 / 8  # of the steps that begin with an old memory: walking there is not cheap
+DENOISER_RATE, DENOISING_WEIGHT = 3.0, 0.3  # in stage D; frames have a say beside its own loss
 LONGEST_PAST = 24  # frames before a sample
-DENOISER_START, DENOISER_RATE = 0.5, 0.3  # in stage D
 
 
 class StudentRecipe(DenoiserRecipe):
@@ -65,18 +66,20 @@ class StudentRecipe(DenoiserRecipe):
 
 
 class DecoderRecipe:
-    """Stage D: the decoder with its memory, on latents of every origin.
+    """Stage D: the decoder with its memory, on latents of every origin, and the denoiser.
 
-    Some are drawn by the sampler, guided as at run time and without gradients. Where they are
-    right only in kind, pixel losses would teach the decoder to ignore them: those are judged by
-    features, by means of 4x4 pixels, and by pixels with half the weight. Some are the truth's own
-    with noise, some are zero, so that the decoder alone stays a restoration network; they have
-    every loss. The adversary, change, what keeps to a grid, halos, and colour count for all.
-    How much noise the sampler adds is drawn, so that it can be chosen later.
+    Some are drawn by the sampler, guided as at run time. Where they are right only in kind, pixel
+    losses would teach the decoder to ignore them: those are judged by features, by means of 4x4
+    pixels, and by pixels with half the weight. Some are the truth's own with noise, some are zero,
+    so that the decoder alone stays a restoration network; they have every loss. The adversary,
+    change, what keeps to a grid, halos, and colour count for all. How many steps the sampler takes
+    and how much noise it adds is drawn, so that both can be chosen later.
+
+    Losses of sampled frames reach the denoiser through the last step of its chain, beside its own
+    loss, without which it would soon be no denoiser.
 
     One batch in eight begins with a memory, which without gradients grew as old as it does in
-    long videos: what adds up slowly is thus seen. In the second half the denoiser goes on with
-    its own loss, at a lower rate.
+    long videos: what adds up slowly is thus seen.
 
     L = L_recon + 0.5 L_diff + 0.5 L_swc + w L_GAN (arXiv 2312.00853, eq. 4 to 6).
     """
@@ -102,8 +105,7 @@ class DecoderRecipe:
         return [model.decoder, model.condition_encoder, model.denoiser]
 
     def rates(self, progress: float) -> list[float]:
-        rate = DENOISER_RATE if progress > DENOISER_START else 0.0
-        return [1.0, rate, rate]
+        return [1.0, DENOISER_RATE, DENOISER_RATE]
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
         hr, lr = batch.hr, batch.lr
@@ -134,8 +136,8 @@ class DecoderRecipe:
             warps=warps[len(past) :],
         )
         terms = self._terms(frames, hr, kinds)
-        if progress > DENOISER_START:
-            terms["v"], _ = self.denoising(model, target, condition)
+        v, _ = self.denoising(model, target, condition)
+        terms["v"] = DENOISING_WEIGHT * v
         return terms
 
     def _latents(
@@ -153,11 +155,10 @@ class DecoderRecipe:
         true = target + deviation * torch.randn_like(target)
         drawn = torch.zeros_like(target)
         if (kinds == SAMPLED).any():
-            with torch.no_grad():
-                steps = self.steps * (3 if torch.rand(()) < 0.25 else 1)
-                noise_scale = float(torch.empty(()).uniform_(*NOISE_SCALES))
-                scheduler = jittered_scheduler(steps, noise_scale=noise_scale)
-                drawn = draw_latents(model, condition, scheduler, target.shape, motion)
+            steps = random_steps(self.steps)
+            noise_scale = float(torch.empty(()).uniform_(*NOISE_SCALES))
+            scheduler = jittered_scheduler(steps, noise_scale=noise_scale)
+            drawn = draw_latents(model, condition, scheduler, target.shape, motion)
         kinds = kinds[:, None, None, None, None]
         return torch.where(kinds == TRUE, true, drawn * (kinds == SAMPLED))
 
@@ -208,6 +209,16 @@ def random_kinds(count: int, device: torch.device) -> Tensor:
     """An origin for each of so many samples, (count,) int64."""
     draw = torch.rand(count, device=device)
     return (draw >= SAMPLED_SHARE).long() + (draw >= SAMPLED_SHARE + TRUE_SHARE).long()
+
+
+def random_steps(most: int) -> int:
+    """Of a chain: 2 to `most` (>= 2), or in one case of four three times `most`.
+
+    The last of few steps is taken at a high time, so that frames teach the denoiser at all of them.
+    """
+    if torch.rand(()) < LONG_CHAIN_SHARE:
+        return 3 * most
+    return int(torch.randint(2, most + 1, ()))
 
 
 def random_past(num_frames: int) -> list[int]:
@@ -285,14 +296,17 @@ def draw_latents(
 ) -> Tensor:
     """Latents (B, T, L, h, w) at the end of the model's own chain, guided along the motion.
 
-    `motion` is on the body's grid; None switches guidance off, as it is for single frames.
+    Only the last step has gradients. `motion` is on the body's grid; None switches guidance off,
+    as it is for single frames.
     """
     on_latents = motion.resized((shape[-2], shape[-1])) if motion else None
     noisy = torch.randn(shape, device=condition.lr_features.device)
-    for t in scheduler.timesteps.tolist():
-        x0 = predict_x0(model, condition, scheduler, noisy, t, on_latents)
-        noisy = scheduler.step(x0, t, noisy, torch.randn_like(noisy))
-    return x0
+    *times, last = scheduler.timesteps.tolist()
+    with torch.no_grad():
+        for t in times:
+            x0 = predict_x0(model, condition, scheduler, noisy, t, on_latents)
+            noisy = scheduler.step(x0, t, noisy, torch.randn_like(noisy))
+    return predict_x0(model, condition, scheduler, noisy, last, on_latents)
 
 
 def predict_x0(
@@ -309,8 +323,11 @@ def predict_x0(
     v, _ = model.denoise(noisy_latents, log_snr, condition, None)
     x0 = alpha.sqrt() * noisy_latents - (1 - alpha).sqrt() * v.float()
     if motion is not None:
-        for _ in range(guidance_rounds(len(scheduler.timesteps))):
-            x0 = guide_bounded(x0, motion, strength=1.0)
+        with torch.no_grad():  # pulls are given, not learnt: gradients pass them as they are
+            guided = x0
+            for _ in range(guidance_rounds(len(scheduler.timesteps))):
+                guided = guide_bounded(guided, motion, strength=1.0)
+        x0 = x0 + (guided - x0.detach())
     return x0
 
 
