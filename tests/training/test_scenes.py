@@ -75,6 +75,19 @@ def test_random_cameras_differ_and_stay_near_their_limits() -> None:
     assert steps.mean(dim=1).unique().numel() == 8
 
 
+def test_a_camera_that_goes_by_whole_pixels_sees_what_is_in_the_picture() -> None:
+    picture = torch.rand(3, 96, 96)
+    offsets = set()
+    for seed in range(4):
+        camera = random_camera(random.Random(seed), 4, speed=8).in_whole_pixels()
+        for frame, (x, y) in zip(look(picture, camera, (32, 32)), camera.place, strict=True):
+            left, top = 32 + int(x), 32 + int(y)
+            there = picture[:, top : top + 32, left : left + 32]
+            torch.testing.assert_close(frame, there, atol=1e-4, rtol=0)
+            offsets.add((left, top))
+    assert len(offsets) > 8
+
+
 def test_whole_pixel_motion_is_reproduced_exactly() -> None:
     picture = torch.rand(3, 64, 64)
     layer = Layer(picture=picture, camera=panning((0, 0), (2, -1), (5, 0)), holes=None)

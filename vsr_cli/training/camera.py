@@ -33,6 +33,13 @@ class Camera:
         """The same, where it shall look."""
         return Camera(matrix=self.matrix.to(device), place=self.place.to(device))
 
+    def in_whole_pixels(self) -> "Camera":
+        """The same pan by whole pixels, without zoom and roll: what it sees is not interpolated.
+
+        Picture and frames must both have even sides, or both odd ones.
+        """
+        return Camera(matrix=torch.eye(2).expand_as(self.matrix), place=self.place.round())
+
 
 def random_camera(
     draw: random.Random, num_frames: int, *, speed: float, zoom: float = 0.01, turn: float = 0.01
