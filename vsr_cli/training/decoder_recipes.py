@@ -1,5 +1,6 @@
 """The stages that need the sampler: few-step student and sequence decoder."""
 
+import random
 from itertools import pairwise
 
 import torch
@@ -205,10 +206,13 @@ class DecoderRecipe:
 SAMPLED, TRUE, ZERO = 0, 1, 2  # origins of latents
 
 
+# What decides how long an iteration takes is drawn by `random`, see `TrainConfig.seed`.
+
+
 def random_kinds(count: int, device: torch.device) -> Tensor:
     """An origin for each of so many samples, (count,) int64."""
-    draw = torch.rand(count, device=device)
-    return (draw >= SAMPLED_SHARE).long() + (draw >= SAMPLED_SHARE + TRUE_SHARE).long()
+    shares = SAMPLED_SHARE, TRUE_SHARE, 1 - SAMPLED_SHARE - TRUE_SHARE
+    return torch.tensor(random.choices((SAMPLED, TRUE, ZERO), shares, k=count), device=device)
 
 
 def random_steps(most: int) -> int:
@@ -216,9 +220,7 @@ def random_steps(most: int) -> int:
 
     The last of few steps is taken at a high time, so that frames teach the denoiser at all of them.
     """
-    if torch.rand(()) < LONG_CHAIN_SHARE:
-        return 3 * most
-    return int(torch.randint(2, most + 1, ()))
+    return 3 * most if random.random() < LONG_CHAIN_SHARE else random.randint(2, most)
 
 
 def random_past(num_frames: int) -> list[int]:
@@ -227,10 +229,10 @@ def random_past(num_frames: int) -> list[int]:
     The clip itself is walked, to and fro, which gives a memory as old as those of long videos
     from samples of a few frames.
     """
-    if num_frames == 1 or torch.rand(()) >= PAST_SHARE:
+    if num_frames == 1 or random.random() >= PAST_SHARE:
         return []
     last = num_frames - 1
-    count = int(torch.randint(1, LONGEST_PAST + 1, ()))
+    count = random.randint(1, LONGEST_PAST)
     return [last - abs(k % (2 * last) - last) for k in range(count, 0, -1)]
 
 

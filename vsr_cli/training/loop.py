@@ -1,6 +1,7 @@
 """One training loop for every stage: resume, EMA, schedule, log."""
 
 import math
+import random
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -36,6 +37,8 @@ class TrainConfig:
     warmup: int = 200  # iterations
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    # Of data and noise, which torch draws for each process by itself. Python's own `random` draws
+    # what decides how long an iteration takes, alike in all of them, so that none waits for another.
     seed: int = 0
     log_every: int = 50  # iterations
     compile: bool = False  # torch.compile: pays on a GPU
@@ -171,6 +174,7 @@ class Run:
         """One iteration."""
         config = self.config
         torch.manual_seed(_iteration_seed(config.seed, self.iteration))
+        random.seed(f"{config.seed}/{self.iteration}")
         progress = self.iteration / config.iterations
         rate = config.learning_rate * _schedule(self.iteration, config)
         for group, share in zip(

@@ -1,5 +1,6 @@
 """The stages that need no decoded clip: autoencoder and denoiser."""
 
+import random
 from dataclasses import replace
 
 import torch
@@ -83,7 +84,7 @@ class AutoencoderRecipe:
             "size": SIZE_WEIGHT * size.log().square().sum(),
         }
         self.observed = {"latent_size": size.detach().mean()}
-        if torch.rand(()) < EQUIVARIANCE_SHARE:
+        if random.random() < EQUIVARIANCE_SHARE:
             weight = EQUIVARIANCE_WEIGHT / EQUIVARIANCE_SHARE
             terms["equivariance"] = weight * equivariance(model, batch, unit)
         if self.adversary is None:
