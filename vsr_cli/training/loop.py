@@ -38,7 +38,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     # Of data and noise, which torch draws for each process by itself. Python's own `random` draws
-    # what decides how long an iteration takes, alike in all of them, so that none waits for another.
+    # what decides how long an iteration takes, alike in all, so that none waits for another.
     seed: int = 0
     log_every: int = 50  # iterations
     compile: bool = False  # torch.compile: pays on a GPU
