@@ -1,6 +1,7 @@
 """The Python interface does what the commands do, and a program can be checked against it."""
 
 import inspect
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 import vsr_cli as vsr
 from tests.conftest import MakeClip, write_clip
 from tests.networks import write_tiny_weights
+from vsr_cli import api
 from vsr_cli.cli.options_input import input_options
 from vsr_cli.cli.options_job import job_options, live_options, shard_options, worker_options
 from vsr_cli.cli.options_model import model_options
@@ -64,8 +66,17 @@ def test_importing_loads_nothing_heavy() -> None:
 def test_every_name_is_there_and_no_other() -> None:
     assert all(hasattr(vsr, name) for name in vsr.__all__)
     assert set(dir(vsr)) == set(vsr.__all__)
+    assert set(api.__all__) <= set(vsr.__all__)
     with pytest.raises(AttributeError, match="has no attribute `nonsense`"):
         vsr.nonsense  # noqa: B018
+
+
+def test_every_name_in_the_documentation_is_there() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "python.md").read_text()
+    others = re.search(r"commands are there, too\s*\((.*?), \.\.\.\)", text, re.DOTALL)
+    assert others is not None
+    names = {*re.findall(r"vsr\.(\w+)", text), *re.findall(r"`(?:vsr\.)?(\w+)`", others[1])}
+    assert {"Upscaler", "export_model", "list_weights"} <= names <= set(vsr.__all__)
 
 
 def test_the_options_are_those_of_the_command_line_with_the_same_defaults() -> None:

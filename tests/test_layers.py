@@ -33,19 +33,39 @@ BASE = {
 MAY_IMPORT = {
     "": BASE | {"api", "cli", "settings"},  # __init__, __main__
     "options": {"config", "errors", "pixels", "repair_config", "sharing", "sizes"}
-    | {"models.files", "repair_options", "values"},
+    | {"models.files", "option_types", "repair_options", "values"},
+    "option_types": {"errors"},
     "values": {"config", "errors"},
     "repair_options": {"config", "errors", "repair_config"},
     "repair_config": {"errors"},
     "settings": {"errors", "events", "options", "settings_file"},
     "settings_file": set[str](),
     "api": BASE
-    | {"options", "values", "repair_options", "settings", "media", "models", "pipeline", "quality"}
+    | {
+        "options",
+        "option_types",
+        "values",
+        "repair_options",
+        "settings",
+        "media",
+        "models",
+        "pipeline",
+        "quality",
+    }
     | {"evaluation", "export", "viewing"},
     "export": BASE | {"ops", "models", "diffusion", "pipeline"},
     "evaluation": BASE | {"options", "ops", "media", "models", "pipeline", "quality"},
     "viewing": BASE
-    | {"options", "repair_options", "ops", "media", "models", "pipeline", "quality"},
+    | {
+        "options",
+        "option_types",
+        "repair_options",
+        "ops",
+        "media",
+        "models",
+        "pipeline",
+        "quality",
+    },
     "atomic": set[str](),
     "digest": set[str](),
     "config": {"counting", "errors", "pixels", "repair_config", "sharing", "sizes"},

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast, get_type_hints
 
 from vsr_cli.config import (
     LIVE_CLIP_LENGTH,
@@ -28,6 +29,7 @@ from vsr_cli.config import (
     Verify,
 )
 from vsr_cli.errors import ConfigError, find_nearest
+from vsr_cli.option_types import checked
 from vsr_cli.pixels import MATRIX_NAMES, PRIMARIES_NAMES, RANGE_NAMES, TRANSFER_NAMES
 from vsr_cli.repair_options import (
     RepairOptions,
@@ -116,7 +118,7 @@ class Options(RepairOptions, total=False):
     crf: float | None
     preset: str | None
     pix_fmt: str | None
-    enc_opt: Sequence[str] | Mapping[str, str] | None
+    enc_opt: Sequence[str] | Mapping[str, str] | None  # one text is a list of it
     lossless: bool | None
     format: str | None
     cfr: Number | None
@@ -154,7 +156,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         task: what they are for; without a model frames keep their size.
 
     Raises:
-        ConfigError: a value is out of range, or two contradict each other.
+        ConfigError: a value is of another kind or out of range, or two contradict each other.
         WeightsError: no model is called so.
         TypeError: there is no such option.
     """
@@ -162,6 +164,7 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
         nearest = find_nearest(min(unknown), Options.__annotations__)
         question = f"; did you mean `{nearest}`?" if nearest else ""
         raise TypeError(f"there is no option `{min(unknown)}`{question}")
+    options = cast(Options, checked(options, _hints()))
     if task != "upscale":
         _refuse_options_of_models(options, task)
     usual_length = LIVE_CLIP_LENGTH if options.get("live") else ClipConfig.length
@@ -211,6 +214,11 @@ def make_config(options: Options, task: Task = "upscale") -> UpscaleConfig:
             shard=parse_shard(options.get("shard")),
         ),
     )
+
+
+@cache
+def _hints() -> dict[str, object]:
+    return get_type_hints(Options)
 
 
 def _refuse_options_of_models(options: Options, task: Task) -> None:

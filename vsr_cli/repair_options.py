@@ -1,5 +1,6 @@
 """Options about what is repaired, and times, as users give them."""
 
+import operator
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -22,7 +23,7 @@ class RepairOptions(TypedDict, total=False):
     frames_list: str | Sequence[tuple[int, int]] | None
     most: int | None
 
-    box: Sequence[str | Box] | None
+    box: Sequence[str | Box] | None  # one of them is a list of it
     mask: str | Path | None
     mask_threshold: int | None
     invert_mask: bool | None
@@ -113,7 +114,7 @@ def parse_ranges(
         ConfigError: it is none of these.
     """
     if not isinstance(value, str):
-        return tuple(value or ())
+        return tuple(_range(pair) for pair in value or ())
     found = []
     for part in value.split(","):
         match = re.fullmatch(r"\s*(\d{1,15})(?:-(\d{1,15}))?\s*", part)
@@ -124,6 +125,17 @@ def parse_ranges(
             )
         found.append((int(match[1]), int(match[2] or match[1])))
     return tuple(found)
+
+
+def _range(pair: tuple[int, int]) -> tuple[int, int]:
+    try:
+        first, last = pair
+        return operator.index(first), operator.index(last)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"`--frames-list` takes no {pair!r} from Python",
+            hint="give first and last, as in [(300, 303)], or text such as 120,300-303",
+        ) from None
 
 
 def parse_box(value: str | Box) -> Box:
@@ -143,15 +155,23 @@ def parse_box(value: str | Box) -> Box:
             f"`--box {value}` is no rectangle",
             hint="give X,Y,W,H in pixels, and for a time only X,Y,W,H@0:10-0:14",
         )
+    if has_times and not (start.strip() and stop.strip()):
+        raise ConfigError(
+            f"`--box {value}` does not say when it {'ends' if start.strip() else 'starts'}",
+            hint="give both times, as in X,Y,W,H@0:10-0:14",
+        )
     x, y, width, height = (int(number) for number in numbers)
-    return Box(
-        x=x,
-        y=y,
-        width=width,
-        height=height,
-        start=parse_time("--box", start) if has_times else None,
-        stop=parse_time("--box", stop) if has_times else None,
-    )
+    first, last = (_box_time(value, time) if has_times else None for time in (start, stop))
+    return Box(x=x, y=y, width=width, height=height, start=first, stop=last)
+
+
+def _box_time(box: str, time: str) -> Fraction | None:
+    try:
+        return parse_time("--box", time)
+    except ConfigError as error:
+        raise ConfigError(
+            f"`--box {box}` has a time that is none: `{time}`", hint=error.hint
+        ) from None
 
 
 def parse_time(option: str, value: Time | None) -> Fraction | None:

@@ -122,7 +122,7 @@ def parse_settings(
         ConfigError: one is no setting.
     """
     if isinstance(values, Mapping):
-        return tuple(values.items())
+        return tuple((name, str(value)) for name, value in values.items())
     found = []
     for text in values or ():
         name, equals, value = text.partition("=")

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.cli.fakes import FakePipeline
@@ -17,7 +19,7 @@ from tests.networks import write_tiny_weights
 from vsr_cli.api import Upscaler
 from vsr_cli.cli.app import app
 from vsr_cli.cli.sources import name_target
-from vsr_cli.config import UpscaleConfig
+from vsr_cli.config import InputConfig, OutputConfig, UpscaleConfig
 from vsr_cli.errors import InputError, JobBusyError
 from vsr_cli.events import Done, Note, Plan, Report
 
@@ -205,10 +207,38 @@ def test_a_name_tells_the_size_of_the_target(
 
 def test_what_cannot_be_written_becomes_what_holds_it(tmp_path: Path, make_clip: MakeClip) -> None:
     config = UpscaleConfig()
+    Image.new("RGB", (16, 12)).save(tmp_path / "a.JPG")
     for source, target in (("x.y.WMV", "x.y.mkv"), ("a.JPG", "a.png"), ("a.gif", "a.mp4")):
-        assert name_target("{stem}{ext}", Path(source), config) == target
+        assert name_target("{stem}{ext}", tmp_path / source, config) == target
     clip = make_clip(tmp_path / "x.mov", size=(12, 16)).rename(tmp_path / "x.MOV")
     assert name_target("{name}-{width}x{height}.mp4", clip, config) == "x.MOV-64x48.mp4"
+
+
+@pytest.mark.parametrize("template", ["{stem}{ext}", "{stem}_{height}p{ext}"])
+def test_an_image_of_several_pictures_becomes_a_video(tmp_path: Path, template: str) -> None:
+    pictures = [Image.new("RGB", (16, 12), (50 * k, 0, 0)) for k in range(3)]
+    for name, rest, extension in (("a", pictures[1:], ".mp4"), ("b", [], ".png")):
+        source = tmp_path / f"{name}.png"
+        pictures[0].save(source, save_all=bool(rest), append_images=rest, duration=100)
+        assert Path(name_target(template, source, UpscaleConfig())).suffix == extension
+    one = UpscaleConfig(input=InputConfig(frames=(0, 1)))
+    assert Path(name_target(template, tmp_path / "a.png", one)).suffix == ".png"
+
+
+@pytest.mark.parametrize("template", ["{stem}{ext}", "{stem}_{height}p{ext}"])
+def test_what_has_no_clock_is_named_for_one_that_has_where_times_vary(
+    tmp_path: Path, make_clip: MakeClip, template: str
+) -> None:
+    make_clip(tmp_path / "even.avi", num_frames=6, codec="mpeg4")
+    make_clip(tmp_path / "odd.avi", pts=[0, 2, 3, 4, 5, 6], codec="mpeg4")
+    config = UpscaleConfig()
+    at_rate = UpscaleConfig(output=OutputConfig(cfr=Fraction(25)))
+    made = UpscaleConfig(fps=Fraction(50))
+    for name, how, suffix in (
+        *(("even.avi", config, ".avi"), ("odd.avi", config, ".mkv")),
+        *(("odd.avi", at_rate, ".avi"), ("odd.avi", made, ".avi")),
+    ):
+        assert Path(name_target(template, tmp_path / name, how)).suffix == suffix
 
 
 def test_standard_input_is_left_alone_without_a_list(

@@ -296,17 +296,20 @@ def test_the_function_has_the_options_of_the_command() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_that_upscaling_ends_with_works(tmp_path: Path, make_clip: MakeClip) -> None:
-    source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "up it.mp4"
+def test_the_command_that_upscaling_ends_with_works(
+    tmp_path: Path, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, target = make_clip(tmp_path / "in.mp4"), Path("-up it.mp4")
     model = write_tiny_weights(tmp_path / "tiny.safetensors")
     options = ("-s", "2", "--steps", "1", "--device", "cpu", "--model", model)
-    upscaled = CliRunner().invoke(app, ["upscale", *map(str, (source, target, *options))])
+    upscaled = CliRunner().invoke(app, ["upscale", *map(str, (*options, "--", source, target))])
     assert upscaled.exit_code == 0, upscaled.stderr
     (line,) = (text for text in upscaled.stderr.splitlines() if "to see both" in text)
     name, *words = shlex.split(line.split("`")[1])
     assert name == "vsr"
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert (tmp_path / "up it.html").is_file()
+    assert Path("-up it.html").is_file()
     part = (source, tmp_path / "part.mp4", *options, "--frames", "2:4")  # begins elsewhere
     upscaled = CliRunner().invoke(app, ["upscale", *map(str, part)])
     assert (upscaled.exit_code, "to see both" in upscaled.stderr) == (0, False)

@@ -90,6 +90,21 @@ def test_settings_are_shown_with_where_they_come_from(file: Path) -> None:
     assert (event["origin"], event["place"]) == ("file", f"`{file}`, line 1")
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "line"),
+    [("\nscale = 'two'", (), 2), ("[preset.archive]\nsize = 'small'", ("-P", "archive"), 2)],
+)
+def test_a_value_that_is_none_is_told_with_its_line(
+    pipeline: FakePipeline, file: Path, text: str, words: tuple[str, ...], line: int
+) -> None:
+    file.write_text(text)
+    result = vsr("upscale", "in.mp4", "out.mp4", "--config", file, *words)
+    assert (result.exit_code, pipeline.jobs) == (2, [])
+    assert f"it is in `{file}`, line {line}" in result.stderr.replace("preset `archive`, ", "")
+    typed = vsr("upscale", "in.mp4", "out.mp4", "--scale", "two", "--no-config")
+    assert (typed.exit_code, "it is in" in typed.stderr) == (2, False)
+
+
 def test_a_file_is_begun_and_never_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +154,8 @@ def test_what_is_measured_takes_from_the_file_what_means_the_same_there(
         given.update(keywords)
         raise ConfigError("enough", hint="go on")
 
-    monkeypatch.setattr(f"vsr_cli.api.{words[0]}", note)
+    function = {"export": "export_model"}.get(words[0], words[0])
+    monkeypatch.setattr(f"vsr_cli.api.{function}", note)
     file.write_text(
         "steps = 4\nscale = 3\nseed = 5\ndevice = 'cpu'\ndtype = 'bfloat16'\nsize = '4k'"
     )

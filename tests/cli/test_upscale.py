@@ -201,6 +201,7 @@ def test_events_are_never_written_over_the_source_or_the_target(
     result = vsr("in.mp4", "out.mp4", "--progress-file", name)
     assert (result.exit_code, pipeline.jobs) == (2, [])
     assert f"`--progress-file {name}` is the source or the target itself" in result.stderr
+    assert result.stdout == ""
     assert (tmp_path / "in.mp4").read_text() == "film"
 
 
@@ -211,6 +212,7 @@ def test_a_file_for_events_that_cannot_be_written_is_refused(
     result = vsr("in.mp4", "out.mp4", "--progress-file", place)
     assert (result.exit_code, pipeline.jobs) == (2, [])
     assert f"`--progress-file {place}` cannot be written to" in result.stderr
+    assert result.stdout == ""  # where a video might go
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,21 @@ def test_an_existing_target_is_skipped_before_anything_is_read(
 
 def test_skipping_does_not_stop_a_new_target(pipeline: FakePipeline, tmp_path: Path) -> None:
     assert vsr("in.mp4", tmp_path / "new.mp4", "-n").exit_code == 0
+    assert len(pipeline.jobs) == 1
+
+
+@pytest.mark.parametrize("name", ["%05d.png", ""])
+def test_images_are_skipped_where_any_of_them_is_there(
+    pipeline: FakePipeline, tmp_path: Path, name: str
+) -> None:
+    source, folder = tmp_path / "frames", tmp_path / "out"
+    source.mkdir()
+    folder.mkdir()
+    (folder / "other.png").touch()
+    assert vsr(source, folder / name, "-n").exit_code == 0
+    assert len(pipeline.jobs) == 1
+    (folder / "00007.png").touch()
+    assert vsr(source, folder / name, "-n").exit_code == 0
     assert len(pipeline.jobs) == 1
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from tests.conftest import MakeClip
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import ConfigError, InputError
-from vsr_cli.events import Event, Note
+from vsr_cli.events import Event, Note, ignore
 from vsr_cli.media.masks import Mask, Masks
-from vsr_cli.media.reading.reader import open_video
+from vsr_cli.media.reading.reader import open_video, read_frames
 from vsr_cli.repair_config import Box, EraseConfig
 
 SIZE = (48, 64)
@@ -76,6 +76,28 @@ def test_a_box_with_times_is_there_for_that_time(tmp_path: Path, make_clip: Make
     assert [k for k, mask in enumerate(whole) if mask is not None] == [3, 4, 5]
     part = masks_of(source, EraseConfig(boxes=(box,)), InputConfig(frames=(2, 8)))
     assert [k + 2 for k, mask in enumerate(part) if mask is not None] == [3, 4, 5]
+
+
+def test_a_run_that_goes_on_has_boxes_at_their_times_and_speaks_of_none_before(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", num_frames=8, size=SIZE)
+    times = [(0, 2), (3, 5), (20, 30)]
+    boxes = tuple(
+        Box(x=0, y=0, width=4, height=4, start=Fraction(a, 25), stop=Fraction(b, 25))
+        for a, b in times
+    )
+    with open_video(source) as video:
+        for first in (0, 4, 6):
+            events: list[Event] = []
+            config = EraseConfig(boxes=boxes)
+            masks = Masks(config, video.info, source, InputConfig(), events.append)
+            frames = enumerate(read_frames(source, report=ignore))
+            found = [masks.at(k, frame) is not None for k, frame in frames if k >= first]
+            masks.report_idle()
+            assert found == [k in (0, 1, 3, 4) for k in range(first, 8)]
+            notes = [event.text for event in events if isinstance(event, Note)]
+            assert [text.split("@")[1].split("`")[0] for text in notes] == ["0.8-1.2"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ for good, and nothing is printed: what there is to say comes as events. Failures
 whose `exit_code` is the one that the command line would end with.
 """
 
-from vsr_cli.api.exporting import export, verify_export
+from vsr_cli.api.exporting import export_model, verify_export
 from vsr_cli.api.measuring import bench, degrade, evaluate
 from vsr_cli.api.repairing import Repairer, erase, fill, find_gaps, show_mask
 from vsr_cli.api.settings import (
@@ -44,7 +44,7 @@ __all__ = [
     "download_weights",
     "erase",
     "evaluate",
-    "export",
+    "export_model",
     "fill",
     "find_gaps",
     "find_jobs",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import Exported, GraphChecked, Report, ignore
+from vsr_cli.option_types import as_list
 from vsr_cli.options import PathLike, make_config
 from vsr_cli.values import parse_size
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from vsr_cli.export.export import ExportConfig
 
 
-def export(
+def export_model(
     folder: PathLike,
     *,
     model: PathLike | None = None,
@@ -22,7 +23,7 @@ def export(
     steps: int | None = None,
     check: bool = True,
     engine: bool = False,
-    size: Sequence[str] = (),
+    size: str | Sequence[str] = (),
     num_frames: int = 8,
     overwrite: bool = False,
     report: Report = ignore,
@@ -68,7 +69,7 @@ def verify_export(folder: PathLike, *, report: Report = ignore) -> list[GraphChe
     Engines are checked where their GPU is.
 
     Args:
-        folder: that `export` has written.
+        folder: that `export_model` has written.
         report: receives every check.
 
     Raises:
@@ -107,7 +108,7 @@ def _config(
     )
 
 
-def _sizes(engine: bool, size: Sequence[str]) -> tuple[tuple[int, int], ...]:
+def _sizes(engine: bool, size: str | Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Sources (height, width) that engines are built for."""
     if engine and not size:
         raise ConfigError(
@@ -116,5 +117,5 @@ def _sizes(engine: bool, size: Sequence[str]) -> tuple[tuple[int, int], ...]:
         )
     if size and not engine:
         raise ConfigError("`--size` means nothing without `--engine`", hint="leave it out")
-    found = (parse_size("--size", text) for text in size)
+    found = (parse_size("--size", text) for text in as_list(size))
     return tuple(one for one in found if one is not None)

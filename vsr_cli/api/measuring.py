@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from vsr_cli.config import DtypeChoice
 from vsr_cli.errors import ConfigError
 from vsr_cli.events import BenchResult, Done, Report, ignore
+from vsr_cli.option_types import as_list
 from vsr_cli.options import Options, PathLike, make_config
 from vsr_cli.values import parse_size
 
@@ -20,14 +21,14 @@ def evaluate(
     *,
     task: Literal["upscale", "restore", "erase", "fill"] = "upscale",
     scale: Literal[1, 2, 4] | None = None,
-    steps: Sequence[int] = (),
+    steps: int | Sequence[int] = (),
     latents: str | None = None,
-    level: Sequence[str] = (),
+    level: str | Sequence[str] = (),
     num_frames: int = 12,
     lr: PathLike | None = None,
     write_lr: PathLike | None = None,
     compare: Mapping[str, PathLike] | None = None,
-    variant: Sequence[str] = (),
+    variant: str | Sequence[str] = (),
     sharpen: bool = False,
     lpips_weights: PathLike | None = None,
     pictures: PathLike | None = None,
@@ -73,6 +74,7 @@ def evaluate(
         OutputError: a folder cannot be made or written to.
         WeightsError: the model cannot be loaded.
     """
+    steps, level, variant = as_list(steps), as_list(level), as_list(variant)
     if task == "erase" or task == "fill":  # each by itself, for the type checker
         others = (scale, latents, lr, write_lr, compare, variant, steps, pictures, model)
         if sharpen or any(other not in (None, (), {}) and other != [] for other in others):
@@ -167,9 +169,9 @@ def degrade(
 
 def bench(
     *,
-    size: Sequence[str] = ("320x180",),
-    scale: Sequence[float | str] = (4,),
-    steps: Sequence[int] = (1, 4, 15, 50),
+    size: str | Sequence[str] = ("320x180",),
+    scale: float | str | Sequence[float | str] = (4,),
+    steps: int | Sequence[int] = (1, 4, 15, 50),
     num_frames: int = 8,
     report: Report = ignore,
     model: PathLike | None = None,
@@ -196,9 +198,9 @@ def bench(
     from vsr_cli.pipeline.bench import measure
 
     config = make_config({"model": model, "device": device, "dtype": dtype})
-    sizes = [_lr_size(text) for text in size]
-    scales = [make_config({"scale": one}).scale for one in scale]
-    return measure(config, sizes, scales, steps, num_frames, report)
+    sizes = [_lr_size(text) for text in as_list(size)]
+    scales = [make_config({"scale": one}).scale for one in as_list(scale)]
+    return measure(config, sizes, scales, as_list(steps), num_frames, report)
 
 
 def _lr_size(text: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from typing import cast
 
 from vsr_cli import settings
 from vsr_cli.events import Report, ignore
+from vsr_cli.option_types import as_list
 from vsr_cli.options import Options, PathLike
 from vsr_cli.settings import Setting
 
@@ -30,7 +31,7 @@ def write_config(path: PathLike | None = None) -> Path:
 def find_settings(
     file: PathLike | None = None,
     *,
-    presets: Sequence[str] = (),
+    presets: str | Sequence[str] = (),
     has_file: bool = True,
     report: Report = ignore,
 ) -> dict[str, Setting]:
@@ -46,10 +47,10 @@ def find_settings(
         ConfigError: a value is not what it should be, or there is no such preset.
     """
     path = None if file is None else Path(file)
-    return settings.find_settings(path, presets, has_file=has_file, report=report)
+    return settings.find_settings(path, as_list(presets), has_file=has_file, report=report)
 
 
-def load_options(file: PathLike | None = None, *, presets: Sequence[str] = ()) -> Options:
+def load_options(file: PathLike | None = None, *, presets: str | Sequence[str] = ()) -> Options:
     """The same as `find_settings`, to be given to `upscale` and the like: `**load_options()`.
 
     Raises:

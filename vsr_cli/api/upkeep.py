@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vsr_cli.events import Done, Finding, Report, ignore
+from vsr_cli.option_types import as_list
 from vsr_cli.options import PathLike
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from vsr_cli.pipeline.resume.unit_listing import FoundUnit
 
 
-def find_jobs(folders: Iterable[PathLike] = (".",), *, recursive: bool = False) -> "list[FoundJob]":
+def find_jobs(
+    folders: PathLike | Iterable[PathLike] = (".",), *, recursive: bool = False
+) -> "list[FoundJob]":
     """Find unfinished jobs: what is done of each, and what it takes on disk.
 
     Args:
@@ -27,7 +30,7 @@ def find_jobs(folders: Iterable[PathLike] = (".",), *, recursive: bool = False) 
     """
     from vsr_cli.pipeline.resume import job
 
-    return job.find_jobs([Path(folder) for folder in folders], recursive=recursive)
+    return job.find_jobs([Path(folder) for folder in as_list(folders)], recursive=recursive)
 
 
 def find_units(target: PathLike, *, job_dir: PathLike | None = None) -> "list[FoundUnit]":
@@ -123,7 +126,7 @@ def verify_weights(name: PathLike) -> str:
 
 
 def import_weights(
-    checkpoints: Sequence[PathLike],
+    checkpoints: PathLike | Sequence[PathLike],
     *,
     name: str | None = None,
     text: PathLike | None = None,
@@ -156,7 +159,7 @@ def import_weights(
     from vsr_cli.models.published import import_checkpoints
 
     return import_checkpoints(
-        [Path(path) for path in checkpoints],
+        [Path(path) for path in as_list(checkpoints)],
         name,
         text=None if text is None else Path(text),
         flow=None if flow is None else Path(flow),

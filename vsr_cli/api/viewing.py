@@ -132,7 +132,7 @@ def preview(
     at: str | Sequence[str | float] = "10%,50%,90%",
     seconds: float | Fraction = 2,
     frame: bool = False,
-    grid: Sequence[str] | Mapping[str, Sequence[str | float | int | bool]] | None = None,
+    grid: str | Sequence[str] | Mapping[str, Sequence[str | float | int | bool]] | None = None,
     crop: str | None = None,
     cache: bool = True,
     report: Report = ignore,

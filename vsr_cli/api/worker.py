@@ -25,6 +25,12 @@ class Worker:
         """Say what would be done; see `plan`."""
         return self._pipeline.plan(Path(source), Path(target), report=report)
 
+    def is_made(self, target: PathLike) -> bool:
+        """Whether there is something under the name of a target; of many images, any of them."""
+        from vsr_cli.media.writing.destination import is_made
+
+        return is_made(Path(target), self.config.output)
+
     def forget_finished(self, target: PathLike) -> None:
         """Remove what a crash has left of the job of a target that is complete.
 

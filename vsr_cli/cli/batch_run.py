@@ -149,7 +149,7 @@ class Batch:
             name = name_target(self.template, source.path, self.upscaler.config)
         except VsrError:
             return False
-        return (self.out / source.below / name).exists()
+        return self.upscaler.is_made(self.out / source.below / name)
 
     def _begin(self, source: Source, outcome: Outcome) -> Path | None:
         """Name the target; None where it is there, and stays."""
@@ -161,7 +161,7 @@ class Batch:
         return None
 
     def _stays(self, target: Path) -> bool:
-        return target.exists() and not self.upscaler.config.output.overwrite
+        return self.upscaler.is_made(target) and not self.upscaler.config.output.overwrite
 
     def _next(self) -> tuple[Path, Path] | None:
         """Source and target of the next video that is to be made; None: there is none."""

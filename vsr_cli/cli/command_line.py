@@ -23,6 +23,11 @@ def command_to_go_on(words: Sequence[str] | None = None) -> str:
     return shlex.join(["vsr", *kept, *given[end:]])
 
 
+def as_operand(path: Path) -> str:
+    """A path as a word that is never taken for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
 def with_command(config: UpscaleConfig) -> UpscaleConfig:
     """The same job, which knows the command that goes on with it, and from where."""
     command = f"{_change_to(Path.cwd())}{command_to_go_on()}"

@@ -13,6 +13,7 @@ import typer
 from vsr_cli import api
 from vsr_cli.cli.complete import complete_preset
 from vsr_cli.cli.console import print_line
+from vsr_cli.cli.failures import set_places
 from vsr_cli.cli.json_events import hold_warning
 from vsr_cli.cli.progress import print_note
 from vsr_cli.events import Event, Note
@@ -89,6 +90,7 @@ class Untyped(MutableMapping[str, object]):
             for note in self._notes:
                 hold_warning(note)
                 print_note(note)
+        set_places({_long_name(name): setting.place for name, setting in self.used.items()})
         if quiet:
             return
         places: dict[str, list[str]] = {}
@@ -132,9 +134,13 @@ def as_typed(value: object) -> object:
     return [str(item) for item in value] if isinstance(value, list) else str(value)
 
 
+def _long_name(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def as_words(setting: Setting) -> str:
     """A setting as the words of a command line."""
-    option = f"--{setting.name.replace('_', '-')}"
+    option = _long_name(setting.name)
     value = as_typed(setting.value)
     if isinstance(value, bool):
         return option if value else option.replace("--", "--no-", 1)

@@ -54,7 +54,7 @@ def erase(
 ) -> None:
     """Replace what is masked by what other frames show in its place."""
     stop = StopRequest()
-    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.as_json, stop=stop):
         if show_mask is not None:
             with progress_bar(quiet=flags.quiet) as render:
                 report = tee(render, report_as_json) if flags.as_json else render

@@ -80,7 +80,7 @@ def export(
                 api.verify_export(folder, report=report)
                 done = None
             else:
-                done = api.export(
+                done = api.export_model(
                     folder,
                     model=model,
                     dtype=dtype,

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,29 @@ from vsr_cli import __version__
 from vsr_cli.cancellation import Stopped, StopRequest
 from vsr_cli.cli.command_line import command_to_go_on
 from vsr_cli.cli.console import print_line, silence
-from vsr_cli.cli.json_events import close_events, write_event
+from vsr_cli.cli.json_events import close_events, has_event_file, write_event
 from vsr_cli.cli.signals import Signals
 from vsr_cli.counting import counted
 from vsr_cli.errors import MemoryExhaustedError, VsrError, is_short_of_memory
 from vsr_cli.exit_codes import ExitCode
+
+_places: dict[str, str] = {}  # of options that were not typed, by their long names
+
+
+def set_places(places: Mapping[str, str]) -> None:
+    """Take where options come from that were not typed; a mistake in one of them is told with it.
+
+    Args:
+        places: in words, by long name, such as `--scale`.
+    """
+    _places.clear()
+    _places.update(places)
+
+
+def _place_of_mistake(what: str) -> str | None:
+    """Where the option comes from that a message begins with, if it was not typed."""
+    option = what.removeprefix("`").split("`")[0].split(" ")[0]
+    return _places.get(option)
 
 
 @contextmanager
@@ -34,7 +52,8 @@ def report_failures(
 
     Args:
         verbose: a bug shows its traceback as well.
-        as_json: errors are also written to stdout as an `error` event.
+        as_json: errors are also written to stdout as an `error` event; to a file of events they
+            are in any case.
         stop: asked first, so that a job can end where it can go on later.
 
     Raises:
@@ -51,6 +70,7 @@ def report_failures(
         raise typer.Exit(failures.explain(error)) from error
     finally:
         close_events()
+        _places.clear()
 
 
 class FailureReport:
@@ -83,6 +103,8 @@ class FailureReport:
         if isinstance(error, VsrError) and not is_stopped:
             code, name = error.exit_code, type(error).__name__.removesuffix("Error").upper()
             what, why, hint = str(error), error.why, error.hint
+            if (place := _place_of_mistake(what)) is not None:
+                why = f"{why}; it is in {place}" if why else f"it is in {place}"
         elif is_stopped:
             code = self._signals.exit_code
             name = "INTERRUPTED" if code == ExitCode.INTERRUPTED else "TERMINATED"
@@ -103,7 +125,7 @@ class FailureReport:
             lines = [f"{begin}: {text}" if text else None for begin, text in pairs]
         for line in filter(None, lines):
             print_line(line)
-        if self._as_json:
+        if self._as_json or has_event_file():
             values = {"exit": code, "code": f"E_{name}", "what": what, "why": why, "hint": hint}
             write_event("error", values)
         return code

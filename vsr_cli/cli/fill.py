@@ -57,7 +57,7 @@ def fill(
 ) -> None:
     """Make frames that are damaged, black or frozen anew of those around them."""
     stop = StopRequest()
-    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.as_json, stop=stop):
         if only_list:
             _list(source, options, quiet=flags.quiet, as_json=flags.as_json)
             return

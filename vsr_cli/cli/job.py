@@ -31,6 +31,9 @@ class Worker(Protocol):
     def plan(self, source: Path, target: Path, *, report: Report) -> Plan:
         """Say what would be done."""
 
+    def is_made(self, target: Path) -> bool:
+        """Whether there is something under the name of a target."""
+
     def forget_finished(self, target: Path) -> None:
         """Remove what a crash has left beside a target that is complete."""
 
@@ -95,7 +98,7 @@ def run_job(source: Path, target: Path, worker: Worker, work: Work, flags: Flags
         )
     if flags.skip_existing and worker.config.output.overwrite:
         raise ConfigError("`-n` and `-y` contradict each other", hint="give one of them")
-    if flags.skip_existing and not is_stdout(target) and target.exists():
+    if flags.skip_existing and not is_stdout(target) and worker.is_made(target):
         worker.forget_finished(target)
         if not flags.quiet:
             print_line(f"kept `{target}`: it exists")

@@ -125,6 +125,11 @@ def _require_events(place: str) -> None:
                     )
 
 
+def has_event_file() -> bool:
+    """Whether events go to a file, or nowhere, but not to standard output."""
+    return _event_file.file is not None
+
+
 def close_events() -> None:
     """Close the file of `write_events_to`, if there is one; later events go to standard output."""
     _event_file.reset()

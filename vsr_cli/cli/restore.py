@@ -37,6 +37,6 @@ def restore(
 ) -> None:
     """Clean a video at its own size: `upscale --scale 1 --on-decode-error fill`."""
     stop = StopRequest()
-    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.as_json, stop=stop):
         upscaler = Upscaler(stop=stop, **options)
         run_job(source, target, upscaler, upscaler.upscale, flags)

@@ -147,7 +147,8 @@ def name_target(
 ) -> str:
     """Fill in a template such as `{stem}_{height}p{ext}`.
 
-    The source is looked into only if the template asks for a size, and nobody has done so before.
+    The source is looked into only if the template asks for a size, or for an extension that hangs
+    on what it holds, and nobody has done so before.
 
     Args:
         template: checked by `check_template`.
@@ -158,30 +159,44 @@ def name_target(
     Raises:
         InputError: the source cannot be read.
     """
-    size = (0, 0)
-    if "{height}" in template or "{width}" in template:
+    size, suffix = (0, 0), source.suffix.lower()
+    is_sized = "{height}" in template or "{width}" in template
+    if is_sized or ("{ext}" in template and _hangs_on_content(suffix)):
         from vsr_cli.media.reading.reader import probe
 
         info = info or probe(source, config.input)
-        size = config.target_size(info.height, info.width)
+        size = config.target_size(info.height, info.width) if is_sized else size
     return template.format(
         stem=source.stem,
-        ext=_extension(source.suffix.lower()),
+        ext=_extension(suffix, config, info),
         name=source.name,
         height=size[0],
         width=size[1],
     )
 
 
-def _extension(suffix: str) -> str:
-    """The extension of a target where that of the source is `suffix`."""
-    from vsr_cli.media.containers import BY_SUFFIX, IMAGE_SUFFIXES, PICTURE_ONLY
+def _hangs_on_content(suffix: str) -> bool:
+    """Whether what a source holds decides which extension its target has."""
+    from vsr_cli.media.containers import BY_SUFFIX, IMAGE_SUFFIXES, WITHOUT_CLOCK
 
-    if suffix in IMAGE_SUFFIXES:
+    return suffix in IMAGE_SUFFIXES or BY_SUFFIX.get(suffix) in WITHOUT_CLOCK
+
+
+def _extension(suffix: str, config: UpscaleConfig, info: "VideoInfo | None") -> str:
+    """The extension of a target where that of the source is `suffix`, which holds `info`."""
+    from vsr_cli.media.containers import BY_SUFFIX, IMAGE_SUFFIXES, PICTURE_ONLY, WITHOUT_CLOCK
+
+    is_single = info is None or info.num_frames == 1
+    if suffix in IMAGE_SUFFIXES and is_single:
         return ".png"
-    if suffix == ".gif":
-        return ".mp4"  # which plays wherever a GIF does
-    is_whole = suffix in BY_SUFFIX and BY_SUFFIX[suffix] not in PICTURE_ONLY
+    if suffix == ".gif" or suffix in IMAGE_SUFFIXES:
+        return ".mp4"  # which plays wherever an animated image does
+    container = BY_SUFFIX.get(suffix)
+    keeps_times = config.output.cfr is None and config.fps is None
+    is_uneven = info is not None and info.is_vfr and keeps_times
+    is_whole = container is not None and container not in PICTURE_ONLY
+    if is_uneven and container in WITHOUT_CLOCK:
+        is_whole = False
     return suffix if is_whole else ".mkv"  # which holds everything
 
 

@@ -8,6 +8,7 @@ import typer
 
 from vsr_cli.api import Upscaler
 from vsr_cli.cancellation import StopRequest
+from vsr_cli.cli.command_line import as_operand
 from vsr_cli.cli.console import print_line
 from vsr_cli.cli.failures import report_failures
 from vsr_cli.cli.job import Flags, run_job
@@ -46,7 +47,7 @@ def upscale(
 ) -> None:
     """Upscale the video SOURCE and write it to TARGET, sound and timing kept."""
     stop = StopRequest()
-    with report_failures(verbose=flags.verbose, as_json=flags.has_events, stop=stop):
+    with report_failures(verbose=flags.verbose, as_json=flags.as_json, stop=stop):
         upscaler = Upscaler(stop=stop, **options)
         if target is None:
             target = name_beside(source, upscaler.config)
@@ -54,8 +55,9 @@ def upscale(
                 print_line(f"writing `{target}`")
         target = run_job(source, target, upscaler, upscaler.upscale, flags)
         if not (flags.quiet or flags.dry_run) and _can_be_compared(source, target, upscaler.config):
-            page = str(target.with_suffix(".html"))
-            words = shlex.join(["vsr", "compare", str(source), str(target), "-o", page])
+            page = as_operand(target.with_suffix(".html"))
+            both = [as_operand(source), as_operand(target)]
+            words = shlex.join(["vsr", "compare", *both, "-o", page])
             print_line(f"to see both: `{words}`")
 
 

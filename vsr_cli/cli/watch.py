@@ -144,7 +144,7 @@ class Watch:
     def _is_to_be_made(self, source: Source, look: Look) -> bool:
         """Whether a file that is no longer written is whole, and has no target yet."""
         with suppress(VsrError):  # it does not open, which is told below
-            if self._batch.target_of(source).exists():
+            if self._batch.upscaler.is_made(self._batch.target_of(source)):
                 look.is_settled = True
                 return False
         if look.why is None:  # what does not change need not be read again

@@ -28,6 +28,7 @@ class Masks:
     """What is to be erased of each frame of one source, asked for in order."""
 
     _video: "_MaskVideo | None" = None
+    _first: tuple[int, Fraction] | None = None  # index and time of the first frame asked for
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Masks:
             info: of the source.
             source: where it is read from.
             reading: which part of it.
-            report: receives `W_MASK_RESIZED` and `W_MASK_SHORT`.
+            report: receives `W_MASK_RESIZED`, `W_MASK_SHORT` and `W_BOX_IDLE`.
         """
         self._config, self._info, self._source = config, info, source
         self._reading, self._report = reading, report
@@ -52,13 +53,14 @@ class Masks:
         self._image: Mask | None = None
         self._is_resized_told = False
         self._is_short_told = False
+        self._idle = {box for box in config.boxes if box.start is not None}
 
     def check(self) -> None:
         """Look at everything once, before anything is computed.
 
         Raises:
-            ConfigError: a box lies outside of the picture, a mask has another shape than it, or
-                one covers more than 60 % of it.
+            ConfigError: a box lies outside of the picture or after its end, a mask has another
+                shape than it, or one covers more than 60 % of it.
             InputError: the mask cannot be read.
         """
         size = self._info.height, self._info.width
@@ -69,6 +71,14 @@ class Masks:
                     why=f"it has {size[1]}x{size[0]} pixels",
                     hint="give X,Y,W,H of the picture as stored; negative X and Y count from "
                     "right and bottom",
+                )
+        length = None if _is_trimmed(self._reading) else self._info.duration
+        for box in self._config.boxes:
+            if length is not None and box.start is not None and box.start >= length:
+                raise ConfigError(
+                    f"`--box {box.text}` begins after the end of the source",
+                    why=f"it lasts {float(length):.3f} s",
+                    hint="times count from the first frame",
                 )
         always = [box_mask(b, size) for b in self._config.boxes if b.start is None]
         if self._config.mask is not None:
@@ -90,9 +100,13 @@ class Masks:
             InputError: the mask cannot be read.
         """
         parts: list[Mask] = []
+        if self._start is None:
+            self._start = self._find_start(index, frame)
+            self._first = index, self._time(frame)
         for box in self._config.boxes:
             if box.start is None or box.start <= self._time(frame) < (box.stop or 0):
                 parts.append(box_mask(box, frame.size))
+                self._idle.discard(box)
         if self._config.mask is not None:
             drawn = self._drawn(index, frame)
             if drawn is not None:
@@ -104,6 +118,22 @@ class Masks:
             return None
         _require_less(mask)
         return mask
+
+    def report_idle(self) -> None:
+        """Say which boxes were there for no frame, once all have been asked for.
+
+        A run that goes on where another has ended knows nothing of boxes that came before.
+        """
+        if self._first is None:
+            return
+        index, time = self._first
+        boxes = [box for box in self._config.boxes if box in self._idle]
+        for box in boxes:
+            if index == 0 or (box.start is not None and box.start > time):
+                text = (
+                    f"`--box {box.text}` erases nothing: no frame that was read lies in its times"
+                )
+                self._report(Note(code="W_BOX_IDLE", text=text))
 
     def _drawn(self, index: int, frame: Frame) -> Mask | None:
         assert self._config.mask is not None
@@ -134,15 +164,20 @@ class Masks:
 
     def _time(self, frame: Frame) -> Fraction:
         """Seconds since the first frame of the source, whatever part of it is read."""
-        time = frame.pts * frame.time_base
-        if self._start is None:
-            self._start = time
-            if _is_trimmed(self._reading) and not is_pipe(self._source):
-                whole = replace(self._reading, start=None, stop=None, duration=None, frames=None)
-                with open_video(self._source, whole) as video:
-                    first = next(video.frames(report=_silent))
-                    self._start = first.pts * first.time_base
-        return time - self._start
+        assert self._start is not None
+        return frame.pts * frame.time_base - self._start
+
+    def _find_start(self, index: int, frame: Frame) -> Fraction:
+        """When the source's first frame is shown; `frame`, the first asked for, may be a later one.
+
+        A part begins later, and so does a run that goes on where another has ended.
+        """
+        if (index == 0 and not self._is_trimmed()) or is_pipe(self._source):
+            return frame.pts * frame.time_base
+        whole = replace(self._reading, start=None, stop=None, duration=None, frames=None)
+        with open_video(self._source, whole) as video:
+            first = next(video.frames(report=_silent))
+            return first.pts * first.time_base
 
     def _is_image(self, path: Path) -> bool:
         return path.suffix.lower() in _IMAGES and path.is_file()

@@ -94,8 +94,8 @@ class Upscaler(Planner):
                     do_alone(self.config, None, report)
                 _log.debug("a pipe, or single images: if this ends early, it starts anew next time")
                 written = self._upscale_once(video, source, output, report)
-        done = what_is_done(output, written, self._num_frames_in(video, written[0]), started)
-        return replace(done, target=target)
+        num_frames_in = self._num_frames_in(video, output, written[0])
+        return replace(what_is_done(output, written, num_frames_in, started), target=target)
 
     def plan(self, source: Path, target: Path, *, report: Report = ignore) -> Plan:
         """Check both ends and say what would be done; leaves no file.
@@ -121,11 +121,14 @@ class Upscaler(Planner):
                 return shard_plan(run, table, Shard(*shard))
             return shared_plan(run, table, count)
 
-    def _num_frames_in(self, video: VideoSource, num_frames: int) -> int:
+    def _num_frames_in(self, video: VideoSource, output: OutputPlan, num_frames: int) -> int:
         """How many frames the source has, of which so many were made."""
-        if self.config.fps is None:
+        if self.config.fps is None and not output.coding.is_regular:
             return num_frames
-        return video.info.num_frames or round(num_frames * video.info.rate / self.config.fps)
+        if video.num_read is not None:
+            return video.num_read
+        # An earlier run has read it to its end, or one that has run out of memory.
+        return video.info.num_frames or round(num_frames * video.info.rate / output.coding.rate)
 
     def join(self, source: Path, target: Path, *, report: Report = ignore) -> Done:
         """Make the target of a job whose shards are all done; see `units.joining`.
@@ -277,4 +280,5 @@ class Upscaler(Planner):
                         progress.count(num_frames)
                 progress.finish()
             run.remember(progress)
-            return num_frames, writer.finish()
+            streams = writer.finish()
+            return writer.num_frames, streams

@@ -8,6 +8,7 @@ from typing import Union, cast, get_args, get_origin, get_type_hints
 
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import ConfigError, did_you_mean
+from vsr_cli.option_types import as_list
 from vsr_cli.options import Options, make_config
 
 MOST = 12
@@ -69,6 +70,7 @@ def make_variants(
 def _parse_grid(grid: Sequence[str] | Mapping[str, Sequence[Value]]) -> dict[str, list[Value]]:
     """The values of each option."""
     if not isinstance(grid, Mapping):
+        grid = as_list(grid)
         pairs = [text.partition("=") for text in grid]
         for text, (key, equals, values) in zip(grid, pairs, strict=True):
             if not (key and equals and all(values.split(","))):
@@ -82,7 +84,7 @@ def _parse_grid(grid: Sequence[str] | Mapping[str, Sequence[Value]]) -> dict[str
         if name not in KEYS:
             choices = "use " + ", ".join(key.replace("_", "-") for key in KEYS)
             raise ConfigError(f"`--grid` knows no `{key}`", hint=did_you_mean(name, KEYS, choices))
-        axes[name] = list(dict.fromkeys(choices_of))
+        axes[name] = list(dict.fromkeys(as_list(choices_of)))
     return axes
 
 

@@ -1,5 +1,7 @@
 """Videos in: what is found in a file, what comes out of it, and what is refused."""
 
+import os
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -192,6 +194,22 @@ def test_a_file_that_was_cut_off_gives_what_it_has_and_says_so(
     frames, notes = read_all(cut)
     assert 0 < len(frames) < 40
     assert notes[-1] == "W_INPUT_TRUNCATED"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("num_missing", [0, 1, 3000])
+def test_a_pipe_is_cut_off_only_where_bytes_of_its_index_are_missing(
+    tmp_path: Path, make_clip: MakeClip, num_missing: int
+) -> None:
+    whole = make_clip(tmp_path / "in.mp4", num_frames=40, size=(96, 128), codec="mpeg4")
+    data = remux_with_index_in_front(whole, tmp_path / "front.mp4").read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    thread = threading.Thread(target=pipe.write_bytes, args=(data[: len(data) - num_missing],))
+    thread.start()
+    _, notes = read_all(pipe)
+    thread.join()
+    assert ("W_INPUT_TRUNCATED" in notes) == (num_missing > 0)
 
 
 @pytest.fixture

@@ -73,6 +73,27 @@ def test_a_gif_with_a_hole_in_any_picture_is_transparent(tmp_path: Path, number:
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_colours_of_a_palette_may_be_transparent(
+    tmp_path: Path, is_folder: bool, is_seen: bool
+) -> None:
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "images" / "in.png"
+    codes = np.zeros(SIZE, np.uint8)
+    codes[:, 32:] = 1 if is_seen else 2
+    picture = Image.fromarray(codes, "P")
+    picture.putpalette([250, 10, 20, 10, 20, 250, 7, 8, 9])
+    picture.save(path, transparency=bytes([255, 100, 255]))
+    source = path.parent if is_folder else path
+    assert probe(source).has_alpha == is_seen
+    (frame,) = read_frames(source, report=ignore)
+    assert len(frame.planes) == (4 if is_seen else 3)
+    assert [plane[0, 0] for plane in frame.planes[:3]] == [250, 10, 20]
+    if is_seen:
+        assert (frame.planes[-1][0, 0], frame.planes[-1][0, 40]) == (255, 100)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
 def test_four_inks_are_no_transparency(tmp_path: Path, is_folder: bool) -> None:
     (tmp_path / "images").mkdir()
     path = tmp_path / "images" / "in.jpg"

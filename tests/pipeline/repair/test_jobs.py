@@ -17,6 +17,7 @@ import vsr_cli as vsr
 from tests.conftest import MakeClip, read_file, write_clip
 from tests.networks import write_tiny_weights
 from tests.pipeline.repair.scenes import is_same, pan, psnr, showing
+from vsr_cli.errors import ConfigError
 from vsr_cli.events import Event, Note, Plan, ignore
 from vsr_cli.media.frame import Frame
 from vsr_cli.media.reading.reader import read_frames
@@ -195,6 +196,62 @@ def test_a_mask_is_drawn_on_frames_and_nothing_else_is_written(
     assert sorted(tmp_path.iterdir()) == [source, tmp_path / "look.png"]
     with pytest.raises(vsr.VsrError, match="exists"):
         vsr.show_mask(source, tmp_path / "look.png", box=["10,20,14,16"])
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "code"),
+    [
+        ("fill", {"frames_list": "3,99-100"}, "W_FRAMES_ABSENT"),
+        ("erase", {"box": "0,0,10,10@0.17-0.19"}, "W_BOX_IDLE"),
+        ("erase", {"box": "0,0,10,10@5-9", "frames": "0:6"}, "W_BOX_IDLE"),
+        ("erase", {"mask": "black.png"}, "W_MASK_EMPTY"),
+    ],
+)
+def test_what_does_nothing_says_so(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    monkeypatch: pytest.MonkeyPatch,
+    task: Literal["fill", "erase"],
+    options: Options,
+    code: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (64, 48)).save("black.png")
+    make_clip(Path("in.mkv"), num_frames=7)
+    events: list[Event] = []
+    vsr.Repairer(task, **options).repair("in.mkv", "out.mkv", report=events.append)
+    assert [e.code for e in events if isinstance(e, Note)].count(code) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "says"),
+    [
+        ("fill", {"frames_list": "3,99-100"}, "names 99-100, which the source does not have"),
+        ("erase", {"box": "0,0,10,10@5-9"}, "begins after the end of the source"),
+    ],
+)
+def test_what_could_do_nothing_is_refused_where_that_is_known(
+    tmp_path: Path,
+    make_clip: MakeClip,
+    task: Literal["fill", "erase"],
+    options: Options,
+    says: str,
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", num_frames=6)
+    with pytest.raises(ConfigError, match=says):
+        vsr.Repairer(task, **options).repair(source, tmp_path / "out.mp4")
+    with pytest.raises(ConfigError, match=says):
+        vsr.Repairer(task, **options).plan(source, tmp_path / "out.mp4")
+
+
+def test_a_list_of_gaps_says_what_the_source_does_not_have(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    with pytest.raises(ConfigError, match="names 9, which"):
+        list(vsr.find_gaps(make_clip(tmp_path / "in.mp4"), frames_list="9"))
+    events: list[Event] = []
+    list(vsr.find_gaps(make_clip(tmp_path / "in.mkv"), frames_list="9", report=events.append))
+    assert [e.code for e in events if isinstance(e, Note)] == ["W_FRAMES_ABSENT"]
 
 
 def test_options_of_a_model_are_refused(tmp_path: Path, source: Path) -> None:

@@ -74,6 +74,29 @@ def test_a_target_without_a_clock_has_the_rate(tmp_path: Path, make_clip: MakeCl
     assert "W_CFR" not in [e.code for e in events if isinstance(e, Note)]
 
 
+@pytest.mark.parametrize("name", ["out.mkv", "out.avi", "out.y4m", "out.yuv", "out/%05d.png"])
+def test_frames_of_source_and_target_are_counted_at_a_constant_rate(
+    tmp_path: Path, make_clip: MakeClip, name: str
+) -> None:
+    source = tmp_path / "in.mkv"
+    make_clip(source, pts=[0, 40, 50, 200, 210, 400], time_base=Fraction(1, 1000))
+    done = vsr.fill(source, tmp_path / name, find="damaged", cfr=25)
+    found = len(list((tmp_path / "out").glob("*.png"))) if "%" in name else 11
+    if not name.endswith((".yuv", ".png")):
+        found = len(frames_of(tmp_path / name))
+    assert (done.frames_in, done.frames_out, found) == (6, 11, 11)
+
+
+def test_a_source_that_an_earlier_run_has_read_is_counted_by_its_rate(
+    tmp_path: Path, make_clip: MakeClip
+) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", num_frames=6), tmp_path / "out.mkv"
+    for _ in range(2):
+        done = vsr.fill(source, target, find="damaged", cfr=50, keep_job=True)
+        assert (done.frames_in, done.frames_out) == (6, 12)
+        target.unlink()
+
+
 def test_fields_are_counted_before_frames_are_made(tmp_path: Path, make_clip: MakeClip) -> None:
     options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
     source = make_clip(tmp_path / "in.mp4", num_frames=4, options=options)

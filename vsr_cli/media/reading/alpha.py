@@ -65,6 +65,24 @@ def _is_transparent(picture: VideoFrame) -> bool:
     return bool((pixels[:, 3::4] < np.iinfo(np.uint8).max).any())
 
 
+def with_palette_alpha(picture: VideoFrame) -> VideoFrame:
+    """A picture whose palette makes pixels transparent, in RGBA; every other as it is.
+
+    FFmpeg's conversion takes all colours of a palette for opaque.
+    """
+    if picture.format.name != "pal8":
+        return picture
+    indices, palette = picture.to_ndarray()  # (H, W), and (256, 4) of A, R, G, B
+    is_used = np.bincount(indices.ravel(), minlength=len(palette)) > 0
+    if (palette[is_used, 0] == np.iinfo(np.uint8).max).all():
+        return picture
+    shown = VideoFrame.from_ndarray(palette[:, [1, 2, 3, 0]][indices], format="rgba")
+    shown.pts, shown.time_base = picture.pts, picture.time_base
+    if picture.duration:
+        shown.duration = picture.duration
+    return shown
+
+
 def is_animated_webp(source: Path) -> bool:
     """Whether a file is a WebP with more than one picture."""
     with suppress(OSError), source.open("rb") as file:

@@ -26,7 +26,7 @@ from vsr_cli.media.memory import sensible_memory
 from vsr_cli.media.mp4_boxes import read_track
 from vsr_cli.media.open import reason, seeking
 from vsr_cli.media.packets import all_packets
-from vsr_cli.media.reading.alpha import make_alpha_decoder
+from vsr_cli.media.reading.alpha import make_alpha_decoder, with_palette_alpha
 from vsr_cli.media.reading.concealment import ErrorConcealer
 from vsr_cli.media.reading.crop import find_crop
 from vsr_cli.media.reading.geometry import PictureFilter, PictureUnifier, turn_upright
@@ -215,6 +215,7 @@ class Demuxer:
 
     def _shaped(self, picture: VideoFrame) -> VideoFrame:
         """The part of a picture that is meant to be seen, of the size of the first."""
+        picture = with_palette_alpha(picture)
         if self._crop is not None:
             self._cropping = self._cropping or PictureFilter(picture, self._crop.filters())
             picture = self._cropping(picture)

@@ -20,6 +20,7 @@ from vsr_cli.media.frame import VideoInfo
 from vsr_cli.media.image_names import NumberedName
 from vsr_cli.media.memory import PICTURE_OPTIONS, sensible_memory
 from vsr_cli.media.missing import missing_source
+from vsr_cli.media.reading.alpha import with_palette_alpha
 from vsr_cli.media.reading.geometry import (
     FIRST_ON_SIDE,
     UNREADABLE,
@@ -196,7 +197,7 @@ class ImageReader:
                     return None
                 stream.codec_context.options = PICTURE_OPTIONS
                 picture = next(container.decode(video=0), None)
-                return picture and turn_upright(picture, path)
+                return picture and turn_upright(with_palette_alpha(picture), path)
         except MemoryError:
             raise
         except (av.FFmpegError, IndexError, OSError):

@@ -78,6 +78,7 @@ class VideoSource:
     """One source, read once from its start to its end.
 
     `info` and the first frame come from the same pass as all others, so that a pipe will do.
+    `num_read` counts the frames, once `frames` has come to its end; None until then.
     """
 
     def __init__(
@@ -144,15 +145,12 @@ class VideoSource:
         self._has_reached_stop = False  # whether the end that was asked for has come
         self._begin = Fraction(0)  # seconds, of the first picture that is wanted
         self._num_passed = 0  # pictures before those that come
+        self.num_read: int | None = None
         self._pictures = self._find_start(first, pictures)
         if config.deinterlace == "field":
-            num_frames = self.info.num_frames
-            self.info = replace(
-                self.info,
-                rate=self.info.rate * 2,
-                time_base=self._timing.time_base,
-                num_frames=None if num_frames is None else num_frames * 2,
-            )
+            rate, tick = 2 * self.info.rate, self._timing.time_base
+            num_frames = self.info.num_frames and 2 * self.info.num_frames
+            self.info = replace(self.info, rate=rate, time_base=tick, num_frames=num_frames)
 
     def frames(self, *, report: Report, skip: int = 0) -> Iterator[Frame]:
         """Decode frame by frame, in order of presentation; once.
@@ -182,8 +180,10 @@ class VideoSource:
             report(Note(code=code, text=f"{text}, unless `--input-fps` says another"))
         unpack = FrameConverter(self.info, self._config, self._name)
         pictures = deinterlace(self._timed(), self._config.deinterlace, report)
-        for timed in islice(pictures, skip, None):
+        num_read = skip
+        for num_read, timed in enumerate(islice(pictures, skip, None), skip + 1):  # noqa: B007
             yield unpack(timed, self.info.time_base)
+        self.num_read = num_read
         self._reader.finish(self.info.stop)
         self.report_flaws(report)
         if not self._has_reached_stop:

@@ -24,6 +24,7 @@ class ReadStatistics:
 
     time_base: Fraction  # seconds per tick of the picture
     num_packets: int = 0  # of the picture
+    num_bytes: int = 0  # of these packets
     num_damaged: int = 0  # packets that do not decode, or decode with holes
     num_frames: int = 0
     num_repeated: int = 0  # of those, in the place of frames that are lost
@@ -37,7 +38,9 @@ class ReadStatistics:
         """Count a packet; the empty one that ends a stream does not count."""
         if packet.size == 0:
             return
-        self.num_packets += is_picture
+        if is_picture:
+            self.num_packets += 1
+            self.num_bytes += packet.size
         if packet.pts is None:
             return
         end = (packet.pts + (packet.duration or 0)) * packet.time_base
@@ -97,7 +100,7 @@ class ReadStatistics:
             return None
         if stream.frames and "mov" in container.format.name:
             # An edit list may show less than the header counts, so only missing bytes tell.
-            if all(entry.pos + entry.size <= container.size for entry in stream.index_entries):
+            if self._has_all_bytes(container, stream):
                 return None
             promised = ((stream.duration or 0) + (stream.start_time or 0)) * self.time_base
             return max(Fraction(0), promised - self.picture_end)
@@ -111,6 +114,13 @@ class ReadStatistics:
             missing = Fraction(start + container.duration, av.time_base) - self.end
             return missing if LOST_SECONDS < missing < BELIEVED_SECONDS else None
         return None
+
+    def _has_all_bytes(self, container: InputContainer, stream: VideoStream) -> bool:
+        """Whether what the index of an MP4 lists is there; a pipe has no size, but was read."""
+        entries = stream.index_entries
+        if container.size > 0:
+            return all(entry.pos + entry.size <= container.size for entry in entries)
+        return self.num_bytes >= sum(entry.size for entry in entries)
 
 
 def tagged_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:

@@ -17,7 +17,7 @@ from av.container import OutputContainer
 from vsr_cli.atomic import is_same_file, move_into_place
 from vsr_cli.cancellation import Stopped, is_abandoned
 from vsr_cli.config import OutputConfig
-from vsr_cli.errors import OutputError
+from vsr_cli.errors import OutputError, VsrError
 from vsr_cli.media.containers import IMAGES, container_of, is_single_image
 from vsr_cli.media.image_names import MOST_DIGITS, NumberedName
 from vsr_cli.media.writing.encoder_plan import find_encoder
@@ -50,6 +50,21 @@ def check_target(target: Path, source: Path, config: OutputConfig) -> None:
         ) from error
     if config.video_codec is not None:
         find_encoder(config.video_codec)
+
+
+def is_made(target: Path, config: OutputConfig) -> bool:
+    """Whether there is something under the name of a target; of many images, any of them.
+
+    A folder alone is no images, and what else it holds is none of theirs.
+    """
+    try:
+        is_images = container_of(target, config).name == IMAGES and not is_single_image(target)
+        folder, name = split_pattern(target) if is_images else (target, None)
+    except VsrError:  # which is told when the work begins, unless it is there and stays
+        return target.exists()
+    if name is None:
+        return target.exists()
+    return folder.is_dir() and bool(name.find(folder))
 
 
 def require_no_input(target: Path, inputs: Mapping[str, Path | None]) -> None:

@@ -27,6 +27,8 @@ class VideoEncoder:
 
     The encoder is opened at once, so that whatever it refuses is known before any frame is
     computed. Its packets have exact times: those of the frames, less `info.origin`.
+
+    num_pictures: that were encoded so far; at a constant rate a frame may be several.
     """
 
     def __init__(self, output: OutputContainer, plan: EncoderPlan, info: VideoInfo) -> None:
@@ -40,6 +42,7 @@ class VideoEncoder:
         self._packer = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by their time
         self._has_begun = False  # whether a packet has come out
+        self.num_pictures = 0
         self._step = max(1, round(1 / (plan.rate * plan.time_base)))  # if a frame does not say
         self.stream = _open_encoder(output, plan, info)
 
@@ -58,6 +61,7 @@ class VideoEncoder:
         for pts, length in self._repeats(round(time), duration):
             self._durations[pts] = length
             packets += self._take(self.stream.encode(self._picture(frame, pts, length)))
+            self.num_pictures += 1
         self._has_begun = self._has_begun or bool(packets)
         return packets
 

@@ -78,6 +78,11 @@ class VideoWriter(ResourceOwner):
         for packet in packets:
             self._muxer.mux(packet)
 
+    @property
+    def num_frames(self) -> int:
+        """How many the target has so far; at a constant rate those that are repeats count, too."""
+        return self._encoder.num_pictures
+
     def finish(self) -> tuple[str, ...]:
         """Write what is still held, add the rest of the sound, check, and rename.
 

@@ -94,7 +94,7 @@ class Erase(Stage):
             config: the user's choices.
             info: of the source.
             masks: what is to be erased of each frame.
-            report: receives `W_UNSEEN` at the end.
+            report: receives `W_UNSEEN`, `W_MASK_EMPTY` and `W_BOX_IDLE` at the end.
             scene_cut: whether to look for cuts.
         """
         super().__init__()
@@ -321,6 +321,10 @@ class Erase(Stage):
         return Memory(entry.tensors["places"], entry.tensors["values"])
 
     def _sum_up(self) -> None:
+        self._masks.report_idle()
+        if self._config.mask is not None and not self.num_masked:
+            text = f"`{self._config.mask.name}` masks nothing of what was read: white is erased"
+            self._report(Note(code="W_MASK_EMPTY", text=text))
         if self.num_unseen:
             text = (
                 f"{self.share_unseen:.0%} of what was erased is seen in no other frame, and is "

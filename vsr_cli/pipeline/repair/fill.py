@@ -11,7 +11,7 @@ from vsr_cli.events import Note, Report
 from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.models.flow import DisFlow
 from vsr_cli.ops.shots import is_cut
-from vsr_cli.pipeline.repair.gaps import Gap, GapFinder
+from vsr_cli.pipeline.repair.gaps import Gap, GapFinder, report_absent
 from vsr_cli.pipeline.repair.pair import Pair, are_alike, bytes_of
 from vsr_cli.pipeline.repair.stage import Entry, Stage
 from vsr_cli.pipeline.thumbnail import thumbnail
@@ -37,7 +37,8 @@ class Fill(Stage):
         Args:
             config: what to replace.
             info: of the source.
-            report: receives `W_FILLED`, `W_FILL_FAR` and `W_REPEATS_KEPT` at the end.
+            report: receives `W_FILLED`, `W_FILL_FAR`, `W_REPEATS_KEPT` and `W_FRAMES_ABSENT`
+                at the end.
             scene_cut: whether to look for cuts.
         """
         super().__init__()
@@ -76,6 +77,7 @@ class Fill(Stage):
             index += 1
         self.counts |= kept + finder.num_kept
         self._sum_up()
+        report_absent(self._config, index, self._report)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {"counts": torch.tensor([self.counts[name] for name in _COUNTED])}

@@ -8,7 +8,10 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from vsr_cli.media.frame import Frame
+from vsr_cli.counting import counted
+from vsr_cli.errors import ConfigError
+from vsr_cli.events import Note, Report
+from vsr_cli.media.frame import Frame, VideoInfo
 from vsr_cli.ops.color import luma
 from vsr_cli.pipeline.thumbnail import thumbnail
 from vsr_cli.repair_config import FillConfig
@@ -198,3 +201,38 @@ def _gap(
 ) -> Gap:
     frames, reasons = zip(*gap, strict=True)
     return Gap(first, frames, reasons, before, after)
+
+
+def check_listed(config: FillConfig, info: VideoInfo) -> None:
+    """Refuse frames that a source does not have, where it says how many there are.
+
+    Raises:
+        ConfigError: a range lies after its end.
+    """
+    if info.num_frames is None:
+        return
+    if absent := _absent(config, info.num_frames):
+        raise ConfigError(
+            f"`--frames-list` names {absent}, which the source does not have",
+            why=f"{counted(info.num_frames, 'frame is', 'frames are')} read, counted from 0",
+            hint="`vsr fill SOURCE --list` tells frames that have faults",
+        )
+
+
+def report_absent(config: FillConfig, num_frames: int, report: Report) -> None:
+    """Say which listed frames do not exist, once a source is read to its end.
+
+    Args:
+        config: with the list.
+        num_frames: that were read.
+        report: receives `W_FRAMES_ABSENT`.
+    """
+    if absent := _absent(config, num_frames):
+        text = f"of `--frames-list` the source does not have {absent}: it ends after "
+        report(Note(code="W_FRAMES_ABSENT", text=text + counted(num_frames, "frame")))
+
+
+def _absent(config: FillConfig, num_frames: int) -> str:
+    """The ranges that lie after the end, as users write them."""
+    absent = [pair for pair in config.frames if pair[0] >= num_frames]
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in absent)

@@ -8,7 +8,7 @@ from pathlib import Path
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.media.reading.reader import open_video
-from vsr_cli.pipeline.repair.gaps import Gap, GapFinder
+from vsr_cli.pipeline.repair.gaps import Gap, GapFinder, check_listed, report_absent
 from vsr_cli.repair_config import FillConfig
 
 
@@ -36,11 +36,15 @@ def list_gaps(source: Path, config: UpscaleConfig, report: Report) -> Iterator[F
         report: receives what there is to know of the source.
 
     Raises:
+        ConfigError: frames are listed that it does not have.
         InputError: it cannot be read.
     """
-    finder = GapFinder(config.fill or FillConfig())
+    fill = config.fill or FillConfig()
+    finder, num_frames = GapFinder(fill), 0
     with open_video(source, config.input) as video:
+        check_listed(fill, video.info)
         for found in finder.split(video.frames(report=report), 0):
+            num_frames += len(found.frames) if isinstance(found, Gap) else 1
             if isinstance(found, Gap):
                 frame = found.frames[0]
                 yield FoundGap(
@@ -49,3 +53,4 @@ def list_gaps(source: Path, config: UpscaleConfig, report: Report) -> Iterator[F
                     start=frame.pts * frame.time_base - video.info.origin,
                     reasons=tuple(sorted(set(found.reasons))),
                 )
+    report_absent(fill, num_frames, report)

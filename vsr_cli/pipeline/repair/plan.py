@@ -9,6 +9,7 @@ from vsr_cli.media.masks import Masks
 from vsr_cli.pipeline.repair.dirt import Dirt
 from vsr_cli.pipeline.repair.erase import Erase
 from vsr_cli.pipeline.repair.fill import Fill
+from vsr_cli.pipeline.repair.gaps import check_listed
 from vsr_cli.pipeline.repair.rate import Rate, check_rate
 from vsr_cli.pipeline.repair.stage import Chain, Stage
 
@@ -39,9 +40,12 @@ def check_repairs(config: UpscaleConfig, source: Path, info: VideoInfo, report: 
     """Refuse what can be refused before anything is computed.
 
     Raises:
-        ConfigError: a box or a mask does not fit the picture, or a rate the source.
+        ConfigError: a box or a mask does not fit the picture, or a rate the source, or there is no
+            such frame or time.
         InputError: a mask cannot be read.
     """
     check_rate(config, info)
+    if config.fill is not None:
+        check_listed(config.fill, info)
     if config.erase is not None:
         Masks(config.erase, info, source, config.input, report).check()
