@@ -204,12 +204,14 @@ def _gap(
 
 
 def check_listed(config: FillConfig, info: VideoInfo) -> None:
-    """Refuse frames that a source does not have, where it says how many there are.
+    """Refuse frames that a source does not have, where its index lists all that there are.
+
+    A header that only counts them, as that of an AVI, may count too few.
 
     Raises:
         ConfigError: a range lies after its end.
     """
-    if info.num_frames is None:
+    if info.num_frames is None or "mov" not in info.container:
         return
     if absent := _absent(config, info.num_frames):
         raise ConfigError(
