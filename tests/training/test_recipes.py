@@ -59,9 +59,8 @@ def frames_for(name: str) -> int:
 
 
 def trained_by(recipe: Recipe, model: SmallModel) -> dict[int, str]:
-    """Parameters that a stage moves in its second half, by identity."""
-    parts = zip(recipe.trained(model), recipe.rates(0.9), strict=True)
-    moved = {id(p) for part, rate in parts if rate > 0 for p in part.parameters()}
+    """Parameters that a stage moves, by identity."""
+    moved = {id(p) for part in recipe.trained(model) for p in part.parameters()}
     return {id(p): name for name, p in model.named_parameters() if id(p) in moved}
 
 

@@ -72,7 +72,9 @@ class Masks:
                     hint="give X,Y,W,H of the picture as stored; negative X and Y count from "
                     "right and bottom",
                 )
-        length = None if _is_trimmed(self._reading) else self._info.duration
+        # Of other containers headers and estimates may say too little.
+        is_sure = "mov" in self._info.container and not _is_trimmed(self._reading)
+        length = self._info.duration if is_sure else None
         for box in self._config.boxes:
             if length is not None and box.start is not None and box.start >= length:
                 raise ConfigError(

@@ -105,7 +105,7 @@ class DecoderRecipe:
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.decoder, model.condition_encoder, model.denoiser]
 
-    def rates(self, progress: float) -> list[float]:
+    def rates(self) -> list[float]:
         return [1.0, DENOISER_RATE, DENOISER_RATE]
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:

@@ -56,8 +56,8 @@ class Recipe(Protocol):
         """The parts of the model that this stage moves."""
         ...
 
-    def rates(self, progress: float) -> list[float]:
-        """Share of the learning rate that each of these parts has; 0 lets it rest."""
+    def rates(self) -> list[float]:
+        """Share of the learning rate that each of these parts has."""
         ...
 
     @property
@@ -177,9 +177,7 @@ class Run:
         random.seed(f"{config.seed}/{self.iteration}")
         progress = self.iteration / config.iterations
         rate = config.learning_rate * _schedule(self.iteration, config)
-        for group, share in zip(
-            self.optimizer.param_groups, self.recipe.rates(progress), strict=True
-        ):
+        for group, share in zip(self.optimizer.param_groups, self.recipe.rates(), strict=True):
             group["lr"] = share * rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             terms = self.objective(batch, progress)

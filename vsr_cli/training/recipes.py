@@ -53,7 +53,7 @@ class AutoencoderRecipe:
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.trunk, model.encoder, model.decoder]
 
-    def rates(self, progress: float) -> list[float]:
+    def rates(self) -> list[float]:
         return [1.0, 1.0, 1.0]
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:
@@ -137,7 +137,7 @@ class DenoiserRecipe:
     def trained(self, model: SmallModel) -> list[nn.Module]:
         return [model.condition_encoder, model.denoiser]
 
-    def rates(self, progress: float) -> list[float]:
+    def rates(self) -> list[float]:
         return [1.0, 1.0]
 
     def losses(self, model: SmallModel, batch: Sample, progress: float) -> dict[str, Tensor]:

@@ -57,14 +57,11 @@ def is_made(target: Path, config: OutputConfig) -> bool:
 
     A folder alone is no images, and what else it holds is none of theirs.
     """
-    try:
-        is_images = container_of(target, config).name == IMAGES and not is_single_image(target)
-        folder, name = split_pattern(target) if is_images else (target, None)
-    except VsrError:  # which is told when the work begins, unless it is there and stays
-        return target.exists()
-    if name is None:
-        return target.exists()
-    return folder.is_dir() and bool(name.find(folder))
+    with suppress(VsrError):  # which is told when the work begins, unless it is there and stays
+        if container_of(target, config).name == IMAGES and not is_single_image(target):
+            folder, name = split_pattern(target)
+            return folder.is_dir() and bool(name.find(folder))
+    return target.exists()
 
 
 def require_no_input(target: Path, inputs: Mapping[str, Path | None]) -> None:
