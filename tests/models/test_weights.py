@@ -1,12 +1,13 @@
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.networks import TINY, write_tiny_weights
+from tests.networks import TINY, roundable_model, write_roundable_weights, write_tiny_weights
 from vsr_cli.digest import sha256
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import shipped_weights, verify
@@ -25,6 +26,17 @@ def test_a_saved_model_comes_back_with_its_config_and_values(saved: Path) -> Non
     assert model.default_steps == 2
     for name, tensor in load_file(saved).items():
         torch.testing.assert_close(model.state_dict()[name], tensor.float())
+
+
+def test_ranges_of_eight_bits_come_back_and_must_fit(tmp_path: Path) -> None:
+    path = write_roundable_weights(tmp_path / "roundable.safetensors")
+    config = load_weights(path).config
+    assert config.activation_ranges
+    name, (low, high) = next(iter(config.activation_ranges.items()))
+    changed = replace(config, activation_ranges={name: (low, high[:-1])})
+    save_weights(path, roundable_model().state_dict(), changed)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_weights(path)
 
 
 def test_a_missing_file_is_refused_with_exit_code_5(tmp_path: Path) -> None:
@@ -54,6 +66,11 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         load_weights(path)
 
 
+STRANGE_RANGES: list[object] = [
+    *(None, 1.0, [], [[-1.0] * 8], [-1.0, 1.0], [[-1.0] * 8, 1.0], [["a"] * 8, [1.0] * 8]),
+    *([[1.0] * 8, [2.0] * 8], [[-2.0] * 8, [-1.0] * 8], [[math.nan] * 8, [1.0] * 8]),
+    [[-math.inf] * 8, [1.0] * 8],
+]
 STRANGE: list[dict[str, object]] = [
     {"trunk_blocks": 10**9},
     {"trunk_blocks": -1},
@@ -72,7 +89,11 @@ STRANGE: list[dict[str, object]] = [
     {"noise_scale": -0.5},
     {"time_power": 0.5},
     {"damping": -0.1},
+    {"activation_ranges": []},
+    {"activation_ranges": {"trunk.stem": [[-1.0] * 3, [1.0] * 3]}},
+    {"activation_ranges": {"nothing": [[-1.0], [1.0]]}},
 ]
+STRANGE += [{"activation_ranges": {"trunk.blocks.0.conv1": ranges}} for ranges in STRANGE_RANGES]
 
 
 def changed_config(entries: dict[str, object]) -> str:

@@ -42,7 +42,10 @@ Device = Annotated[
     typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", autocompletion=complete_device),
 ]
 Dtype = Annotated[
-    DtypeChoice, typer.Option("--dtype", "--precision", help="Number format of networks.")
+    DtypeChoice,
+    typer.Option(
+        "--dtype", "--precision", help="Number format of networks; int8: of convolutions."
+    ),
 ]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", "-n", help="Succeed if TARGET exists.")

@@ -76,20 +76,19 @@ def build_evaluation(
     from vsr_cli.pipeline.frames import frame_restorer
     from vsr_cli.pipeline.restorers.registry import ModelFile
     from vsr_cli.pipeline.restorers.small.given_latents import frame_decoder
-    from vsr_cli.pipeline.run_plan import choose_device, choose_dtype
+    from vsr_cli.pipeline.run_plan import dtype_name
     from vsr_cli.quality.evaluate import Evaluation, unaided
     from vsr_cli.quality.table import Settings
     from vsr_cli.quality.tasks import yardsticks
 
     base = entries[0][1].config
     model = ModelFile(base.model or shipped_weights())
-    device, _ = choose_device(base.device)
-    dtype, _ = choose_dtype(base.dtype, device)
+    device, dtype = model.computes_in(base)
     common = Settings(
         model=model.path.name,
         model_sha256=sha256(model.path),
         device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype_name(dtype),
     )
     jobs: dict[str, Restorer] = {}
     settings: dict[str, Settings] = {}

@@ -1,8 +1,9 @@
 """Weights on disk: tensors and the network's config in one safetensors file."""
 
 import json
+import math
 from collections.abc import Mapping, Set
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from vsr_cli.config import NUM_TRAIN_TIMESTEPS
 from vsr_cli.counting import counted
 from vsr_cli.errors import WeightsError
 from vsr_cli.models.files import read_entries, require_usual, verify
+from vsr_cli.models.small.int8 import roundable
 from vsr_cli.models.small.model import SmallConfig, SmallModel
 
 SCALES = frozenset({1, 2, 4})
@@ -75,6 +77,15 @@ def load_weights(path: Path) -> SmallModel:
             )
         if not torch.isfinite(tensors[name]).all():
             raise WeightsError(f"`{path.name}` is damaged", why=f"`{name}` is not finite")
+    convolutions = roundable(model)
+    for name, sides in config.activation_ranges.items():
+        conv = convolutions.get(name)
+        if conv is None or any(len(side) != conv.in_channels for side in sides):
+            raise WeightsError(
+                f"`{path.name}` does not fit this model",
+                why=f"it has ranges for `{name[:60]}`, which is no convolution with such an input",
+                hint="use weights made for this version of vsr",
+            )
     model.load_state_dict(tensors, assign=True)
     return model.eval().to(memory_format=torch.channels_last)
 
@@ -105,7 +116,7 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
         )
     values = read_entries(path, metadata["config"])
     values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-    defaults = {field.name: field.default for field in fields(SmallConfig)}
+    defaults = vars(SmallConfig())
     if not all(name in defaults and _is_like(v, defaults[name]) for name, v in values.items()):
         raise WeightsError(
             f"`{path.name}` was written by another version of vsr",
@@ -115,6 +126,8 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> SmallConfig:
     zero = {name for name in defaults if name.endswith("_blocks")}
     require_usual(path, values, may_be_zero=zero, default_steps=NUM_TRAIN_TIMESTEPS)
     config = SmallConfig(**values)  # type: ignore[arg-type]  # whose types have been looked at
+    ranges = {name: (low, high) for name, (low, high) in config.activation_ranges.items()}
+    config = replace(config, activation_ranges=ranges)
     is_built_for = set(config.offered_scales) <= set(config.scales) <= SCALES
     samples = 0 <= config.noise_scale <= 1 and config.time_power >= 1 and config.damping >= 0
     if not is_built_for or not config.offered_scales or not samples:
@@ -130,4 +143,17 @@ def _is_like(value: object, default: object) -> bool:
     """Whether an entry of a config has the type of its default."""
     if isinstance(default, tuple):
         return isinstance(value, tuple) and all(isinstance(item, int) for item in value)
+    if isinstance(default, dict):
+        return isinstance(value, dict) and all(map(_is_range, value.values()))
     return type(value) is type(default)
+
+
+def _is_range(value: object) -> bool:
+    """Whether an entry is two lists of numbers, those below zero and those above it."""
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(
+        isinstance(side, list)
+        and all(isinstance(n, float) and math.isfinite(n) and sign * n >= 0 for n in side)
+        for sign, side in zip((-1, 1), value, strict=True)
+    )

@@ -14,6 +14,8 @@ from vsr_cli.config import ClipConfig, UpscaleConfig
 from vsr_cli.events import BenchResult, Progress, Report, ignore
 from vsr_cli.models.files import shipped_weights
 from vsr_cli.ops.flops import FLOP_FORMULAS
+from vsr_cli.ops.int8 import convolve_int8, round_filters
+from vsr_cli.ops.precision import beside_int8
 from vsr_cli.pipeline.clips import RgbFrame
 from vsr_cli.pipeline.frames import restore_frames
 from vsr_cli.pipeline.memory import peak_memory, reset_peak
@@ -22,7 +24,7 @@ from vsr_cli.pipeline.restorers.base import Restorer
 from vsr_cli.pipeline.restorers.flow import RAFT_UPDATES, make_flow
 from vsr_cli.pipeline.restorers.registry import ModelFile
 from vsr_cli.pipeline.run import PROGRAM_BYTES
-from vsr_cli.pipeline.run_plan import choose_device, choose_dtype, dtype_name
+from vsr_cli.pipeline.run_plan import dtype_name
 
 CEILING_SECONDS = 1.0  # that are spent on finding out what the device can do
 
@@ -41,10 +43,8 @@ def measure(
     operations are torch's own count of one further clip; the seconds are those of a whole clip,
     after a first one to warm up.
     """
-    device, _ = choose_device(config.device)
-    dtype, _ = choose_dtype(config.dtype, device)
     model = ModelFile(config.model or shipped_weights())
-    ceiling = find_ceiling(device, dtype)
+    ceiling = find_ceiling(*model.computes_in(config))
     rows = [(size, scale, count) for size in lr_sizes for scale in scales for count in steps]
     results: list[BenchResult] = []
     started = time.monotonic()
@@ -61,18 +61,30 @@ def measure(
 
 
 def find_ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP a second of a 3x3 convolution of 128 channels, the best of several: what can be had."""
+    """TFLOP a second of a 3x3 convolution of 128 channels, the best of several: what can be had.
+
+    In 8-bit integers rounding the input is a part of it.
+    """
     channels, side = 128, 256 if device.type == "cuda" else 96
-    x = torch.rand(1, channels, side, side, device=device, dtype=dtype)
+    is_int8 = dtype == torch.int8
+    floats = beside_int8() if is_int8 else dtype
+    x = torch.rand(1, channels, side, side, device=device, dtype=floats)
     x = x.to(memory_format=torch.channels_last)
-    weight = torch.rand(channels, channels, 3, 3, device=device, dtype=dtype)
+    weight = torch.rand(channels, channels, 3, 3, device=device, dtype=floats)
     weight = weight.to(memory_format=torch.channels_last)
+    filters = None
+    if is_int8:
+        zeros = torch.zeros(channels)
+        filters = round_filters(weight.float(), zeros, zeros, zeros + 1, padding=1)
     operations = 2 * 9 * channels**2 * side**2
     best, end = 0.0, time.monotonic() + CEILING_SECONDS
     with torch.inference_mode():
         while time.monotonic() < end or not best:
             started = time.perf_counter()
-            F.conv2d(x, weight, padding=1)
+            if filters is None:
+                F.conv2d(x, weight, padding=1)
+            else:
+                convolve_int8(filters, x)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             best = max(best, operations / (time.perf_counter() - started) / 1e12)

@@ -10,7 +10,12 @@ import torch
 from vsr_cli.config import DtypeChoice, UpscaleConfig
 from vsr_cli.counting import counted
 from vsr_cli.errors import ConfigError, DeviceError
-from vsr_cli.ops.precision import emulates_bfloat16, is_faster_in_bfloat16
+from vsr_cli.ops.precision import (
+    emulates_bfloat16,
+    has_int8,
+    is_faster_in_bfloat16,
+    is_faster_in_int8,
+)
 
 SHORTEST_CLIP = 2  # frames
 LATENT_STRIDE = 8  # pixels of the target to one of the latents, of every family
@@ -108,12 +113,30 @@ def choose_device(name: str) -> tuple[torch.device, str]:
     return device, ""
 
 
-def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype, str]:
-    """`auto` takes bfloat16 where the hardware computes in it, else what is exact and fast."""
+def choose_dtype(
+    choice: DtypeChoice, device: torch.device, *, why_no_int8: str = "the model has floats alone"
+) -> tuple[torch.dtype, str]:
+    """`auto` takes what the hardware computes in the fastest, of what leaves pictures as they are.
+
+    Args:
+        choice: what the user asked for.
+        device: of the job.
+        why_no_int8: of the model and its options; empty if it can compute in 8-bit integers.
+
+    Returns:
+        The number format, and what to say of it; with int8, convolutions have it, and all else the
+        floats of `beside_int8`.
+
+    Raises:
+        ConfigError: the device or the model cannot compute in it.
+    """
     if choice == "float16" and device.type == "cpu":
         raise ConfigError(
             "`--dtype float16` needs a CUDA device", hint="use auto, bfloat16 or float32"
         )
+    if choice == "int8":
+        _require_int8(device, why_no_int8)
+        return torch.int8, ""
     if choice == "bfloat16":
         return torch.bfloat16, slow_in_bfloat16(device)
     if choice != "auto":
@@ -122,9 +145,21 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> tuple[torch.dtype
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.bfloat16, "dtype bfloat16: the GPU computes in it"
         return torch.float16, "dtype float16: the GPU has no bfloat16"
+    if is_faster_in_int8() and not why_no_int8:
+        return torch.int8, "dtype int8: this CPU convolves faster in it"
     if is_faster_in_bfloat16():
         return torch.bfloat16, "dtype bfloat16: this CPU computes faster in it"
     return torch.float32, "dtype float32: this CPU is not faster in bfloat16"
+
+
+def _require_int8(device: torch.device, why_not: str) -> None:
+    if device.type != "cpu":
+        why_not = "it is for CPUs"
+    elif not has_int8():
+        why_not = "this CPU has no instructions for it (AVX-512 VNNI)"
+    if why_not:
+        hint = "use auto, bfloat16 or float32"
+        raise ConfigError("`--dtype int8` cannot be used here", why=why_not, hint=hint)
 
 
 def slow_in_bfloat16(device: torch.device) -> str:

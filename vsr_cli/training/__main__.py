@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -19,6 +20,7 @@ from vsr_cli.quality.metrics import Lpips
 from vsr_cli.training import distributed
 from vsr_cli.training.adversary import DiscriminatorTrainer
 from vsr_cli.training.bench import measure as measure_speed
+from vsr_cli.training.calibration import find_ranges
 from vsr_cli.training.dataset import ClipDataset, Sample, write_shards
 from vsr_cli.training.decoder_recipes import DecoderRecipe, StudentRecipe
 from vsr_cli.training.gates import head, line, read_gates
@@ -131,7 +133,8 @@ def stage(
     with distributed.process_group(torch.device(device)) as own:
         batches = load_batches(
             data,
-            config,
+            seed=config.seed,
+            start=resume_iteration(config),
             batch=batch or plan.batch,
             crop=crop or plan.crop,
             frames=frames or plan.frames,
@@ -203,7 +206,7 @@ def blend(
     """Mix two sets of weights linearly: less of what the later stage gained, and lost.
 
     Feature wrapping is linear in `--fidelity`, so a value that was found better than 1 can become
-    the new 1.
+    the new 1. The ranges of 8-bit integers are left out: `calibrate` finds new ones.
     """
     model, later = load_weights(first), load_weights(second).state_dict()
     mixed = {name: torch.lerp(old, later[name], share) for name, old in model.state_dict().items()}
@@ -213,6 +216,7 @@ def blend(
     known = model.config
     config = replace(
         known,
+        activation_ranges={},
         noise_scale=known.noise_scale if noise_scale is None else noise_scale,
         time_power=known.time_power if time_power is None else time_power,
         damping=known.damping if damping is None else damping,
@@ -223,6 +227,34 @@ def blend(
             raise typer.BadParameter(f"the model was trained for {trained}", param_hint="--offer")
         config = replace(config, offered_scales=tuple(sorted(set(offer), reverse=True)))
     save_weights(out, mixed, config)
+
+
+@app.command()
+def calibrate(
+    weights: Annotated[Path, typer.Argument(help="What is to be shipped.")],
+    data: Annotated[Path, typer.Option(help="Folder made by `shards`.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    batches: Annotated[int, typer.Option(min=1, help="Of two clips of four frames.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of data and noise.")] = 0,
+) -> None:
+    """Find the ranges that `--dtype int8` rounds within, and write weights that say them.
+
+    Tensors stay as they are. What was blended or trained on needs ranges of its own.
+    """
+    model = load_weights(weights)
+    plan = PLANS[StageName.DECODER]
+    torch.manual_seed(seed)
+    samples = load_batches(
+        data,
+        seed=seed,
+        batch=2,
+        crop=plan.crop,
+        frames=plan.frames,
+        workers=1,
+        device=torch.device("cpu"),
+    )
+    ranges = find_ranges(model, islice(samples, batches))
+    save_weights(out, model.state_dict(), replace(model.config, activation_ranges=ranges))
 
 
 @app.command()
@@ -286,8 +318,9 @@ def _recipe(
 
 def load_batches(
     data: Path,
-    config: TrainConfig,
     *,
+    seed: int,
+    start: int = 0,
     batch: int,
     crop: int,
     frames: int,
@@ -295,7 +328,7 @@ def load_batches(
     device: torch.device,
     least_detail: float = 0.0,
 ) -> Iterator[Sample]:
-    """Batches on a device, from where the stage stands.
+    """Batches on a device, from iteration `start` on.
 
     A resumed run sees new samples, and each process its own.
     """
@@ -303,8 +336,8 @@ def load_batches(
         data,
         num_frames=frames,
         crop_size=crop,
-        seed=config.seed,
-        start=resume_iteration(config) * batch * distributed.num_ranks(),
+        seed=seed,
+        start=start * batch * distributed.num_ranks(),
         batch=batch,
         rank=distributed.rank(),
         num_ranks=distributed.num_ranks(),

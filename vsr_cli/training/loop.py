@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -104,7 +104,11 @@ def first_model(init: Path | None) -> SmallModel:
     Raises:
         WeightsError: as `load_weights`.
     """
-    return SmallModel(SmallConfig()) if init is None else load_weights(init)
+    if init is None:
+        return SmallModel(SmallConfig())
+    model = load_weights(init)
+    model.config = replace(model.config, activation_ranges={})  # they will not be true for long
+    return model
 
 
 class Run:

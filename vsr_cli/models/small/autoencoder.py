@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.models.small.blocks import res_blocks
+from vsr_cli.models.small.blocks import ResBlocks
 from vsr_cli.models.small.fused import cat_channels, conv_add
 
 
@@ -30,7 +30,7 @@ class LrTrunk(nn.Module):
         self.folded_stems = nn.ModuleDict(
             {str(k): nn.Conv2d(3 * k * k, channels, 3, padding=1) for k in folds}
         )
-        self.blocks = res_blocks(channels, num_blocks)
+        self.blocks = ResBlocks(channels, num_blocks)
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, source: Tensor, fold: int) -> Tensor:
@@ -39,7 +39,7 @@ class LrTrunk(nn.Module):
         else:
             folded = F.pixel_unshuffle(source, fold).contiguous(memory_format=torch.channels_last)
             x = self.folded_stems[str(fold)](folded)
-        return conv_add(self.last, self.blocks(x), x)
+        return conv_add(self.last, self.blocks(x), x, may_overwrite=True)
 
 
 class LatentEncoder(nn.Module):
@@ -53,10 +53,10 @@ class LatentEncoder(nn.Module):
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * 16 + channels, channels, 3, padding=1)
-        self.fine = res_blocks(channels, 2)
+        self.fine = ResBlocks(channels, 2)
         # Space to depth and a smooth 3x3: nothing is skipped, so small shifts do not alias.
         self.down = nn.Conv2d(4 * channels, 2 * channels, 3, padding=1)
-        self.coarse = res_blocks(2 * channels, 2)
+        self.coarse = ResBlocks(2 * channels, 2)
         self.out = nn.Conv2d(2 * channels, out_channels, 3, padding=1)
 
     def forward(self, residual: Tensor, lr_features: Tensor) -> Tensor:

@@ -58,8 +58,24 @@ class ResBlock(nn.Module):
         with torch.no_grad():  # a deep stack starts close to the identity
             self.conv2.weight.mul_(0.1)
 
+    def forward(self, x: Tensor, *, may_overwrite: bool = False) -> Tensor:
+        h = conv_activate(self.conv1, x)
+        return conv_add(self.conv2, h, x, may_overwrite=may_overwrite)
+
+
+class ResBlocks(nn.Sequential):
+    """A stack of residual blocks. What is given stays; what is between them is written over.
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__(*(ResBlock(channels) for _ in range(count)))
+
     def forward(self, x: Tensor) -> Tensor:
-        return conv_add(self.conv2, conv_activate(self.conv1, x), x)
+        for index, block in enumerate(self):
+            x = block(x, may_overwrite=index > 0)
+        return x
 
 
 class FeatureWrapping(nn.Module):
@@ -104,6 +120,8 @@ class Modulation(nn.Module):
 class ModulatedBlock(nn.Module):
     """Residual block whose two norms are modulated by the LR condition and t.
 
+    What it is given may be written over.
+
     Shape: (N, C_in, H, W) -> (N, C, H, W).
     """
 
@@ -126,7 +144,7 @@ class ModulatedBlock(nn.Module):
         h = self.conv1(activate(self.modulate1(x, condition, time)))
         h = activate(self.modulate2(h, condition, time))
         skipped = convolve(self.skip, x) if isinstance(self.skip, nn.Conv2d) else x
-        return conv_add(self.conv2, h, skipped)
+        return conv_add(self.conv2, h, skipped, may_overwrite=True)
 
 
 class TemporalMixer(nn.Module):
@@ -181,11 +199,6 @@ class TimeEmbedding(nn.Module):
         phase = log_snr.float().clamp(-15, 15)[:, None] * exponents.exp() * math.pi
         waves = torch.cat([phase.sin(), phase.cos()], dim=1).to(self.hidden.weight.dtype)
         return F.silu(self.out(F.silu(self.hidden(waves))))
-
-
-def res_blocks(channels: int, count: int) -> nn.Sequential:
-    """A stack of residual blocks."""
-    return nn.Sequential(*(ResBlock(channels) for _ in range(count)))
 
 
 def shuffle_init(module: nn.Conv2d) -> nn.Conv2d:

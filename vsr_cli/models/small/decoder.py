@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vsr_cli.models.small.blocks import FeatureWrapping, res_blocks, shuffle_init, zero_init
+from vsr_cli.models.small.blocks import FeatureWrapping, ResBlocks, shuffle_init, zero_init
 from vsr_cli.models.small.filters import FilterBank
 from vsr_cli.models.small.fused import (
     cat_channels,
@@ -104,15 +104,15 @@ class SequenceDecoder(nn.Module):
         self.stem = nn.Conv2d(latent_channels, wide, 3, padding=1)
         self.lr_coarse = nn.Conv2d(4 * channels, wide, 1)
         self.wrap_coarse = FeatureWrapping(wide)
-        self.coarse = res_blocks(wide, num_coarse_blocks)
+        self.coarse = ResBlocks(wide, num_coarse_blocks)
         self.up_middle = nn.Conv2d(wide, 4 * channels, 3, padding=1)
         self.wrap_middle = FeatureWrapping(channels)
         self.memory = Memory(channels)
-        self.middle = res_blocks(channels, num_blocks)
+        self.middle = ResBlocks(channels, num_blocks)
         self.up_fine = nn.Conv2d(channels, 4 * narrow, 3, padding=1)
         self.lr_fine = nn.Conv2d(channels, 4 * narrow, 1)
         self.wrap_fine = FeatureWrapping(narrow)
-        self.fine = res_blocks(narrow, 2)
+        self.fine = ResBlocks(narrow, 2)
         self.up_output = shuffle_init(nn.Conv2d(narrow, 4 * output_channels, 3, padding=1))
         self.output = zero_init(nn.Conv2d(output_channels, 3, 3, padding=1))
         self.filters = FilterBank(output_channels)

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from vsr_cli.models.small.blocks import (
     ChannelNorm,
     ModulatedBlock,
+    ResBlocks,
     TemporalMixer,
     TimeEmbedding,
-    res_blocks,
     zero_init,
 )
 from vsr_cli.models.small.fused import (
@@ -33,11 +33,11 @@ class ConditionEncoder(nn.Module):
     def __init__(self, lr_channels: int, channels: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * (lr_channels + 3), channels, 1)
-        self.level0 = res_blocks(channels, 2)
+        self.level0 = ResBlocks(channels, 2)
         self.down1 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.level1 = res_blocks(channels, 2)
+        self.level1 = ResBlocks(channels, 2)
         self.down2 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.level2 = res_blocks(channels, 2)
+        self.level2 = ResBlocks(channels, 2)
 
     def forward(self, frames: Tensor, lr_features: Tensor) -> list[Tensor]:
         level0 = self.level0(unshuffle_conv(self.stem, cat_channels(frames, lr_features)))

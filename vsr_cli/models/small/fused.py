@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsr_cli.models.small.int8 import Int8Conv2d
 from vsr_cli.ops.flops import FUSED_CONVOLUTIONS
 
 LEAK = 0.1
+
+Conv = nn.Conv2d | Int8Conv2d
 
 _FUSED, _FUSED_IN_PLACE = FUSED_CONVOLUTIONS
 
@@ -25,30 +28,36 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAK, inplace=True)
 
 
-def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def convolve(conv: Conv, x: Tensor) -> Tensor:
     """conv(x), bit by bit the same whatever the number of threads.
 
     On a CPU torch's own 1x1 convolutions in float32 add up in an order that depends on it, and
     workers have other numbers of threads than a process that is alone.
     """
-    if not can_fuse(x, conv.weight):
-        return conv(x)
+    if isinstance(conv, Int8Conv2d) or not can_fuse(x, conv.weight):
+        alone: Tensor = conv(x)
+        return alone
     how = (conv.padding, conv.stride, conv.dilation, conv.groups)
     result: Tensor = _FUSED(x, conv.weight, conv.bias, *how, "none", [], "")
     return result
 
 
-def conv_activate(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def conv_activate(conv: Conv, x: Tensor) -> Tensor:
     """Leaky ReLU of conv(x)."""
-    if not can_fuse(x, conv.weight):
+    if isinstance(conv, Int8Conv2d) or not can_fuse(x, conv.weight):
         return activate(conv(x))
     how = (conv.padding, conv.stride, conv.dilation, conv.groups)
     result: Tensor = _FUSED(x, conv.weight, conv.bias, *how, "leaky_relu", [LEAK], "")
     return result
 
 
-def conv_add(conv: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
-    """The sum of `other` and conv(x)."""
+def conv_add(conv: Conv, x: Tensor, other: Tensor, *, may_overwrite: bool = False) -> Tensor:
+    """The sum of `other` and conv(x); `may_overwrite`: nobody needs `other` after it."""
+    if isinstance(conv, Int8Conv2d):
+        layout = torch.channels_last
+        if may_overwrite:
+            return conv.add(x, other.contiguous(memory_format=layout))
+        return conv.add(x, other.clone(memory_format=layout))
     if not can_fuse(x, conv.weight) or other.dtype != x.dtype:
         return other + conv(x)
     how = (conv.padding, conv.stride, conv.dilation, conv.groups)
@@ -119,19 +128,27 @@ def unshuffle_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return F.conv2d(x, weight, conv.bias, stride=2)
 
 
-def conv_shuffle(conv: nn.Conv2d, x: Tensor, *, is_activated: bool = False) -> Tensor:
+def conv_shuffle(conv: Conv, x: Tensor, *, is_activated: bool = False) -> Tensor:
     """Depth to space of conv(x), (N, C_in, H, W) -> (N, C, 2H, 2W), activated where asked for."""
+    count = conv.out_channels // 4
+    if isinstance(conv, Int8Conv2d):
+        y = conv_activate(conv, x) if is_activated else conv(x)
+        return _shuffle_pixels(y, count)
     if not can_fuse(x, conv.weight):
         y = activate(conv(x)) if is_activated else conv(x)
         return F.pixel_shuffle(y, 2)
     # The four pixels that a pixel becomes come one after the other, not channel by channel: what
     # is then moved are whole pixels.
-    count = conv.out_channels // 4
     weight = conv.weight.unflatten(0, (count, 4)).transpose(0, 1).flatten(0, 1)
     bias = None if conv.bias is None else conv.bias.view(count, 4).t().flatten()
     how = (conv.padding, conv.stride, conv.dilation, conv.groups)
     after = ("leaky_relu", [LEAK], "") if is_activated else ("none", [], "")
-    y = _FUSED(x, weight, bias, *how, *after).permute(0, 2, 3, 1)
+    return _shuffle_pixels(_FUSED(x, weight, bias, *how, *after), count)
+
+
+def _shuffle_pixels(y: Tensor, count: int) -> Tensor:
+    """(N, 4 C, H, W), C = `count`, of four pixels one after the other -> (N, C, 2H, 2W)."""
+    y = y.permute(0, 2, 3, 1)
     y = y.unflatten(-1, (2, 2, count)).transpose(2, 3)  # (N, H, 2, W, 2, C)
     shuffled: Tensor = y.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
     return shuffled

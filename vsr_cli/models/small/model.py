@@ -1,7 +1,7 @@
 """The shipped family, put together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from vsr_cli.models.small.autoencoder import LatentEncoder, LrTrunk
 from vsr_cli.models.small.decoder import MemoryWarp, SequenceDecoder
 from vsr_cli.models.small.denoiser import ConditionEncoder, Denoiser, Past
 from vsr_cli.models.small.fused import merge_frames, split_frames
+from vsr_cli.models.small.int8 import ActivationRanges
 from vsr_cli.ops.windows import Window
 
 BODY_STRIDE = 4  # pixels of the target to one of the grid that most of the networks work on
@@ -37,6 +38,7 @@ class SmallConfig:
     noise_scale: float = 1.0  # of what each of `default_steps` adds, by the evaluation
     time_power: float = 3.0  # of chains of more than `default_steps`, likewise
     damping: float = 0.4  # of the latents that those end with, likewise
+    activation_ranges: ActivationRanges = field(default_factory=dict)  # none: floats alone
 
 
 @dataclass(frozen=True)

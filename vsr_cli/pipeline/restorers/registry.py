@@ -3,6 +3,8 @@
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.models.base import VideoModel
@@ -12,6 +14,8 @@ from vsr_cli.pipeline.restorers.mgld.family import MgldFamily
 from vsr_cli.pipeline.restorers.seedvr2.family import SeedVr2Family
 from vsr_cli.pipeline.restorers.small.family import SmallFamily
 from vsr_cli.pipeline.run_plan import RunPlan
+
+_SMALL_SIZE = (64, 64)
 
 _FAMILIES: dict[str, type[Family]] = {
     family.name: family for family in (SmallFamily, MgldFamily, SeedVr2Family)
@@ -49,6 +53,11 @@ class ModelFile:
     ) -> RunPlan:
         """Choose how the model runs on a source of (height, width); see `Family.plan`."""
         return self.family.plan(self.path, config, lr_size, reserved=reserved)
+
+    def computes_in(self, config: UpscaleConfig) -> tuple[torch.device, torch.dtype]:
+        """Where and in which number format a job runs that is not short of memory."""
+        run_plan = self.plan(config, _SMALL_SIZE)
+        return run_plan.device, run_plan.dtype
 
     def restorer(self, config: UpscaleConfig, run_plan: RunPlan, report: Report) -> Restorer:
         """Load the model, and have it ready for one source; see `Family.restorer`."""

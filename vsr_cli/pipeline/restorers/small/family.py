@@ -43,7 +43,14 @@ class SmallFamily(Family):
         """See `Family.plan`."""
         model = read_config(path)
         steps = config.sampler.steps or model.default_steps
-        return plan_small(config, lr_size, steps, model.offered_scales, reserved=reserved)
+        return plan_small(
+            config,
+            lr_size,
+            steps,
+            model.offered_scales,
+            has_ranges=bool(model.activation_ranges),
+            reserved=reserved,
+        )
 
     def load(self, path: Path) -> VideoModel:
         """See `Family.load`."""

@@ -9,6 +9,7 @@ import torch
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.errors import DeviceError
 from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE
+from vsr_cli.ops.precision import beside_int8
 from vsr_cli.ops.windows import plan_windows
 from vsr_cli.pipeline.memory import memory_budget
 from vsr_cli.pipeline.restorers.small.adaptive import MOST_LATENTS
@@ -87,6 +88,7 @@ def plan_small(
     steps: int,
     scales: Sequence[int],
     *,
+    has_ranges: bool = False,
     reserved: int = 0,
 ) -> RunPlan:
     """Choose device, dtype, and the clips and tiles that fit the free memory.
@@ -96,14 +98,18 @@ def plan_small(
         lr_size: (height, width) of the source.
         steps: of the sampler.
         scales: what the model was built for.
+        has_ranges: whether the weights say within which ranges inputs are rounded to 8 bits.
         reserved: bytes of the machine's memory that are for others.
 
     Raises:
-        ConfigError: no such device name.
+        ConfigError: no such device name, or a dtype that it cannot compute in.
         DeviceError: the device is absent, or too small.
     """
     device, why_device = choose_device(config.device)
-    dtype, why_dtype = choose_dtype(config.dtype, device)
+    why_no_int8 = "" if has_ranges else "the weights say no ranges for it"
+    if config.compile:
+        why_no_int8 = "networks cannot be compiled with it"
+    dtype, why_dtype = choose_dtype(config.dtype, device, why_no_int8=why_no_int8)
     budget, free = memory_budget(device, reserved)
     scale = native_scale(scales, config)
     body_size = (-(-lr_size[0] * scale // BODY_STRIDE), -(-lr_size[1] * scale // BODY_STRIDE))
@@ -112,7 +118,8 @@ def plan_small(
     is_cut = device.type == "cpu" and not config.compile
     kinds = (HALF, FULL) if is_cut else (HALF_UNCUT, FULL_UNCUT)
     half, full = (replace(costs, source=source_bytes) for costs in kinds)
-    costs, slow = full if dtype == torch.float32 else half, ""
+    floats = beside_int8() if dtype == torch.int8 else dtype
+    costs, slow = full if floats == torch.float32 else half, ""
     try:
         fit = fit_memory(config, body_size, steps, budget, costs)
     except DeviceError:

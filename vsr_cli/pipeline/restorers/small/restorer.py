@@ -10,8 +10,10 @@ from torch import Tensor
 from vsr_cli.config import UpscaleConfig
 from vsr_cli.events import Report
 from vsr_cli.models.flow import DisFlow
+from vsr_cli.models.small.int8 import round_convolutions
 from vsr_cli.models.small.model import BODY_STRIDE, LATENT_STRIDE, SmallModel
 from vsr_cli.ops.color import match_color
+from vsr_cli.ops.precision import beside_int8
 from vsr_cli.ops.resize import crop
 from vsr_cli.ops.windows import TileSum
 from vsr_cli.pipeline.clips import Clip, ClipState, RestoredClip
@@ -57,7 +59,12 @@ class SmallRestorer(Restorer):
         self.clip_overlap = config.clip.overlap
         self._config, self._run_plan = config, run_plan
         self._flow = make_flow(config, run_plan.device, num_updates=RAFT_UPDATES)
-        model.to(run_plan.device, run_plan.dtype).to(memory_format=torch.channels_last)
+        if run_plan.dtype == torch.int8:
+            round_convolutions(model, model.config.activation_ranges)
+            model.to(beside_int8())
+        else:
+            model.to(run_plan.device, run_plan.dtype)
+        model.to(memory_format=torch.channels_last)
         if config.compile:
             compile_networks(model, run_plan.device)
         scale = native_scale(model.offered_scales, config)
