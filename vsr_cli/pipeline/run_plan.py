@@ -26,7 +26,7 @@ class RunPlan:
     """Where a run computes, in what precision and how much at once, with the reasons."""
 
     device: torch.device
-    dtype: torch.dtype
+    dtype: torch.dtype  # int8 is of convolutions, see `choose_dtype`
     clip_length: int
     tile_size: int | None  # latent pixels; None: the whole frame at once
     reasons: tuple[str, ...]

@@ -11,8 +11,8 @@ from vsr_cli.models.small.model import SmallModel, reduce_to_body
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.decoder_recipes import draw_latents, estimate, find_warps
 
-# Of the widest ranges that were seen. Steps are the finer for it, and what is clamped is rare: frames
-# come 2 to 3 dB nearer to those of floats than with all of it, and half is too little.
+# Of the widest ranges that were seen. Steps are the finer for it, and what is clamped is rare:
+# frames come 2 to 3 dB nearer to those of floats than with all of it, and half is too little.
 _KEPT = 0.7
 _DIGITS = 4  # of a range in a file
 
