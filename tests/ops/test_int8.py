@@ -6,8 +6,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from vsr_cli.ops import int8
 from vsr_cli.ops.flops import FLOP_FORMULAS
-from vsr_cli.ops.int8 import Int8Filters, convolve_add_int8, convolve_int8, round_filters
+from vsr_cli.ops.int8 import (
+    Int8Filters,
+    agrees_with_floats,
+    convolve_add_int8,
+    convolve_int8,
+    round_filters,
+)
 from vsr_cli.ops.precision import has_int8
 
 pytestmark = pytest.mark.skipif(not has_int8(), reason="this CPU has no instructions for it")
@@ -75,3 +82,33 @@ def test_products_are_counted_as_those_of_floats() -> None:
         result = convolve_int8(filters, X)
     # Scaling before rounding is a product for each input.
     assert counter.get_total_flops() == 2 * (9 * 32 * result.numel() + X.numel())
+
+
+class Strange:
+    """An operator of another version of torch."""
+
+    def __init__(self, result: Tensor | Exception) -> None:
+        self.result = result
+
+    def binary(self, *_: object) -> Tensor:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        pytest.param(None, id="absent"),
+        pytest.param(Strange(RuntimeError("expected at most 7 arguments")), id="other arguments"),
+        pytest.param(Strange(torch.zeros(1, 32, 8, 8)), id="other results"),
+    ],
+)
+def test_operators_that_are_not_what_they_were_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, operator: object
+) -> None:
+    assert agrees_with_floats()
+    agrees_with_floats.cache_clear()
+    monkeypatch.setattr(int8, "_CONVOLVE", operator)
+    assert not agrees_with_floats()
+    agrees_with_floats.cache_clear()

@@ -5,14 +5,30 @@ import pytest
 import torch
 
 from vsr_cli.ops import precision
-from vsr_cli.ops.precision import is_faster_in_bfloat16
+from vsr_cli.ops.precision import has_int8, is_faster_in_bfloat16, is_faster_in_int8
 
 
 @pytest.fixture(autouse=True)
 def _ask_anew() -> Iterator[None]:
-    is_faster_in_bfloat16.cache_clear()
+    answers = (is_faster_in_bfloat16, has_int8, is_faster_in_int8)
+    for answer in answers:
+        answer.cache_clear()
     yield
-    is_faster_in_bfloat16.cache_clear()
+    for answer in answers:
+        answer.cache_clear()
+
+
+@pytest.mark.parametrize("has_tiles", [True, False])
+@pytest.mark.parametrize("has_vnni", [True, False])
+@pytest.mark.parametrize("agrees", [True, False])
+def test_8_bit_integers_are_faster_where_there_are_no_tiles(
+    monkeypatch: pytest.MonkeyPatch, has_tiles: bool, has_vnni: bool, agrees: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_tiles)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: has_vnni)
+    monkeypatch.setattr(precision, "agrees_with_floats", lambda: agrees)
+    assert has_int8() is (has_vnni and agrees)
+    assert is_faster_in_int8() is (has_vnni and agrees and not has_tiles)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Convolutions in 8-bit integers, of which many CPUs multiply two to four for each float."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vsr_cli.ops.flops import FUSED_CONVOLUTIONS, INT8_CONVOLUTIONS
 
@@ -32,6 +34,26 @@ class Int8Filters:
     to_steps: Tensor
     input_zero: int
     how: tuple[list[int], list[int], list[int], int]
+
+
+@cache
+def agrees_with_floats() -> bool:
+    """Whether a small convolution comes to what it comes to in floats, but for rounding.
+
+    The operators are torch's own, and not promised to stay: where they are missing, take other
+    arguments or overflow, 8-bit integers are not for use.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 32, 8, 8, generator=generator).to(memory_format=torch.channels_last)
+    weight = torch.rand(32, 32, 3, 3, generator=generator)
+    bias, other = torch.rand(32, generator=generator), torch.rand_like(x)
+    wanted = other + F.conv2d(x, weight, bias, padding=1)
+    try:
+        filters = round_filters(weight, bias, torch.zeros(32), torch.ones(32), padding=1)
+        found = convolve_add_int8(filters, x, other.clone(memory_format=torch.channels_last))
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+    return bool((found - wanted).abs().max() < 0.02 * wanted.abs().max())
 
 
 def round_filters(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from vsr_cli.ops.flops import INT8_CONVOLUTIONS
+from vsr_cli.ops.int8 import agrees_with_floats
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -35,7 +35,7 @@ def emulates_bfloat16() -> bool:
 @cache
 def has_int8() -> bool:
     """Whether this CPU multiplies 8-bit integers and adds them up without overflow (VNNI)."""
-    return torch.cpu._is_vnni_supported() and all(INT8_CONVOLUTIONS)
+    return torch.cpu._is_vnni_supported() and agrees_with_floats()
 
 
 @cache

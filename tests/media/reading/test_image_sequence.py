@@ -134,6 +134,43 @@ def test_a_photo_is_turned_the_way_it_was_held(tmp_path: Path, orientation: int)
     assert np.abs(frame.planes[0] - seen).mean() < 1
 
 
+def write_pages(path: Path, *subfile_types: int) -> Path:
+    """A TIFF of pages that say what they are: 0 pages, 1 smaller copies."""
+    pages = [Image.new("RGB", (64, 48), (40 * n, 80, 120)) for n in range(len(subfile_types))]
+    for page, kind in zip(pages, subfile_types, strict=True):
+        page.encoderinfo = {"tiffinfo": {254: kind}}
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("subfile_types", "said"),
+    [((0,), ""), ((0, 0, 0), "`in.tif` has 3 pages"), ((0, 1), ""), ((0, 1, 0), "has 2 pages")],
+)
+def test_pages_beside_the_first_are_said_to_be_left_out(
+    tmp_path: Path, subfile_types: tuple[int, ...], said: str
+) -> None:
+    source = write_pages(tmp_path / "in.tif", *subfile_types)
+    events: list[Event] = []
+    assert len(list(read_frames(source, report=events.append))) == 1
+    texts = [e.text for e in events if isinstance(e, Note) and e.code == "W_PAGES_DROPPED"]
+    assert len(texts) == bool(said)
+    assert said in "".join(texts)
+
+
+def test_pages_of_a_sequence_are_said_once_and_broken_ones_are_no_fault(tmp_path: Path) -> None:
+    for n in range(3):
+        write_pages(tmp_path / f"{n}.tif", 0, 0)
+    broken = tmp_path / "3.tif"
+    whole = write_pages(broken, 0, 0).read_bytes()
+    broken.write_bytes(whole[: len(whole) - 40])  # the directory of its last page
+    events: list[Event] = []
+    list(read_frames(tmp_path, RATE, report=events.append))
+    texts = [e.text for e in events if isinstance(e, Note) and e.code == "W_PAGES_DROPPED"]
+    assert len(texts) == 1
+    assert "images have pages beside the first" in texts[0]
+
+
 def test_each_image_is_turned_by_itself_and_fitted_to_the_first(tmp_path: Path) -> None:
     orientations = (1, 6, 3, 7, 2)
     seen = [write_photo(tmp_path / f"{n}.jpg", turn) for n, turn in enumerate(orientations)]

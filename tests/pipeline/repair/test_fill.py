@@ -76,6 +76,14 @@ def test_several_frames_in_a_row_are_made_at_their_own_times(info: VideoInfo) ->
         assert psnr(found[index], moved[index]) > 30
 
 
+def test_where_nothing_has_to_be_made_that_is_said(info: VideoInfo) -> None:
+    events: list[Event] = []
+    frames = pan(5)
+    found = fill(frames, info, events=events)
+    assert all(is_same(a, b) for a, b in zip(found, frames, strict=True))
+    assert codes(events) == ["W_FILL_IDLE"]
+
+
 def test_nothing_is_made_across_a_cut(info: VideoInfo) -> None:
     events: list[Event] = []
     frames = [*pan(4, seed=1), *(replace(f, pts=f.pts + 4) for f in pan(4, seed=2))]

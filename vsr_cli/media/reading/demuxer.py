@@ -316,7 +316,7 @@ class Demuxer:
         """Say, after the last picture, what changed midway; see `PictureUnifier`."""
         self.unifier.report_changes(report)
 
-    def report_cropping(self, report: Report) -> None:
+    def report_header(self, report: Report) -> None:
         """Say, before the first picture, as `W_CROPPED`, what the container leaves out."""
         if self._crop is not None:
             edges = ", ".join(f"{n} {name}" for name, n in asdict(self._crop).items() if n)

@@ -1,5 +1,6 @@
 """Pictures cut, turned and scaled before anything else sees them, so that all have one shape."""
 
+import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -86,7 +87,10 @@ class PictureFilter:
 
 
 # What Pillow raises on damaged images.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, struct.error),
+    Image.DecompressionBombError,
+)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from PIL.TiffImagePlugin import TiffImageFile
 
 from vsr_cli.config import InputConfig
 from vsr_cli.errors import InputError
@@ -33,6 +34,9 @@ from vsr_cli.media.reading.probe import describe
 from vsr_cli.media.reading.rates import USUAL_RATE
 from vsr_cli.media.reading.statistics import ReadStatistics
 from vsr_cli.media.timestamps import Timing
+
+_SUBFILE_TYPE = 254  # a tag of TIFF's pages
+_SMALLER_COPIES = (1, 3, 5, 7)  # its values whose lowest bit says so
 
 
 def find_images(source: Path) -> list[Path] | None:
@@ -164,7 +168,7 @@ class ImageReader:
         """Say, after the last image, what else differs; see `PictureUnifier`."""
         self.unifier.report_changes(report, are_sizes_known=True)
 
-    def report_sizes(self, report: Report) -> None:
+    def report_header(self, report: Report) -> None:
         """Say before the work, as `W_IMAGE_SIZES`, whether some images are of another size."""
         sizes = Counter(size for size in map(_size, self._images) if size is not None)
         first = _size(self._images[0])
@@ -202,6 +206,28 @@ class ImageReader:
             raise
         except (av.FFmpegError, IndexError, OSError):
             return None
+
+
+def report_pages(images: Iterable[Path], report: Report) -> None:
+    """Say, as `W_PAGES_DROPPED`, that TIFFs have more pages than the first, which alone is read."""
+    counts = {image: _num_pages(image) for image in images}
+    several = [image for image, count in counts.items() if count > 1]
+    if several:
+        text = f"`{several[0].name}` has {counts[several[0]]} pages, of which the first is read"
+        if len(several) > 1:
+            text = f"{len(several)} images have pages beside the first, which alone is read"
+        report(Note(code="W_PAGES_DROPPED", text=text))
+
+
+def _num_pages(image: Path) -> int:
+    """Pages of a TIFF, smaller copies of others not counted; 1 of any other file."""
+    num_pages = 1
+    with suppress(*UNREADABLE), open_header(image) as opened:
+        if isinstance(opened, TiffImageFile):
+            for page in range(1, opened.n_frames):
+                opened.seek(page)
+                num_pages += opened.tag_v2.get(_SUBFILE_TYPE) not in _SMALLER_COPIES
+    return num_pages
 
 
 def _size(path: Path) -> tuple[int, int] | None:

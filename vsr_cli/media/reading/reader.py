@@ -21,7 +21,7 @@ from vsr_cli.media.open import EVERYTHING, STDIN, is_pipe, late_index, open_cont
 from vsr_cli.media.reading.alpha import is_animated_webp, is_opaque_gif
 from vsr_cli.media.reading.deinterlace import TimedFrame, deinterlace
 from vsr_cli.media.reading.demuxer import Demuxer
-from vsr_cli.media.reading.image_sequence import ImageReader, find_images
+from vsr_cli.media.reading.image_sequence import ImageReader, find_images, report_pages
 from vsr_cli.media.reading.index import NoIndexError, PictureIndex
 from vsr_cli.media.reading.probe import select_video_stream
 from vsr_cli.media.reading.trim import nth_time, resolve_trim, trimmed_info
@@ -161,18 +161,17 @@ class VideoSource:
 
         Args:
             report: receives `W_INPUT_DAMAGED`, `W_INPUT_TRUNCATED`, `W_TIMESTAMPS_FIXED`,
-                `W_CLOCK_JUMPS`, `W_PICTURE_CHANGES`, `W_DEINTERLACED`, `W_NO_RATE` and
-                `W_ALPHA_DROPPED`.
+                `W_CLOCK_JUMPS`, `W_PICTURE_CHANGES`, `W_DEINTERLACED`, `W_NO_RATE`,
+                `W_PAGES_DROPPED` and `W_ALPHA_DROPPED`.
             skip: how many at the front are decoded and counted, but not given.
         """
         is_alpha_wanted = self._config.alpha == "auto"
         if self.info.has_alpha and not self.info.layout.has_alpha and is_alpha_wanted:
             text = f"the transparency of the source is dropped: {self.info.codec} decodes without"
             report(Note(code="W_ALPHA_DROPPED", text=text))
-        if isinstance(self._reader, ImageReader):
-            self._reader.report_sizes(report)
-        else:
-            self._reader.report_cropping(report)
+        self._reader.report_header(report)
+        if not self._is_once:
+            report_pages(self._images or [self._source], report)
         if not self._reader.has_rate:
             who = "images tell" if self._images else "the source tells"
             text = f"{who} no rate: {float(self.info.rate):g} frames per second"

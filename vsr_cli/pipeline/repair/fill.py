@@ -37,8 +37,8 @@ class Fill(Stage):
         Args:
             config: what to replace.
             info: of the source.
-            report: receives `W_FILLED`, `W_FILL_FAR`, `W_REPEATS_KEPT` and `W_FRAMES_ABSENT`
-                at the end.
+            report: receives `W_FILLED`, `W_FILL_FAR`, `W_FILL_IDLE`, `W_REPEATS_KEPT` and
+                `W_FRAMES_ABSENT` at the end.
             scene_cut: whether to look for cuts.
         """
         super().__init__()
@@ -107,6 +107,8 @@ class Fill(Stage):
 
     def _sum_up(self) -> None:
         made, far = self.counts["made"], self.counts["far"] + self.counts["long"]
+        if not self.counts.total():
+            self._report(Note(code="W_FILL_IDLE", text="no frame was found that has to be made"))
         if made:
             one = "frame was made of those before and after it"
             many = "frames were made of those before and after them"
