@@ -46,7 +46,8 @@ def agrees_with_floats() -> bool:
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(1, 32, 8, 8, generator=generator).to(memory_format=torch.channels_last)
     weight = torch.rand(32, 32, 3, 3, generator=generator)
-    bias, other = torch.rand(32, generator=generator), torch.rand_like(x)
+    bias = torch.rand(32, generator=generator)
+    other = torch.rand(x.shape, generator=generator)
     wanted = other + F.conv2d(x, weight, bias, padding=1)
     try:
         filters = round_filters(weight, bias, torch.zeros(32), torch.ones(32), padding=1)
