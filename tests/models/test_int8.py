@@ -53,12 +53,12 @@ def frames_of(model: SmallModel, scale: int) -> Tensor:
 
 def test_pixels_latents_and_last_sums_stay_in_floats() -> None:
     names = roundable(tiny_model(config=ROUNDABLE)).keys()
-    assert {"trunk.blocks.0.conv1", "denoiser.down0.0.conv2", "decoder.memory.mix"} <= names
-    kept = ("encoder.", "trunk.stem", "trunk.folded_stems", "denoiser.out", "decoder.output")
+    assert {"condition_encoder.down1", "denoiser.down0.0.conv2", "decoder.memory.mix"} <= names
+    kept = ("encoder.", "trunk.", "denoiser.out", "decoder.output")
     assert not any(name.startswith(kept) for name in names)
     narrow = roundable(tiny_model())  # where rounding costs more than is gained
     assert all(conv.in_channels >= 32 for conv in narrow.values())
-    assert "trunk.blocks.0.conv1" not in narrow
+    assert "denoiser.down0.0.conv1" not in narrow
 
 
 def test_every_convolution_that_may_be_rounded_has_a_range(exact: SmallModel) -> None:
@@ -85,7 +85,7 @@ def test_rounding_changes_frames_by_little(
 def test_nothing_that_is_still_needed_is_written_over(rounded: SmallModel) -> None:
     assert torch.equal(frames_of(rounded, 4), frames_of(rounded, 4))
     x = torch.randn(1, 32, 16, 16).to(memory_format=torch.channels_last)
-    for blocks in (rounded.trunk.blocks, rounded.decoder.middle, rounded.condition_encoder.level0):
+    for blocks in (rounded.decoder.middle, rounded.condition_encoder.level0):
         before = x.clone()
         with torch.inference_mode():
             blocks(x)

@@ -67,9 +67,9 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 STRANGE_RANGES: list[object] = [
-    *(None, 1.0, [], [[-1.0] * 8], [-1.0, 1.0], [[-1.0] * 8, 1.0], [["a"] * 8, [1.0] * 8]),
-    *([[1.0] * 8, [2.0] * 8], [[-2.0] * 8, [-1.0] * 8], [[math.nan] * 8, [1.0] * 8]),
-    [[-math.inf] * 8, [1.0] * 8],
+    *(None, 1.0, [], [[-1.0] * 32], [-1.0, 1.0], [[-1.0] * 32, 1.0], [["a"] * 32, [1.0] * 32]),
+    *([[1.0] * 32, [2.0] * 32], [[-2.0] * 32, [-1.0] * 32], [[math.nan] * 32, [1.0] * 32]),
+    [[-math.inf] * 32, [1.0] * 32],
 ]
 STRANGE: list[dict[str, object]] = [
     {"trunk_blocks": 10**9},
@@ -93,7 +93,7 @@ STRANGE: list[dict[str, object]] = [
     {"activation_ranges": {"trunk.stem": [[-1.0] * 3, [1.0] * 3]}},
     {"activation_ranges": {"nothing": [[-1.0], [1.0]]}},
 ]
-STRANGE += [{"activation_ranges": {"trunk.blocks.0.conv1": ranges}} for ranges in STRANGE_RANGES]
+STRANGE += [{"activation_ranges": {"denoiser.up1.0.conv1": ranges}} for ranges in STRANGE_RANGES]
 
 
 def changed_config(entries: dict[str, object]) -> str:

@@ -11,9 +11,10 @@ from vsr_cli.models.small.model import SmallModel, reduce_to_body
 from vsr_cli.training.dataset import Sample
 from vsr_cli.training.decoder_recipes import draw_latents, estimate, find_warps
 
-# Of the widest ranges that were seen. Steps are the finer for it, and what is clamped is rare:
-# frames come 2 to 3 dB nearer to those of floats than with all of it, and half is too little.
-_KEPT = 0.7
+# Of the widest ranges that were seen, for the denoiser: steps are the finer for it, and latents the
+# nearer to those of floats. All else sees the source, and patterns of full contrast, which are
+# rare in training, would be clamped.
+_KEPT_OF_DENOISER = 0.7
 _DIGITS = 4  # of a range in a file
 
 
@@ -28,11 +29,12 @@ def find_ranges(model: SmallModel, batches: Iterable[Sample]) -> ActivationRange
         for batch in batches:
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                 _restore(model, batch)
-    return {name: (_kept(low), _kept(high)) for name, (low, high) in found.items()}
+    return {name: (_kept(name, low), _kept(name, high)) for name, (low, high) in found.items()}
 
 
-def _kept(bounds: list[float]) -> list[float]:
-    return [float(f"{_KEPT * bound:.{_DIGITS}g}") for bound in bounds]
+def _kept(name: str, bounds: list[float]) -> list[float]:
+    share = _KEPT_OF_DENOISER if name.startswith("denoiser.") else 1.0
+    return [float(f"{share * bound:.{_DIGITS}g}") for bound in bounds]
 
 
 def _restore(model: SmallModel, batch: Sample) -> None:

@@ -15,8 +15,9 @@ _FEWEST_CHANNELS = 32  # with fewer, rounding the input takes as long as is gain
 _TAIL = 1e-4  # of a channel's values on each side that do not count for its range
 _SAMPLE = 20_000  # values that a quantile is taken of
 
-# Single pixels, latents, and the last sums stay in floats.
-_PARTS = ("trunk.blocks", "trunk.last", "condition_encoder", "decoder", "denoiser")
+# Single pixels, latents and the last sums stay in floats. So does the trunk, whose errors all other
+# parts would pass on: patterns of full contrast differ by 9 dB less for it, at 4 % of the time.
+_PARTS = ("condition_encoder", "decoder", "denoiser")
 _LAST = ("denoiser.out", "decoder.output")
 
 
