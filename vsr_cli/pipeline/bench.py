@@ -1,9 +1,10 @@
 """What a frame costs: operations, seconds, stages and memory, for sizes, scales and steps."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -72,19 +73,17 @@ def find_ceiling(device: torch.device, dtype: torch.dtype) -> float:
     x = x.to(memory_format=torch.channels_last)
     weight = torch.rand(channels, channels, 3, 3, device=device, dtype=floats)
     weight = weight.to(memory_format=torch.channels_last)
-    filters = None
+    convolve: Callable[[], Tensor] = partial(F.conv2d, x, weight, padding=1)
     if is_int8:
         zeros = torch.zeros(channels)
         filters = round_filters(weight.float(), zeros, zeros, zeros + 1, padding=1)
+        convolve = partial(convolve_int8, filters, x)
     operations = 2 * 9 * channels**2 * side**2
     best, end = 0.0, time.monotonic() + CEILING_SECONDS
     with torch.inference_mode():
         while time.monotonic() < end or not best:
             started = time.perf_counter()
-            if filters is None:
-                F.conv2d(x, weight, padding=1)
-            else:
-                convolve_int8(filters, x)
+            convolve()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             best = max(best, operations / (time.perf_counter() - started) / 1e12)

@@ -140,7 +140,7 @@ def _plan() -> Finding:
     """What a job without `--device` and `--dtype` would take."""
     try:
         device, _ = choose_device("auto")
-        dtype, why = choose_dtype("auto", device, why_no_int8="")
+        dtype, why = choose_dtype("auto", device, why_no_int8="")  # the shipped weights can
     except (VsrError, RuntimeError) as error:
         return Finding(subject="plan", state="fail", text=_line(error), hint="try `--device cpu`")
     reason = why.partition(": ")[2]

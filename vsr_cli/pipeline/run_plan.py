@@ -116,7 +116,7 @@ def choose_device(name: str) -> tuple[torch.device, str]:
 def choose_dtype(
     choice: DtypeChoice, device: torch.device, *, why_no_int8: str = "the model has floats alone"
 ) -> tuple[torch.dtype, str]:
-    """`auto` takes what the hardware computes in the fastest, of what leaves pictures as they are.
+    """`auto` takes what the hardware computes in the fastest, of what keeps PSNR and LPIPS.
 
     Args:
         choice: what the user asked for.
