@@ -222,6 +222,8 @@ def report_pages(images: Iterable[Path], report: Report) -> None:
 def _num_pages(image: Path) -> int:
     """Pages of a TIFF, smaller copies of others not counted; 1 of any other file."""
     num_pages = 1
+    if not image.is_file():  # what a device gives is gone once it is read
+        return num_pages
     with suppress(*UNREADABLE), open_header(image) as opened:
         if isinstance(opened, TiffImageFile):
             for page in range(1, opened.n_frames):
